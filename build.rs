@@ -1,0 +1,19 @@
+//! Tells the binary what it was built from: the commit, where there is one, and the compiler.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo:rerun-if-changed=.git/HEAD");
+    println!("cargo:rerun-if-changed=.git/refs/heads");
+    let output_of = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok().filter(|out| out.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let revision = output_of("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".into());
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    // `rustc 1.95.0 (hash date)`
+    let version = output_of(&rustc, &["--version"]).unwrap_or_default();
+    let version = version.split_whitespace().nth(1).unwrap_or("unknown").to_owned();
+    println!("cargo:rustc-env=PSTREE_REVISION={revision}");
+    println!("cargo:rustc-env=PSTREE_RUST_VERSION={version}");
+}

@@ -1,0 +1,190 @@
+//! From one snapshot to the next: counters that only grow, and the budget of new node names. Pure; time is
+//! an argument.
+//!
+//! A container keeps its ledger for a while after it is gone, so that a restart under the same id goes on
+//! where it stopped.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use crate::model::Snapshot;
+
+/// A counter that somebody else keeps and may begin anew.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Monotonic {
+    before_resets: u64,
+    last: u64,
+}
+
+impl Monotonic {
+    /// Takes a new reading; returns the sum over all resets.
+    pub fn update(&mut self, reading: u64) -> u64 {
+        if reading < self.last {
+            self.before_resets = self.before_resets.saturating_add(self.last);
+        }
+        self.last = reading;
+        self.before_resets.saturating_add(reading)
+    }
+}
+
+/// How many new node names a container may bring: a token bucket that holds an hour's worth.
+#[derive(Debug)]
+struct NameBudget {
+    tokens: f64,
+    refilled_at: Duration,
+    /// Names that were let in, by hash, with the time they were last shown.
+    known: FxHashMap<u64, Duration>,
+}
+
+impl NameBudget {
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn new(per_hour: u32, now: Duration) -> Self {
+        Self { tokens: f64::from(per_hour), refilled_at: now, known: FxHashMap::default() }
+    }
+
+    fn refill(&mut self, per_hour: u32, now: Duration) {
+        let elapsed = now.saturating_sub(self.refilled_at).as_secs_f64();
+        let per_hour = f64::from(per_hour);
+        self.tokens = (self.tokens + elapsed * per_hour / Self::HOUR.as_secs_f64()).min(per_hour);
+        self.refilled_at = now;
+        self.known.retain(|_, last_shown| now.saturating_sub(*last_shown) < Self::HOUR);
+    }
+
+    fn admit(&mut self, name: u64, now: Duration) -> bool {
+        if let Some(last_shown) = self.known.get_mut(&name) {
+            *last_shown = now;
+            return true;
+        }
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        self.known.insert(name, now);
+        true
+    }
+}
+
+/// What is kept of one container.
+#[derive(Debug)]
+pub struct Ledger {
+    /// Processes that a collection saw for the first time.
+    pub observed_starts: u64,
+    pub limit_hits: Monotonic,
+    /// Monotonic time of the first collection that saw it (again, after it was gone).
+    pub present_since: Duration,
+    names: NameBudget,
+    last_present: Duration,
+}
+
+impl Ledger {
+    /// Whether the container may show a node of this name (a hash), spending its budget where it is new.
+    pub fn admit_name(&mut self, name: u64, now: Duration) -> bool {
+        self.names.admit(name, now)
+    }
+}
+
+/// All ledgers. One for the life of the exporter.
+#[derive(Debug)]
+pub struct Accounting {
+    new_names_per_hour: u32,
+    /// By cgroup path; seeded, since paths are chosen by others.
+    ledgers: HashMap<Box<str>, Ledger>,
+    starts_by_slot: Vec<u64>,
+    last_update: Duration,
+    collections: u64,
+    folded_nodes: u64,
+}
+
+impl Accounting {
+    /// How long the ledger of a container that is gone is kept.
+    const KEPT_AFTER_REMOVAL: Duration = Duration::from_secs(3600);
+    /// How many such ledgers at most; the longest gone are dropped first.
+    const MAX_KEPT_AFTER_REMOVAL: usize = 2_000;
+
+    #[must_use]
+    pub fn new(new_names_per_hour: u32) -> Self {
+        Self {
+            new_names_per_hour,
+            ledgers: HashMap::new(),
+            starts_by_slot: Vec::new(),
+            last_update: Duration::ZERO,
+            collections: 0,
+            folded_nodes: 0,
+        }
+    }
+
+    /// Takes a finished snapshot into account. `now` is monotonic.
+    pub fn update(&mut self, snapshot: &Snapshot, now: Duration) {
+        self.starts_by_slot.clear();
+        self.starts_by_slot.resize(snapshot.containers.len(), 0);
+        for slot in snapshot.newcomers.iter().filter_map(|membership| membership.slot()) {
+            self.starts_by_slot[slot] += 1;
+        }
+        for (slot, container) in snapshot.containers.iter().enumerate() {
+            let Some(container) = container else { continue };
+            // Twice the look-up for a new container, so that a known one costs no allocation.
+            if !self.ledgers.contains_key(&container.path) {
+                let names = NameBudget::new(self.new_names_per_hour, now);
+                let fresh = Ledger {
+                    observed_starts: 0,
+                    limit_hits: Monotonic::default(),
+                    present_since: now,
+                    names,
+                    last_present: now,
+                };
+                self.ledgers.insert(container.path.clone(), fresh);
+            }
+            let Some(ledger) = self.ledgers.get_mut(&container.path) else { continue };
+            if ledger.last_present < self.last_update {
+                ledger.present_since = now;
+            }
+            ledger.last_present = now;
+            ledger.observed_starts += self.starts_by_slot[slot];
+            ledger.names.refill(self.new_names_per_hour, now);
+        }
+        self.collections += 1;
+        self.last_update = now;
+        self.forget(now);
+    }
+
+    fn forget(&mut self, now: Duration) {
+        let absent_for = |ledger: &Ledger| now.saturating_sub(ledger.last_present);
+        self.ledgers.retain(|_, ledger| absent_for(ledger) < Self::KEPT_AFTER_REMOVAL);
+        let mut absences: Vec<Duration> =
+            self.ledgers.values().map(absent_for).filter(|absence| !absence.is_zero()).collect();
+        if absences.len() > Self::MAX_KEPT_AFTER_REMOVAL {
+            let (_, &mut longest_kept, _) = absences.select_nth_unstable(Self::MAX_KEPT_AFTER_REMOVAL);
+            self.ledgers.retain(|_, ledger| absent_for(ledger) < longest_kept);
+        }
+    }
+
+    /// The ledger of a container of the last snapshot.
+    pub fn ledger(&mut self, path: &str) -> Option<&mut Ledger> {
+        self.ledgers.get_mut(path)
+    }
+
+    /// Processes that the last collection saw for the first time, by slot.
+    #[must_use]
+    pub fn new_starts(&self, slot: usize) -> u64 {
+        self.starts_by_slot[slot]
+    }
+
+    pub fn count_folded(&mut self, nodes: u64) {
+        self.folded_nodes += nodes;
+    }
+
+    /// Nodes put under `other` by a cap, over all collections.
+    #[must_use]
+    pub fn folded_nodes(&self) -> u64 {
+        self.folded_nodes
+    }
+
+    /// Successful collections.
+    #[must_use]
+    pub fn collections(&self) -> u64 {
+        self.collections
+    }
+}

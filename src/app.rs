@@ -1,0 +1,190 @@
+//! Puts the parts together and runs them: one thread for the web and Docker, one for collections. Both are
+//! made here; no thread or process is made later, for under pid exhaustion none could be.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::collector::pipeline::Pipeline;
+use crate::collector::publisher::Publisher;
+use crate::collector::{Collector, Exposition};
+use crate::config::{CollectorConfig, Config, DockerConfig};
+use crate::metadata::{Registry, docker};
+use crate::metrics::published::{Encoding, Format};
+use crate::source::system::System;
+use crate::web;
+
+/// How long the first collection waits for Docker's first answer.
+const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
+
+/// Runs until a signal, or with `--once` until the metrics are printed.
+///
+/// # Errors
+/// When something that the flags ask for cannot be had.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let registry = Arc::new(Registry::default());
+    let exposition = Arc::new(Exposition::default());
+    let collector = Collector {
+        pipeline: Pipeline::new(&config.collector)?,
+        publisher: publisher(&config),
+        registry: Arc::clone(&registry),
+        exposition: Arc::clone(&exposition),
+        interval: config.collector.interval,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // For names in addresses, which the C library looks up while a thread waits.
+        .max_blocking_threads(1)
+        .thread_keep_alive(Duration::from_secs(u64::from(u32::MAX)))
+        .build()
+        .context("cannot start; are there descriptors and processes left (ulimit -n, ulimit -u)?")?;
+    runtime.block_on(async {
+        #[allow(clippy::disallowed_methods, reason = "makes the one blocking thread now, at start")]
+        tokio::task::spawn_blocking(|| ()).await?;
+        if config.once {
+            return print_once(collector, config.docker, registry).await;
+        }
+        let listeners = bind_all(&config.web.listen_addresses).await?;
+        let shutdown = shutdown_signal()?;
+        if let Some(docker) = config.docker {
+            spawn_docker(docker, &registry);
+        }
+        warn_of_needless_root();
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            revision = crate::REVISION,
+            address = config.web.listen_addresses.join(","),
+            path = config.web.telemetry_path,
+            "serving"
+        );
+        let has_docker = collector.publisher.has_docker();
+        let ended = start_thread(move || {
+            if has_docker {
+                collector.registry.wait_for_first_answer(DOCKER_HEAD_START);
+            }
+            collector.run();
+        })?;
+        let server = web::Server {
+            exposition,
+            telemetry_path: config.web.telemetry_path,
+            max_connections: config.web.max_connections,
+        };
+        tokio::select! {
+            () = web::run(listeners, server, shutdown) => {
+                registry.stop();
+                info!("stopped");
+                Ok(())
+            }
+            _ = ended => Err(anyhow!("the collector ended, which is a bug; please report it with the log")),
+        }
+    })
+}
+
+fn publisher(config: &Config) -> Publisher {
+    let partial = what_is_hidden(&config.collector);
+    Publisher::new(config.docker.as_ref().map(|docker| &*docker.labels), partial)
+}
+
+/// Says once why not all processes can be seen.
+fn what_is_hidden(config: &CollectorConfig) -> [(&'static str, bool); 2] {
+    let system = System::new(&config.procfs);
+    let hidepid = system.hides_processes();
+    if hidepid {
+        warn!(
+            procfs = %config.procfs.display(),
+            "mounted with hidepid: other users' processes are missing; run with CAP_SYS_PTRACE, or in the \
+             group that its gid= option names"
+        );
+    }
+    let surroundings = system.surroundings(config.container_name.as_deref());
+    if let Some(container) = &surroundings {
+        warn!(
+            container = container.fallback_name(),
+            "only the processes of this container are seen, as one forest; for all of the host run it with \
+             --pid=host, or mount the host's procfs and give --path.procfs"
+        );
+    }
+    [("hidepid", hidepid), ("pid_namespace", surroundings.is_some())]
+}
+
+/// Root buys little here, and costs much if anything is wrong.
+fn warn_of_needless_root() {
+    if rustix::process::geteuid().is_root() {
+        warn!(
+            "running as root, which is not needed: an unprivileged user sees all but \
+             pstree_host_namespace_intruders; for names give it the group of Docker's socket"
+        );
+    }
+}
+
+/// Starts the only thread beside the main one. The receiver resolves when it is over.
+fn start_thread(body: impl FnOnce() + Send + 'static) -> anyhow::Result<oneshot::Receiver<()>> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("collector".into())
+        .spawn(move || {
+            body();
+            let _ = sender.send(());
+        })
+        .context("cannot make a thread; raise pids.max or ulimit -u")?;
+    Ok(receiver)
+}
+
+fn spawn_docker(docker: DockerConfig, registry: &Arc<Registry>) {
+    let labels: Arc<[String]> = docker.labels.into_iter().map(|label| label.key).collect();
+    tokio::spawn(docker::keep_names(docker.endpoint, labels, Arc::clone(registry)));
+}
+
+async fn bind_all(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let listener = web::bind(address).await.with_context(|| {
+            format!("cannot listen on {address}; free it or give --web.listen-address another")
+        })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Resolves at the first SIGTERM or SIGINT. The handlers are in place when this returns.
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+async fn print_once(
+    mut collector: Collector,
+    docker: Option<DockerConfig>,
+    registry: Arc<Registry>,
+) -> anyhow::Result<()> {
+    let has_docker = docker.is_some();
+    if let Some(docker) = docker {
+        spawn_docker(docker, &registry);
+    }
+    let (sender, receiver) = oneshot::channel();
+    let _ended = start_thread(move || {
+        if has_docker {
+            collector.registry.wait_for_first_answer(DOCKER_HEAD_START);
+        }
+        let _ = sender.send(collector.once());
+    })?;
+    let published = receiver.await??;
+    let text = published.body(Encoding { format: Format::Text, gzip: false });
+    match std::io::stdout().lock().write_all(&text) {
+        // A reader that has seen enough is no failure of ours.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
+}

@@ -1,0 +1,135 @@
+//! The periodic loop: collect, publish, wait. The only place that decides when.
+
+pub mod pipeline;
+pub mod publisher;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use crate::metadata::{Registry, Woken};
+use crate::metrics::published::Published;
+use pipeline::Pipeline;
+use publisher::Publisher;
+
+/// What the web serves: the latest publication. Reading it never waits for a collection.
+#[derive(Debug, Default)]
+pub struct Exposition {
+    current: RwLock<Option<Arc<Published>>>,
+}
+
+impl Exposition {
+    /// `None` before the first collection.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<Published>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, published: Published) {
+        if let Some(last) = self.current() {
+            published.prepare_like(&last);
+        }
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(published));
+    }
+}
+
+/// The loop's parts.
+pub struct Collector {
+    pub pipeline: Pipeline,
+    pub publisher: Publisher,
+    pub registry: Arc<Registry>,
+    pub exposition: Arc<Exposition>,
+    /// As the flag says.
+    pub interval: Duration,
+}
+
+/// A collection may take this part of the interval before the interval is stretched.
+const MAX_SHARE: u32 = 2;
+
+impl Collector {
+    /// Collects once and returns the result, with the names that Docker gives by then.
+    ///
+    /// # Errors
+    /// When the walk failed.
+    pub fn once(&mut self) -> Result<Published, crate::source::SourceError> {
+        self.pipeline.collect()?;
+        let (directory, status, _) = self.registry.read();
+        let publication = self.publisher.publish(&self.pipeline, (&directory, status), self.interval, false);
+        Ok(publication.published)
+    }
+
+    /// Runs until the registry is told to stop.
+    pub fn run(mut self) {
+        let mut interval = self.interval;
+        let mut was_failing = false;
+        let mut warned_of_paths = false;
+        loop {
+            let begun = Instant::now();
+            match self.pipeline.collect() {
+                Err(error) if !was_failing => {
+                    warn!(%error, "collection failed; the last snapshot stays and grows old");
+                    was_failing = true;
+                }
+                Err(_) => {}
+                Ok(()) if was_failing => {
+                    info!("collections succeed again");
+                    was_failing = false;
+                }
+                Ok(()) => {}
+            }
+            if self.pipeline.memberships.has_foreign_cgroup_paths() && !warned_of_paths {
+                warned_of_paths = true;
+                warn!(
+                    "cgroup paths lie outside our cgroup namespace, so the label id lacks its first part; run \
+                     this container with --cgroupns=host"
+                );
+            }
+            interval = self.stretched(interval, begun.elapsed());
+            // After a stop or a starved while, no burst to catch up: the next one is a whole interval away.
+            let next = (begun + interval).max(Instant::now());
+            if !self.publish_until(next, interval) {
+                return;
+            }
+        }
+    }
+
+    fn stretched(&self, last: Duration, took: Duration) -> Duration {
+        let interval = self.interval.max(took.saturating_mul(MAX_SHARE));
+        match (last > self.interval, interval > self.interval) {
+            (false, true) => warn!(
+                seconds = took.as_secs_f64(),
+                "a collection takes more than half of --collection.interval: collecting less often"
+            ),
+            (true, false) => info!("collecting at --collection.interval again"),
+            _ => {}
+        }
+        interval
+    }
+
+    /// Publishes now, and again without a new walk where Docker comes, goes, or names a container that
+    /// waits. Returns `false` at the end.
+    fn publish_until(&mut self, next: Instant, interval: Duration) -> bool {
+        loop {
+            let (directory, status, mut version) = self.registry.read();
+            let publication =
+                self.publisher.publish(&self.pipeline, (&directory, status), interval, true);
+            self.exposition.replace(publication.published);
+            loop {
+                let deadline = publication.next_deadline.map_or(next, |deadline| deadline.min(next));
+                match self.registry.wait(version, deadline) {
+                    Woken::Stopping => return false,
+                    Woken::Deadline if deadline >= next => return true,
+                    Woken::Deadline => break,
+                    Woken::Changed => {
+                        let (_, new_status, new_version) = self.registry.read();
+                        version = new_version;
+                        if publication.next_deadline.is_some() || new_status.up != status.up {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

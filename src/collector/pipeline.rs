@@ -1,0 +1,337 @@
+//! One collection, from the walk to the numbers. Owns everything that is kept from one to the next.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::accounting::Accounting;
+use crate::config::{Bounds, CollectorConfig};
+use crate::forest::Forest;
+use crate::forest::nodes::{Nodes, OTHER, ShownNode, Steps};
+use crate::forest::roots::RootKinds;
+use crate::forest::shape::{Shape, Shapes};
+use crate::membership::Memberships;
+use crate::metrics::families::CollectorRun;
+use crate::model::{ProcessRecord, Runtime, Skipped, Snapshot};
+use crate::pids::{PidsReader, PidsReading};
+use crate::source::proc::ProcSource;
+use crate::source::system::{System, TaskLimits};
+use crate::source::SourceError;
+
+/// What a collection found of one container, beside its shape.
+#[derive(Debug, Default)]
+pub struct ContainerResult {
+    pub nodes: Vec<ShownNode>,
+    pub pids: PidsReading,
+    pub limit_hits: Option<u64>,
+    pub observed_starts: u64,
+    /// Monotonic time since which it is there.
+    pub present_since: Duration,
+    pub intruders: Option<u64>,
+}
+
+/// All containers beyond the cap, as one.
+#[derive(Debug, Default)]
+pub struct Overflow {
+    pub shape: Shape,
+    pub result: ContainerResult,
+}
+
+/// When a collection was begun, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    pub at: Instant,
+    /// Seconds.
+    pub unix: f64,
+}
+
+/// The stages, their memory, and the results of the last successful collection.
+pub struct Pipeline {
+    source: ProcSource,
+    system: System,
+    pids: PidsReader,
+    bounds: Bounds,
+    started: Instant,
+
+    pub memberships: Memberships,
+    forest: Forest,
+    root_kinds: RootKinds,
+    nodes: Nodes,
+    accounting: Accounting,
+
+    pub snapshot: Snapshot,
+    pub shapes: Shapes,
+    pub steps: Steps,
+    /// By slot of the snapshot's container table.
+    pub results: Vec<ContainerResult>,
+    /// Slots of the containers that are shown for themselves, by path.
+    pub shown: Vec<usize>,
+    pub overflow: Option<Overflow>,
+    overflow_starts: u64,
+    /// Runtimes ever seen, with their present containers.
+    pub containers_by_runtime: BTreeMap<Runtime, u64>,
+    pub skipped: Skipped,
+    pub processes_run: CollectorRun,
+    pub pids_run: CollectorRun,
+    pub taken: Option<Taken>,
+    pub boot_time: Option<u64>,
+    pub task_limits: TaskLimits,
+}
+
+/// Unix time in seconds.
+#[must_use]
+pub fn unix_now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+impl Pipeline {
+    /// Opens what is to be read.
+    ///
+    /// # Errors
+    /// When there is no procfs at the path, or no process to be seen in it.
+    pub fn new(config: &CollectorConfig) -> Result<Self, SourceError> {
+        let system = System::new(&config.procfs);
+        let surroundings = system.surroundings(config.container_name.as_deref());
+        Ok(Self {
+            source: ProcSource::open(&config.procfs)?,
+            system,
+            pids: PidsReader::find(&config.cgroupfs),
+            bounds: config.bounds,
+            started: Instant::now(),
+            memberships: Memberships::new(surroundings),
+            forest: Forest::default(),
+            root_kinds: RootKinds::default(),
+            nodes: Nodes::default(),
+            accounting: Accounting::new(config.bounds.new_nodes_per_hour),
+            snapshot: Snapshot::default(),
+            shapes: Shapes::default(),
+            steps: Steps::default(),
+            results: Vec::new(),
+            shown: Vec::new(),
+            overflow: None,
+            overflow_starts: 0,
+            containers_by_runtime: BTreeMap::new(),
+            skipped: Skipped::default(),
+            processes_run: CollectorRun::default(),
+            pids_run: CollectorRun::default(),
+            taken: None,
+            boot_time: None,
+            task_limits: TaskLimits::default(),
+        })
+    }
+
+    /// Runs one collection. On failure the results of the last one stay, marked by their age.
+    ///
+    /// # Errors
+    /// When the walk as a whole failed.
+    pub fn collect(&mut self) -> Result<(), SourceError> {
+        let taken = Taken { at: Instant::now(), unix: unix_now() };
+        if let Err(error) = self.walk() {
+            self.processes_run.success = false;
+            self.processes_run.duration = taken.at.elapsed().as_secs_f64();
+            return Err(error);
+        }
+        self.taken = Some(taken);
+        self.build(taken.unix);
+        let now = self.monotonic(taken.at);
+        self.accounting.update(&self.snapshot, now);
+        self.list_containers();
+        self.choose_nodes(now);
+        self.processes_run =
+            CollectorRun { success: true, duration: taken.at.elapsed().as_secs_f64(), last_success: Some(taken.unix) };
+        self.read_pids();
+        self.count_intruders();
+        self.fill_overflow();
+        self.boot_time = self.system.boot_time();
+        self.task_limits = self.system.task_limits();
+        Ok(())
+    }
+
+    /// Time since this pipeline was made.
+    #[must_use]
+    pub fn monotonic(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.started)
+    }
+
+    fn walk(&mut self) -> Result<(), SourceError> {
+        let Self { source, memberships, snapshot, .. } = self;
+        memberships.begin(snapshot);
+        let skipped = source.walk(|record, files| memberships.admit(record, files, snapshot))?;
+        memberships.finish(source.files(), snapshot);
+        self.skipped.add(skipped);
+        Ok(())
+    }
+
+    fn build(&mut self, unix: f64) {
+        let Self { source, memberships, snapshot, forest, root_kinds, steps, .. } = self;
+        steps.begin();
+        forest.rebuild(&mut snapshot.records);
+        root_kinds.classify(snapshot, forest, memberships, source.files());
+        self.nodes.rebuild(snapshot, forest, steps);
+        let zombie_since = |record: &ProcessRecord| {
+            memberships.memory_mut(record).map_or(unix, |memory| *memory.zombie_since.get_or_insert(unix))
+        };
+        self.shapes.rebuild(snapshot, forest, root_kinds, steps, zombie_since);
+    }
+
+    /// Chooses which containers are shown for themselves: those that came first.
+    fn list_containers(&mut self) {
+        let containers = &self.snapshot.containers;
+        self.containers_by_runtime.values_mut().for_each(|count| *count = 0);
+        self.shown.clear();
+        self.results.resize_with(containers.len(), ContainerResult::default);
+        for (slot, container) in containers.iter().enumerate() {
+            let result = &mut self.results[slot];
+            result.nodes.clear();
+            let Some(container) = container else { continue };
+            *self.containers_by_runtime.entry(container.runtime).or_default() += 1;
+            if let Some(ledger) = self.accounting.ledger(&container.path) {
+                result.observed_starts = ledger.observed_starts;
+                result.present_since = ledger.present_since;
+            }
+            self.shown.push(slot);
+        }
+        let path_of = |slot: &usize| containers[*slot].as_ref().map(|container| &*container.path);
+        self.overflow = None;
+        if self.shown.len() > self.bounds.max_containers {
+            let results = &self.results;
+            self.shown.sort_unstable_by_key(|slot| (results[*slot].present_since, path_of(slot)));
+            let mut overflow = Overflow::default();
+            for slot in self.shown.drain(self.bounds.max_containers..) {
+                overflow.shape.absorb(&self.shapes.containers[slot]);
+                self.overflow_starts += self.accounting.new_starts(slot);
+            }
+            self.overflow = Some(overflow);
+        }
+        self.shown.sort_unstable_by_key(path_of);
+    }
+
+    fn choose_nodes(&mut self, now: Duration) {
+        let wanted = self.shown.iter().map(|&slot| self.nodes.count(slot));
+        let cap = fair_share(wanted, self.bounds.nodes_per_container, self.bounds.nodes_per_host);
+        let mut folded = 0;
+        for &slot in &self.shown {
+            let Some(container) = &self.snapshot.containers[slot] else { continue };
+            let Some(ledger) = self.accounting.ledger(&container.path) else { continue };
+            let admit = |name| ledger.admit_name(name, now);
+            folded += self.nodes.select(slot, cap, &self.steps, admit, &mut self.results[slot].nodes);
+        }
+        self.accounting.count_folded(folded);
+    }
+
+    fn read_pids(&mut self) {
+        if !self.pids.is_available() {
+            return;
+        }
+        let begun = Instant::now();
+        self.pids.begin();
+        let mut any = self.shown.is_empty();
+        for &slot in &self.shown {
+            let Some(container) = &self.snapshot.containers[slot] else { continue };
+            let reading = self.pids.read(&container.path);
+            any |= reading.current.is_some();
+            let ledger = self.accounting.ledger(&container.path);
+            let result = &mut self.results[slot];
+            result.limit_hits =
+                reading.limit_hits.zip(ledger).map(|(hits, ledger)| ledger.limit_hits.update(hits));
+            result.pids = reading;
+        }
+        self.pids_run.success = any;
+        self.pids_run.duration = begun.elapsed().as_secs_f64();
+        if any {
+            self.pids_run.last_success = self.taken.map(|taken| taken.unix);
+        }
+    }
+
+    /// Processes of the host inside a container's own pid namespace.
+    fn count_intruders(&mut self) {
+        let Self { source, memberships, snapshot, root_kinds, results, .. } = self;
+        let files = source.files();
+        for result in results.iter_mut() {
+            result.intruders = None;
+        }
+        let mut slot_of_namespace = BTreeMap::new();
+        for (slot, index) in root_kinds.namespace_inits() {
+            if let Some(namespace) = memberships.pid_namespace(&snapshot.records[index], files) {
+                slot_of_namespace.insert(namespace, slot);
+                results[slot].intruders = Some(0);
+            }
+        }
+        if slot_of_namespace.is_empty() {
+            return;
+        }
+        let on_host = |record: &&ProcessRecord| record.membership.slot().is_none() && !record.kernel_thread;
+        for record in snapshot.records.iter().filter(on_host) {
+            let namespace = memberships.pid_namespace(record, files);
+            if let Some(&slot) = namespace.and_then(|namespace| slot_of_namespace.get(&namespace)) {
+                results[slot].intruders = results[slot].intruders.map(|count| count + 1);
+            }
+        }
+    }
+
+    fn fill_overflow(&mut self) {
+        let Some(overflow) = &mut self.overflow else { return };
+        overflow.result.observed_starts = self.overflow_starts;
+        overflow.result.nodes = vec![ShownNode {
+            path: OTHER.into(),
+            parent_len: 0,
+            comm_start: 0,
+            depth: 1,
+            processes: overflow.shape.processes,
+            zombies: overflow.shape.zombies(),
+        }];
+    }
+
+    /// Nodes folded over all collections.
+    #[must_use]
+    pub fn folded_nodes(&self) -> u64 {
+        self.accounting.folded_nodes()
+    }
+
+    /// Successful collections.
+    #[must_use]
+    pub fn collections(&self) -> u64 {
+        self.accounting.collections()
+    }
+
+    /// `None` where there is no pids controller to read.
+    #[must_use]
+    pub fn pids_run(&self) -> Option<CollectorRun> {
+        self.pids.is_available().then_some(self.pids_run)
+    }
+}
+
+/// The most nodes that each container may have, so that all together stay below `per_host`: the largest
+/// give way first. At least 1, since every process has to be counted somewhere.
+fn fair_share(wanted: impl Iterator<Item = usize>, per_container: usize, per_host: usize) -> usize {
+    let mut wanted: Vec<usize> = wanted.map(|count| count.min(per_container)).collect();
+    if wanted.iter().sum::<usize>() <= per_host {
+        return per_container;
+    }
+    wanted.sort_unstable();
+    let mut left = per_host;
+    let mut containers = wanted.len();
+    for count in wanted {
+        let share = left / containers;
+        if count > share {
+            return share.max(1);
+        }
+        left -= count;
+        containers -= 1;
+    }
+    per_container
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_containers_keep_their_nodes_when_the_host_is_full() {
+        let share = |wanted: &[usize], per_host| fair_share(wanted.iter().copied(), 50, per_host);
+        assert_eq!(share(&[10, 20, 50], 100), 50);
+        assert_eq!(share(&[10, 90, 90], 100), 45);
+        assert_eq!(share(&[2; 2000], 2000), 1);
+        assert_eq!(share(&[2; 3000], 2000), 1);
+        assert_eq!(share(&[], 2000), 50);
+    }
+}

@@ -1,0 +1,190 @@
+//! A collection's results and Docker's names to what is published.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::pipeline::{ContainerResult, Pipeline};
+use crate::config::DockerLabel;
+use crate::forest::shape::Shape;
+use crate::metadata::{ContainerMetadata, Directory, DockerStatus};
+use crate::metrics::families::{BootClock, ContainerView, ExporterView, Families, HostView};
+use crate::metrics::own_process::OwnProcess;
+use crate::metrics::published::Published;
+use crate::model::Container;
+
+/// How long a new container's series wait for its name.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Id and name of all containers beyond the cap.
+const OTHER: &str = "other";
+
+/// Joins names to numbers. Keeps the last known name of each container that is there.
+#[derive(Debug)]
+pub struct Publisher {
+    docker_labels: Vec<String>,
+    has_docker: bool,
+    known: HashMap<Box<str>, Arc<ContainerMetadata>>,
+    /// Reasons why only some processes are seen, with whether they apply.
+    partial: [(&'static str, bool); 2],
+}
+
+/// What was published, and what was held back.
+#[derive(Debug)]
+pub struct Publication {
+    pub published: Published,
+    /// When the first of the containers that wait for a name has waited long enough.
+    pub next_deadline: Option<Instant>,
+}
+
+impl Publisher {
+    /// `docker_labels` is `None` with `--no-docker`.
+    #[must_use]
+    pub fn new(docker_labels: Option<&[DockerLabel]>, partial: [(&'static str, bool); 2]) -> Self {
+        Self {
+            docker_labels: docker_labels.unwrap_or_default().iter().map(|it| it.label.clone()).collect(),
+            has_docker: docker_labels.is_some(),
+            known: HashMap::new(),
+            partial,
+        }
+    }
+
+    /// Whether names are to be waited for.
+    #[must_use]
+    pub fn has_docker(&self) -> bool {
+        self.has_docker
+    }
+
+    /// `interval` is the present time between collections; `patient` whether new containers may wait.
+    pub fn publish(
+        &mut self,
+        pipeline: &Pipeline,
+        (directory, status): (&Directory, DockerStatus),
+        interval: Duration,
+        patient: bool,
+    ) -> Publication {
+        self.learn(pipeline, directory);
+        let clock = BootClock {
+            boot_time: pipeline.boot_time,
+            ticks_per_second: rustix::param::clock_ticks_per_second(),
+        };
+        let mut families = Families::new(clock, &pipeline.steps, &self.docker_labels);
+        let now = Instant::now();
+        let may_wait = patient && self.has_docker && status.up != Some(false);
+        let mut next_deadline: Option<Instant> = None;
+        for &slot in &pipeline.shown {
+            let Some(container) = &pipeline.snapshot.containers[slot] else { continue };
+            let result = &pipeline.results[slot];
+            let metadata = self.known.get(&container.path).map(|known| &**known);
+            if may_wait && metadata.is_none() && waits_for_name(container) {
+                let waited = pipeline.monotonic(now).saturating_sub(result.present_since);
+                if waited < PATIENCE {
+                    let deadline = now + (PATIENCE - waited);
+                    next_deadline = Some(next_deadline.map_or(deadline, |next| next.min(deadline)));
+                    continue;
+                }
+            }
+            families.container(&view(container, metadata, &pipeline.shapes.containers[slot], result));
+        }
+        if let Some(overflow) = &pipeline.overflow {
+            families.container(&ContainerView {
+                id: OTHER,
+                name: OTHER,
+                container_id: "",
+                pod_uid: "",
+                runtime: OTHER,
+                metadata: None,
+                shape: &overflow.shape,
+                nodes: &overflow.result.nodes,
+                observed_starts: overflow.result.observed_starts,
+                pids: &overflow.result.pids,
+                limit_hits: None,
+                paused: None,
+                intruders: None,
+            });
+        }
+        self.host_and_exporter(&mut families, pipeline, status, interval);
+        let taken_at = pipeline.taken.map_or(now, |taken| taken.at);
+        Publication { published: Published::new(families.finish(), taken_at, interval), next_deadline }
+    }
+
+    /// Takes over what Docker says now, and forgets containers that are gone.
+    fn learn(&mut self, pipeline: &Pipeline, directory: &Directory) {
+        let containers = || pipeline.snapshot.containers.iter().flatten();
+        for container in containers() {
+            if let Some(metadata) = directory.get(&*container.container_id) {
+                match self.known.get_mut(&container.path) {
+                    Some(known) => *known = Arc::clone(metadata),
+                    None => {
+                        self.known.insert(container.path.clone(), Arc::clone(metadata));
+                    }
+                }
+            }
+        }
+        let present = containers().count();
+        if self.known.len() > present {
+            let paths: std::collections::HashSet<&str> = containers().map(|it| &*it.path).collect();
+            self.known.retain(|path, _| paths.contains(&**path));
+        }
+    }
+
+    fn host_and_exporter(
+        &self,
+        families: &mut Families<'_>,
+        pipeline: &Pipeline,
+        status: DockerStatus,
+        interval: Duration,
+    ) {
+        let by_runtime: Vec<_> =
+            pipeline.containers_by_runtime.iter().map(|(&runtime, &count)| (runtime, count)).collect();
+        families.host(&HostView {
+            shape: (!pipeline.memberships.looks_from_inside()).then_some(&pipeline.shapes.host),
+            kernel_threads: pipeline.shapes.host_kernel_threads,
+            limits: pipeline.task_limits,
+            containers: &by_runtime,
+        });
+        families.exporter(&ExporterView {
+            layout: pipeline.memberships.cgroup_layout(),
+            partial: &self.partial,
+            processes: pipeline.processes_run,
+            pids: pipeline.pids_run(),
+            docker: self.has_docker.then_some(status),
+            collections: pipeline.collections(),
+            taken_at: pipeline.taken.map(|taken| taken.unix),
+            interval_seconds: interval.as_secs_f64(),
+            skipped: pipeline.skipped,
+            folded_nodes: pipeline.folded_nodes(),
+            own: OwnProcess::read(),
+        });
+    }
+}
+
+fn waits_for_name(container: &Container) -> bool {
+    container.own_name.is_none() && container.runtime.has_docker_api_name()
+}
+
+fn view<'a>(
+    container: &'a Container,
+    metadata: Option<&'a ContainerMetadata>,
+    shape: &'a Shape,
+    result: &'a ContainerResult,
+) -> ContainerView<'a> {
+    let name = match (&container.own_name, metadata) {
+        (None, Some(metadata)) => &metadata.name,
+        _ => container.fallback_name(),
+    };
+    ContainerView {
+        id: &container.id,
+        name,
+        container_id: &container.container_id,
+        pod_uid: &container.pod_uid,
+        runtime: container.runtime.label(),
+        metadata,
+        shape,
+        nodes: &result.nodes,
+        observed_starts: result.observed_starts,
+        pids: &result.pids,
+        limit_hits: result.limit_hits,
+        paused: result.pids.frozen.or(metadata.map(|metadata| metadata.paused)),
+        intruders: result.intruders,
+    }
+}

@@ -1,0 +1,66 @@
+//! Flags as resolved: checked, with defaults filled in, ready to be used.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::metadata::endpoint::Endpoint;
+
+/// What `/metrics` may grow to, whatever containers do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub max_containers: usize,
+    pub nodes_per_container: usize,
+    pub nodes_per_host: usize,
+    pub new_nodes_per_hour: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { max_containers: 2_000, nodes_per_container: 50, nodes_per_host: 2_000, new_nodes_per_hour: 100 }
+    }
+}
+
+/// An allow-listed Docker label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DockerLabel {
+    /// As Docker knows it.
+    pub key: String,
+    /// As Prometheus knows it: `label_<name>`.
+    pub label: String,
+}
+
+/// What the collector needs to know.
+#[derive(Clone, Debug)]
+pub struct CollectorConfig {
+    pub procfs: PathBuf,
+    pub cgroupfs: PathBuf,
+    pub interval: Duration,
+    pub bounds: Bounds,
+    /// The name to show when all that is seen is the container around us.
+    pub container_name: Option<String>,
+}
+
+/// How names are fetched.
+#[derive(Clone, Debug)]
+pub struct DockerConfig {
+    pub endpoint: Endpoint,
+    pub labels: Vec<DockerLabel>,
+}
+
+/// How HTTP is served.
+#[derive(Clone, Debug)]
+pub struct WebConfig {
+    pub listen_addresses: Vec<String>,
+    pub telemetry_path: String,
+    pub max_connections: usize,
+}
+
+/// Everything.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub collector: CollectorConfig,
+    /// `None` with `--no-docker`.
+    pub docker: Option<DockerConfig>,
+    pub web: WebConfig,
+    pub once: bool,
+}

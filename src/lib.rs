@@ -1,0 +1,60 @@
+//! The process forest of every container, as Prometheus metrics.
+//!
+//! How data flows, each collection from left to right, on a thread of its own:
+//!
+//! ```text
+//!  /proc ───► source ───► membership ───► forest ───► accounting ──► collector ──► Published ──► web
+//!            records     attribution     roots        counters      pipeline      (Arc, each     /metrics
+//!                        container ids   shape        name budget   publisher      format once)
+//!                                        nodes                          ▲
+//!  cgroupfs ───────────────────────────────────────► pids ──────────────┤
+//!  Docker API ─────────────────────────────────────► metadata (names) ──┘
+//! ```
+//!
+//! | module | what | kind |
+//! |---|---|---|
+//! | [`cli`], [`config`], [`logging`], [`app`] | flags as typed, flags as resolved, and what they start | edge |
+//! | [`model`] | processes, containers, snapshots | pure |
+//! | [`text`] | text from strangers made safe to show | pure |
+//! | [`source`] | the walk over a procfs; bytes to records in [`source::parse`] | edge, parsing pure |
+//! | [`attribution`] | cgroup path to container | pure |
+//! | [`membership`] | which container each process is in, remembered over collections | pure |
+//! | [`forest`] | parents, roots, depth, zombies, merged nodes | pure |
+//! | [`accounting`] | counters that only grow, the budget of new names | pure |
+//! | [`pids`] | the files of the pids controller and the freezer | edge |
+//! | [`metadata`] | names from the Docker API, kept while it is away | edge |
+//! | [`metrics`] | one catalog of all families; numbers to families to bytes | pure |
+//! | [`collector`] | the loop that calls all of the above and swaps what is published | edge |
+//! | [`web`] | serves what is published | edge, routes pure |
+//!
+//! Edges call pure code, never the other way: what is pure takes bytes, records and a time as arguments. A
+//! scrape never waits for a walk, a walk never waits for Docker, and one process that cannot be read costs
+//! that process only.
+//!
+//! Counts of forks, execs and exits want the kernel's help and are not here yet. Their place is a module
+//! `events` beside [`pids`], read by [`collector::pipeline`], and a second source beside [`source::proc`]
+//! that fills the same [`model::Snapshot`].
+
+#![forbid(unsafe_code)]
+
+pub mod accounting;
+pub mod app;
+pub mod attribution;
+pub mod cli;
+pub mod collector;
+pub mod config;
+pub mod forest;
+pub mod logging;
+pub mod membership;
+pub mod metadata;
+pub mod metrics;
+pub mod model;
+pub mod pids;
+pub mod source;
+pub mod text;
+pub mod web;
+
+/// The commit that this was built from; `unknown` outside a repository.
+pub const REVISION: &str = env!("PSTREE_REVISION");
+/// The compiler that built this.
+pub const RUST_VERSION: &str = env!("PSTREE_RUST_VERSION");

@@ -1,0 +1,37 @@
+//! The command line: parse, run, say in one line what went wrong.
+
+use std::process::ExitCode;
+
+use pstree_exporter::cli::{Cli, Stop};
+use pstree_exporter::{app, logging};
+
+/// Wrong flags, as the ecosystem's exporters and the shell have it.
+const USAGE_ERROR: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::parse_from_args(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(Stop::Print(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Stop::Refuse(line)) => return refuse(&line),
+    };
+    logging::init(cli.log_level, cli.log_format);
+    let config = match cli.resolve(std::env::var("DOCKER_HOST").ok().as_deref()) {
+        Ok(config) => config,
+        Err(line) => return refuse(&line),
+    };
+    match app::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pstree-exporter: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn refuse(line: &str) -> ExitCode {
+    eprintln!("pstree-exporter: {line}");
+    ExitCode::from(USAGE_ERROR)
+}

@@ -1,0 +1,147 @@
+//! The pids controller of each container, and whether it is frozen, out of the files of cgroupfs.
+//!
+//! `cgroups(7)`; Documentation/admin-guide/cgroup-v1/pids.rst and freezer-subsystem.rst, and cgroup-v2.rst
+//! of the kernel. A file that is not there gives no value, never a 0.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::source::parse::{parse_keyed, parse_number};
+
+/// What the kernel says of one container's cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PidsReading {
+    /// Tasks: threads and zombies count, too.
+    pub current: Option<u64>,
+    /// The smallest `pids.max` on the way to the top; `None` when unlimited.
+    pub limit: Option<u64>,
+    pub peak: Option<u64>,
+    /// Forks that the limit refused, since the cgroup was made.
+    pub limit_hits: Option<u64>,
+    pub frozen: Option<bool>,
+}
+
+/// The cgroupfs of one machine.
+#[derive(Debug)]
+pub struct PidsReader {
+    /// The hierarchy that has the pids controller.
+    pids: Option<PathBuf>,
+    freezer: Option<Freezer>,
+    /// `pids.max` by directory, within one collection: containers share their ancestors.
+    ancestor_limits: HashMap<PathBuf, Option<u64>>,
+    file_path: PathBuf,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Freezer {
+    /// `freezer.state` of cgroup v1.
+    V1(PathBuf),
+    /// `frozen` in `cgroup.events` of cgroup v2.
+    V2(PathBuf),
+}
+
+impl PidsReader {
+    /// Finds the hierarchies below `root` (the flag `--path.cgroupfs`): one for all on cgroup v2, one for
+    /// each controller on v1 and hybrid machines.
+    #[must_use]
+    pub fn find(root: &Path) -> Self {
+        let is_v2 = root.join("cgroup.controllers").exists();
+        let existing = |path: PathBuf| path.is_dir().then_some(path);
+        let (pids, freezer) = if is_v2 {
+            (Some(root.to_owned()), Some(Freezer::V2(root.to_owned())))
+        } else {
+            let unified = existing(root.join("unified"));
+            let freezer = existing(root.join("freezer")).map(Freezer::V1);
+            (
+                existing(root.join("pids")).or_else(|| unified.clone()),
+                freezer.or_else(|| unified.map(Freezer::V2)),
+            )
+        };
+        Self {
+            pids,
+            freezer,
+            ancestor_limits: HashMap::new(),
+            file_path: PathBuf::new(),
+            buffer: Vec::with_capacity(256),
+        }
+    }
+
+    /// Whether there is anything to read.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.pids.is_some()
+    }
+
+    /// Begins a collection: limits may have changed.
+    pub fn begin(&mut self) {
+        self.ancestor_limits.clear();
+    }
+
+    /// Reads the files of the container at `path`, which begins with `/`.
+    pub fn read(&mut self, path: &str) -> PidsReading {
+        let mut reading = PidsReading { frozen: self.frozen(path), ..PidsReading::default() };
+        let Some(hierarchy) = self.pids.take() else { return reading };
+        let directory = hierarchy.join(path.trim_start_matches('/'));
+        reading.current = self.number(&directory, "pids.current");
+        if reading.current.is_some() {
+            reading.peak = self.number(&directory, "pids.peak");
+            reading.limit_hits = self.file(&directory, "pids.events").and_then(|it| parse_keyed(it, b"max"));
+            reading.limit = self.effective_limit(&hierarchy, &directory);
+        }
+        self.pids = Some(hierarchy);
+        reading
+    }
+
+    fn effective_limit(&mut self, hierarchy: &Path, directory: &Path) -> Option<u64> {
+        let own = self.number(directory, "pids.max");
+        let mut limit = own;
+        for ancestor in directory.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(hierarchy)) {
+            let above = match self.ancestor_limits.get(ancestor) {
+                Some(&known) => known,
+                None => {
+                    let read = self.number(ancestor, "pids.max");
+                    self.ancestor_limits.insert(ancestor.to_owned(), read);
+                    read
+                }
+            };
+            limit = limit.into_iter().chain(above).min();
+        }
+        limit
+    }
+
+    fn frozen(&mut self, path: &str) -> Option<bool> {
+        let freezer = self.freezer.take()?;
+        let frozen = match &freezer {
+            Freezer::V1(root) => {
+                let directory = root.join(path.trim_start_matches('/'));
+                // FREEZING is on its way: some of the processes do not run any more.
+                self.file(&directory, "freezer.state").map(|state| state != b"THAWED")
+            }
+            Freezer::V2(root) => {
+                let directory = root.join(path.trim_start_matches('/'));
+                self.file(&directory, "cgroup.events").and_then(|it| parse_keyed(it, b"frozen")).map(|it| it != 0)
+            }
+        };
+        self.freezer = Some(freezer);
+        frozen
+    }
+
+    /// `max` is no number, so an unlimited `pids.max` is `None`.
+    fn number(&mut self, directory: &Path, name: &str) -> Option<u64> {
+        parse_number(self.file(directory, name)?)
+    }
+
+    fn file(&mut self, directory: &Path, name: &str) -> Option<&[u8]> {
+        self.file_path.clear();
+        self.file_path.push(directory);
+        self.file_path.push(name);
+        self.buffer.clear();
+        let file = File::open(&self.file_path).ok()?;
+        // These files have a line or two; the bound is for a directory that is no cgroupfs.
+        file.take(4096).read_to_end(&mut self.buffer).ok()?;
+        Some(self.buffer.trim_ascii())
+    }
+}

@@ -1,0 +1,243 @@
+//! The walk over a procfs: `readdir`, then open, read and close of each `stat`, into buffers that are kept.
+
+use std::ffi::CStr;
+use std::io::Write as _;
+use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
+use rustix::io::Errno;
+
+use super::parse::{self, InnerPid};
+use super::{ProcessFiles, SourceError};
+use crate::model::{ProcessRecord, ProcessState, SkipReason, Skipped};
+
+/// Holds about 1,000 directory entries of procfs.
+const DIRECTORY_BUFFER_BYTES: usize = 32 * 1024;
+/// Grows to this for a file that does not fit the buffer; what is longer is no file of procfs that we read.
+const MAX_FILE_BYTES: usize = 64 * 1024;
+/// Threads looked at for the state of a group whose leader has exited: a bound for a hostile process.
+const MAX_THREADS_READ: usize = 8;
+
+/// A procfs, opened once: files are found relative to its descriptor, so a mount that changes underneath
+/// cannot mix two of them.
+pub struct ProcSource {
+    path: String,
+    root: OwnedFd,
+    directory_buffer: Box<[MaybeUninit<u8>]>,
+    files: ProcFiles,
+}
+
+/// The files of single processes, read into one reused buffer.
+pub struct ProcFiles {
+    root: OwnedFd,
+    file_path: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl ProcSource {
+    /// Opens the procfs at `path` (the flag `--path.procfs`).
+    ///
+    /// # Errors
+    /// When it is missing, no directory, or shows no process.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        let shown = path.display().to_string();
+        let open = || {
+            rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        };
+        let unreadable = |errno: Errno| SourceError::Unreadable {
+            path: shown.clone(),
+            source: errno.into(),
+            remedy: "give --path.procfs a mounted procfs",
+        };
+        let mut source = Self {
+            root: open().map_err(unreadable)?,
+            files: ProcFiles {
+                root: open().map_err(unreadable)?,
+                file_path: Vec::with_capacity(64),
+                buffer: vec![0; 4096],
+            },
+            directory_buffer: vec![MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES].into_boxed_slice(),
+            path: shown,
+        };
+        let mut is_empty = true;
+        source.each_pid(|_, _| {
+            is_empty = false;
+            Ok(ControlFlow::Break(()))
+        })?;
+        if is_empty { Err(SourceError::NoProcesses { path: source.path }) } else { Ok(source) }
+    }
+
+    /// The descriptor and files for what is asked outside a walk.
+    pub fn files(&mut self) -> &mut ProcFiles {
+        &mut self.files
+    }
+
+    /// Shows every process to `visit`, which may ask for more of its files at once, while its pid is still
+    /// its own, or leave it out by a reason. Returns what was left out.
+    ///
+    /// # Errors
+    /// Only where the procfs as a whole cannot be read, has no process in it, or we have run out of
+    /// descriptors or memory; what concerns one process costs that process only.
+    pub fn walk(
+        &mut self,
+        mut visit: impl FnMut(ProcessRecord, &mut ProcFiles) -> Result<(), SkipReason>,
+    ) -> Result<Skipped, SourceError> {
+        let mut skipped = Skipped::default();
+        let mut is_empty = true;
+        self.each_pid(|pid, files| {
+            is_empty = false;
+            let outcome = match files.stat(pid) {
+                Ok(record) => visit(record, files),
+                Err(ReadError::Process(reason)) => Err(reason),
+                Err(ReadError::Exhausted(errno)) => return Err(errno),
+            };
+            if let Err(reason) = outcome {
+                skipped.count(reason);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if is_empty { Err(SourceError::NoProcesses { path: self.path.clone() }) } else { Ok(skipped) }
+    }
+
+    /// Lists the processes from the beginning.
+    fn each_pid(
+        &mut self,
+        mut visit: impl FnMut(u32, &mut ProcFiles) -> Result<ControlFlow<()>, Errno>,
+    ) -> Result<(), SourceError> {
+        let unreadable = |errno: Errno| SourceError::Unreadable {
+            path: self.path.clone(),
+            source: errno.into(),
+            remedy: "is it still mounted, and are there descriptors left (ulimit -n)?",
+        };
+        rustix::fs::seek(&self.root, SeekFrom::Start(0)).map_err(unreadable)?;
+        let mut directory = RawDir::new(self.root.as_fd(), &mut self.directory_buffer);
+        while let Some(entry) = directory.next() {
+            let entry = entry.map_err(unreadable)?;
+            let Some(pid) = parse_pid(entry.file_name()) else { continue };
+            if visit(pid, &mut self.files).map_err(unreadable)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A numbered directory. Names with a leading zero are none of the kernel's.
+fn parse_pid(name: &CStr) -> Option<u32> {
+    let name = name.to_bytes();
+    if name.first() == Some(&b'0') {
+        return None;
+    }
+    parse::parse_number(name)?.try_into().ok()
+}
+
+enum ReadError {
+    /// This process cannot be shown.
+    Process(SkipReason),
+    /// We cannot read anything any more: not the fault of the process.
+    Exhausted(Errno),
+}
+
+/// Files of an exiting process are gone at `open` (ENOENT) or at `read` (ESRCH).
+fn classify(errno: Errno) -> ReadError {
+    match errno {
+        Errno::NOENT | Errno::SRCH => ReadError::Process(SkipReason::Vanished),
+        Errno::ACCESS | Errno::PERM => ReadError::Process(SkipReason::Denied),
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM => ReadError::Exhausted(errno),
+        _ => ReadError::Process(SkipReason::Malformed),
+    }
+}
+
+impl ProcFiles {
+    fn stat(&mut self, pid: u32) -> Result<ProcessRecord, ReadError> {
+        let bytes = self.read(format_args!("{pid}/stat")).map_err(classify)?;
+        let stat = parse::parse_stat(pid, bytes).ok_or(ReadError::Process(SkipReason::Malformed))?;
+        let mut record = stat.record;
+        if stat.leader_exited
+            && let Some(state) = self.live_thread_state(pid)
+        {
+            record.state = state;
+        }
+        Ok(record)
+    }
+
+    /// The busiest state among the first live threads of a group whose leader has exited.
+    fn live_thread_state(&mut self, pid: u32) -> Option<ProcessState> {
+        self.set_path(format_args!("{pid}/task"));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let tasks = rustix::fs::openat(&self.root, path_of(&self.file_path), flags, Mode::empty()).ok()?;
+        let mut buffer = [MaybeUninit::uninit(); 1024];
+        let mut directory = RawDir::new(tasks, &mut buffer);
+        let mut busiest: Option<ProcessState> = None;
+        let mut left = MAX_THREADS_READ;
+        while let Some(Ok(entry)) = directory.next() {
+            let Some(tid) = parse_pid(entry.file_name()).filter(|&tid| tid != pid) else { continue };
+            let state = self.read(format_args!("{pid}/task/{tid}/stat")).ok().and_then(parse::parse_state);
+            let alive = state.filter(|state| !matches!(state, ProcessState::Zombie | ProcessState::Dead));
+            busiest = match (busiest, alive) {
+                (Some(busiest), Some(alive)) => Some(busiest.min(alive)),
+                (busiest, alive) => busiest.or(alive),
+            };
+            left -= 1;
+            if left == 0 || busiest == Some(ProcessState::Running) {
+                break;
+            }
+        }
+        busiest
+    }
+
+    fn set_path(&mut self, path: std::fmt::Arguments<'_>) {
+        self.file_path.clear();
+        // Writing to a vector cannot fail.
+        let _ = self.file_path.write_fmt(path);
+        self.file_path.push(0);
+    }
+
+    /// Reads a whole file relative to the procfs. A read that leaves room in the buffer has met the end:
+    /// procfs fills what it is given, so the second read that would return 0 is saved.
+    fn read(&mut self, path: std::fmt::Arguments<'_>) -> Result<&[u8], Errno> {
+        self.set_path(path);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.root, path_of(&self.file_path), flags, Mode::empty())?;
+        let mut length = 0;
+        loop {
+            let count = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut self.buffer[length..]))?;
+            length += count;
+            if length < self.buffer.len() {
+                return Ok(&self.buffer[..length]);
+            }
+            if length >= MAX_FILE_BYTES {
+                return Err(Errno::FBIG);
+            }
+            self.buffer.resize(2 * length, 0);
+        }
+    }
+}
+
+/// The path that [`ProcFiles::set_path`] left, which ends with its only NUL.
+fn path_of(file_path: &[u8]) -> &CStr {
+    CStr::from_bytes_until_nul(file_path).unwrap_or_default()
+}
+
+impl ProcessFiles for ProcFiles {
+    fn cgroup(&mut self, pid: u32) -> Result<&[u8], SkipReason> {
+        self.read(format_args!("{pid}/cgroup")).map_err(|errno| match classify(errno) {
+            ReadError::Process(reason) => reason,
+            ReadError::Exhausted(_) => SkipReason::Denied,
+        })
+    }
+
+    fn inner_pid(&mut self, pid: u32) -> Option<InnerPid> {
+        parse::parse_inner_pid(self.read(format_args!("{pid}/status")).ok()?)
+    }
+
+    fn pid_namespace(&mut self, pid: u32) -> Option<u64> {
+        self.set_path(format_args!("{pid}/ns/pid"));
+        let mut target = [MaybeUninit::<u8>::uninit(); 64];
+        let (target, _) = rustix::fs::readlinkat_raw(&self.root, path_of(&self.file_path), &mut target).ok()?;
+        parse::parse_namespace_link(target)
+    }
+}

@@ -1,0 +1,97 @@
+//! What is asked of the system as a whole: boot time, limits, and how much of it this exporter can see.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use procfs::prelude::FromRead as _;
+
+use super::parse::{parse_keyed, parse_namespace_link, parse_number};
+use crate::attribution::parse_cgroup_file;
+use crate::model::{Container, Runtime};
+use crate::text::{label_value, printable};
+
+/// `PROC_PID_INIT_INO` (include/linux/proc_ns.h): the pid namespace that a machine boots with.
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// A procfs, for its files that belong to no process.
+#[derive(Clone, Debug)]
+pub struct System {
+    root: PathBuf,
+}
+
+/// Settings of the kernel that bound the number of tasks (`proc_sys_kernel(5)`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskLimits {
+    pub pid_max: Option<u64>,
+    pub threads_max: Option<u64>,
+}
+
+impl System {
+    #[must_use]
+    pub fn new(procfs: &Path) -> Self {
+        Self { root: procfs.to_owned() }
+    }
+
+    /// Unix time of the boot, in seconds (`btime` in `proc_stat(5)`). Asked each time, since it moves when
+    /// the clock is set.
+    #[must_use]
+    pub fn boot_time(&self) -> Option<u64> {
+        parse_keyed(&fs::read(self.root.join("stat")).ok()?, b"btime")
+    }
+
+    #[must_use]
+    pub fn task_limits(&self) -> TaskLimits {
+        let read = |name| parse_number(fs::read(self.root.join("sys/kernel").join(name)).ok()?.trim_ascii());
+        TaskLimits { pid_max: read("pid_max"), threads_max: read("threads-max") }
+    }
+
+    /// Whether this procfs shows the pid namespace that we ourselves are in.
+    fn is_our_own(&self) -> bool {
+        let own_pid = std::process::id().to_string();
+        fs::read_link(self.root.join("self")).is_ok_and(|target| target.as_os_str() == own_pid.as_str())
+    }
+
+    /// The container around us, where we see only its processes: the procfs is that of our own pid
+    /// namespace, and that is not the one the machine booted with.
+    #[must_use]
+    pub fn surroundings(&self, name: Option<&str>) -> Option<Container> {
+        let namespace = fs::read_link(self.root.join("self/ns/pid")).ok()?;
+        let inode = parse_namespace_link(namespace.as_os_str().as_encoded_bytes())?;
+        if !self.is_our_own() || inode == INITIAL_PID_NAMESPACE {
+            return None;
+        }
+        let cgroup = fs::read(self.root.join("self/cgroup")).unwrap_or_default();
+        let file = parse_cgroup_file(&cgroup);
+        let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let own_name = Some(label_value(name.unwrap_or(&host_name)).into());
+        Some(match file.container {
+            Some(found) => Container { own_name, ..found.to_container() },
+            None => Container {
+                path: file.path.into(),
+                id: printable(file.path.as_bytes()).into(),
+                container_id: "".into(),
+                pod_uid: "".into(),
+                own_name,
+                runtime: Runtime::Unknown,
+            },
+        })
+    }
+
+    /// Whether the procfs hides other users' processes (`hidepid=1`, `2` or `ptraceable`, `proc(5)`).
+    #[must_use]
+    pub fn hides_processes(&self) -> bool {
+        let Ok(root) = fs::canonicalize(&self.root) else { return false };
+        let Ok(file) = fs::File::open("/proc/self/mountinfo") else { return false };
+        let Ok(mounts) = procfs::process::MountInfos::from_read(file) else { return false };
+        // The last mount on a directory is the one that is seen.
+        let mount = mounts.into_iter().filter(|mount| mount.mount_point == root).next_back();
+        let hidepid = mount.and_then(|mount| mount.super_options.get("hidepid").cloned().flatten());
+        hidepid.is_some_and(|value| !matches!(value.as_str(), "0" | "off")) && !may_see_hidden()
+    }
+}
+
+/// Root's `CAP_SYS_PTRACE` sees through `hidepid`.
+fn may_see_hidden() -> bool {
+    rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_PTRACE))
+}

@@ -1,0 +1,131 @@
+//! HTTP/1.1 on any number of listeners, from one thread.
+//!
+//! [`run`] is given sockets and the moment of its end by its caller. Connections are bounded; a client that
+//! is slow to send its request or to read the answer is let go.
+
+pub mod negotiation;
+pub mod page;
+pub mod routes;
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
+use tracing::{debug, warn};
+
+use crate::collector::Exposition;
+
+/// From the first byte that could be sent to the end of the head; idle connections end by it, too.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that takes nothing for this long.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests that are under way may take at the end.
+const GRACE: Duration = Duration::from_secs(4);
+/// Of a request's head. A scraper's is below 1 KiB.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// How long to wait when accepting fails, as it does without descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Server {
+    pub exposition: Arc<Exposition>,
+    pub telemetry_path: String,
+    pub max_connections: usize,
+}
+
+/// Binds an address of the flag: `host:port`, or `:port` for all addresses, IPv6 and IPv4.
+///
+/// # Errors
+/// Of the system: the port is taken, or not ours to take; or of the address.
+pub async fn bind(address: &str) -> io::Result<TcpListener> {
+    let Some(port) = address.strip_prefix(':') else { return TcpListener::bind(address).await };
+    match TcpListener::bind(format!("[::]:{port}")).await {
+        // A machine without IPv6.
+        Err(error) if error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) => {
+            TcpListener::bind(format!("0.0.0.0:{port}")).await
+        }
+        bound => bound,
+    }
+}
+
+/// Serves until `shutdown` resolves, then lets running requests end.
+pub async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: impl Future<Output = ()>) {
+    let server = Arc::new(server);
+    let permits = Arc::new(Semaphore::new(server.max_connections));
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = async {
+            // Holding a place before accepting leaves the rest to wait in the kernel's queue.
+            let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
+            Some((permit, accept(&listeners).await))
+        };
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some((permit, (stream, peer))) = accepted => {
+                let server = Arc::clone(&server);
+                let connection = graceful.watch(serve(stream, server));
+                tokio::spawn(async move {
+                    if let Err(error) = connection.await {
+                        debug!(%peer, %error, "connection ended");
+                    }
+                    drop(permit);
+                });
+            }
+        }
+    }
+    drop(listeners);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        warn!("some requests did not end in time");
+    }
+}
+
+/// The next connection on any listener.
+async fn accept(listeners: &[TcpListener]) -> (TcpStream, SocketAddr) {
+    loop {
+        let next = std::future::poll_fn(|cx| {
+            let ready = listeners.iter().map(|listener| listener.poll_accept(cx));
+            ready.into_iter().find(|poll| poll.is_ready()).unwrap_or(std::task::Poll::Pending)
+        });
+        match next.await {
+            Ok(accepted) => return accepted,
+            // Without descriptors, or a peer that gave up; neither is a reason to stop.
+            Err(error) => {
+                debug!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// One connection's protocol.
+fn serve(
+    stream: TcpStream,
+    server: Arc<Server>,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+    // Answers are written whole; nothing is to be waited for.
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let service = service_fn(move |request| {
+        ready(Ok::<_, Infallible>(routes::respond(&request, &server.exposition, &server.telemetry_path)))
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+}
