@@ -90,9 +90,9 @@ pub struct Cli {
     pub log_format: LogFormat,
 }
 
-const AFTER_HELP: &str = "\
-Walks /proc every few seconds, finds which container each process belongs to, and serves counts, depth,
-root processes, zombies and the tree itself. Docker is asked for names only; no root is needed.";
+const AFTER_HELP: &str = "Walks /proc every few seconds, finds which container each process belongs to, and \
+serves counts, depth, root processes, zombies and the tree itself. Docker is asked for names only; no root \
+is needed.";
 
 const LONG_VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("PSTREE_REVISION"), ", rustc ", env!("PSTREE_RUST_VERSION"), ")");

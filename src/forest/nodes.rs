@@ -172,7 +172,7 @@ impl Nodes {
     /// Chooses at most `cap` nodes of a container, the largest subtrees first, each with all its ancestors.
     /// A node may also be refused by `admit`, which is asked with the hash of its name, or because its
     /// path would not fit a label. What is not shown is counted in one child named [`OTHER`] of the deepest
-    /// ancestor that is. Returns how many were folded so.
+    /// ancestor that is. Fills `out` by path; returns how many were folded.
     pub fn select(
         &mut self,
         slot: usize,
@@ -210,6 +210,7 @@ impl Nodes {
             out[place].processes += node.processes;
             out[place].zombies += node.zombies;
         }
+        out.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         folded
     }
 

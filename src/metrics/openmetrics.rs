@@ -133,10 +133,10 @@ mod tests {
 
     #[test]
     fn values_that_are_no_numbers() {
-        let gauge = Gauge::with_opts(Opts::new("g", "")).unwrap();
+        let gauge = Gauge::with_opts(Opts::new("g", "G.")).unwrap();
         for (value, text) in [(f64::INFINITY, "+Inf"), (f64::NEG_INFINITY, "-Inf"), (f64::NAN, "NaN")] {
             gauge.set(value);
-            assert_eq!(encode(&gauge.collect()).unwrap(), format!("# TYPE g gauge\ng {text}\n# EOF\n"));
+            assert_eq!(encode(&gauge.collect()).unwrap(), format!("# TYPE g gauge\n# HELP g G.\ng {text}\n# EOF\n"));
         }
     }
 

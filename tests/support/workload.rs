@@ -1,0 +1,56 @@
+//! The compiled `tests/workload/workload.c`, and processes that run it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+/// The static binary, compiled once per test run into cargo's scratch directory.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/workload/workload.c");
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        // Test binaries run side by side: each compiles its own, then puts it in place at once.
+        let own = scratch.join(format!("workload.{}", std::process::id()));
+        let status = Command::new("cc")
+            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o"])
+            .args([&own, &source])
+            .status()
+            .expect("cc is needed to compile tests/workload/workload.c");
+        assert!(status.success(), "cc failed");
+        let shared = scratch.join("workload");
+        std::fs::rename(&own, &shared).expect("rename in cargo's scratch directory");
+        shared
+    })
+}
+
+/// A forest that stands until it is dropped.
+pub struct Workload(Child);
+
+impl Workload {
+    /// Starts the workload and waits until it says that it is ready.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(binary())
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the workload starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the workload writes text");
+        assert_eq!(line, "ready\n", "workload {arguments:?} did not get ready");
+        Self(child)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Workload {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

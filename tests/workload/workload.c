@@ -1,0 +1,205 @@
+/* Makes process forests of a known shape, for tests and benchmarks. Static, so that it runs in an image
+ * that holds nothing else. Prints "ready" once the forest stands, then waits to be killed.
+ *
+ *   workload fan N              one parent with N children
+ *   workload chain N            N processes, each the child of the one before (itself included)
+ *   workload threads N          one process with N threads
+ *   workload zombies N          one parent that never reaps its N dead children
+ *   workload zombie-leader N    a leader that exited while N threads run on
+ *   workload name HEX           one process that names itself with these bytes
+ *   workload names N [PERIOD]   N children with different names, new ones every PERIOD milliseconds
+ *   workload spread ROOT N M    N cgroups below ROOT (cgroup v1 directories, comma-separated), each with M
+ *                               processes: one parent and its children
+ *   workload orphan             a child whose parent exits when it gets SIGUSR1
+ *   workload forks N            forks N children that exit at once, reaps them all, then says ready
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void fail(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static void wait_for_ever(void) {
+    for (;;) pause();
+}
+
+static void ready(void) {
+    puts("ready");
+    fflush(stdout);
+}
+
+static pid_t fork_or_fail(void) {
+    pid_t pid = fork();
+    if (pid < 0) fail("fork");
+    return pid;
+}
+
+static void die_with_parent(void) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+static void fan(long count) {
+    for (long i = 0; i < count; i++) {
+        if (fork_or_fail() == 0) {
+            die_with_parent();
+            wait_for_ever();
+        }
+    }
+}
+
+/* The last of the chain writes to a pipe that the first reads. */
+static void chain(long count) {
+    int ends[2];
+    char byte;
+    if (pipe(ends) != 0) fail("pipe");
+    for (long depth = 1; depth < count; depth++) {
+        if (fork_or_fail() == 0) {
+            die_with_parent();
+            if (depth + 1 == count && write(ends[1], "x", 1) != 1) fail("write");
+            continue;
+        }
+        if (depth > 1) wait_for_ever();
+        if (read(ends[0], &byte, 1) != 1) fail("read");
+        return;
+    }
+    if (count > 1) wait_for_ever();
+}
+
+static void *thread(void *unused) {
+    wait_for_ever();
+    return unused;
+}
+
+static void threads(long count) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 64 * 1024);
+    for (long i = 0; i < count; i++) {
+        pthread_t id;
+        if ((errno = pthread_create(&id, &attributes, thread, NULL)) != 0) fail("pthread_create");
+    }
+}
+
+static void zombies(long count) {
+    for (long i = 0; i < count; i++) {
+        pid_t child = fork_or_fail();
+        if (child == 0) _exit(0);
+        siginfo_t info;
+        if (waitid(P_PID, child, &info, WEXITED | WNOWAIT) != 0) fail("waitid");
+    }
+}
+
+static void names(long count, long period_ms, long round) {
+    for (long i = 0; i < count; i++) {
+        if (fork_or_fail() == 0) {
+            die_with_parent();
+            char name[40];
+            for (;; round++) {
+                snprintf(name, sizeof name, "n%lx-%lx", round, i);
+                prctl(PR_SET_NAME, name);
+                if (period_ms == 0) wait_for_ever();
+                usleep(period_ms * 1000);
+            }
+        }
+    }
+}
+
+static void write_pid(const char *directory) {
+    char path[1024], text[32];
+    snprintf(path, sizeof path, "%s/cgroup.procs", directory);
+    int file = open(path, O_WRONLY);
+    if (file < 0) fail(path);
+    int length = snprintf(text, sizeof text, "%d", getpid());
+    if (write(file, text, length) != length) fail(path);
+    close(file);
+}
+
+static void spread(const char *roots, long groups, long size) {
+    for (long group = 0; group < groups; group++) {
+        int ends[2];
+        char byte;
+        if (pipe(ends) != 0) fail("pipe");
+        if (fork_or_fail() == 0) {
+            die_with_parent();
+            char list[512], path[900];
+            snprintf(list, sizeof list, "%s", roots);
+            for (char *root = strtok(list, ","); root; root = strtok(NULL, ",")) {
+                snprintf(path, sizeof path, "%s/%064lx", root, group + 1);
+                if (mkdir(path, 0755) != 0 && errno != EEXIST) fail(path);
+                write_pid(path);
+            }
+            fan(size - 1);
+            if (write(ends[1], "x", 1) != 1) fail("write");
+            wait_for_ever();
+        }
+        if (read(ends[0], &byte, 1) != 1) fail("read");
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
+static void quit(int signal_number) {
+    (void)signal_number;
+    _exit(0);
+}
+
+static void orphan(void) {
+    if (fork_or_fail() == 0) {
+        if (fork_or_fail() == 0) wait_for_ever();
+        signal(SIGUSR1, quit);
+        wait_for_ever();
+    }
+}
+
+static void forks(long count) {
+    for (long i = 0; i < count; i++) {
+        if (fork_or_fail() == 0) _exit(0);
+        if (wait(NULL) < 0) fail("wait");
+    }
+}
+
+static void set_name_from_hex(const char *hex) {
+    char name[16] = {0};
+    for (size_t i = 0; i < 15 && hex[2 * i] && hex[2 * i + 1]; i++) {
+        char digits[3] = {hex[2 * i], hex[2 * i + 1], 0};
+        name[i] = (char)strtol(digits, NULL, 16);
+    }
+    prctl(PR_SET_NAME, name);
+}
+
+int main(int argc, char **argv) {
+    const char *mode = argc > 1 ? argv[1] : "";
+    long count = argc > 2 ? atol(argv[2]) : 0;
+    if (!strcmp(mode, "fan")) fan(count);
+    else if (!strcmp(mode, "chain")) chain(count);
+    else if (!strcmp(mode, "threads")) threads(count - 1);
+    else if (!strcmp(mode, "zombies")) zombies(count);
+    else if (!strcmp(mode, "zombie-leader")) {
+        threads(count);
+        ready();
+        syscall(SYS_exit, 0);
+    } else if (!strcmp(mode, "name") && argc > 2) set_name_from_hex(argv[2]);
+    else if (!strcmp(mode, "names")) names(count, argc > 3 ? atol(argv[3]) : 0, 0);
+    else if (!strcmp(mode, "spread") && argc > 4) spread(argv[2], atol(argv[3]), atol(argv[4]));
+    else if (!strcmp(mode, "orphan")) orphan();
+    else if (!strcmp(mode, "forks")) forks(count);
+    else {
+        fprintf(stderr, "workload: unknown mode; see the head of workload.c\n");
+        return 2;
+    }
+    ready();
+    wait_for_ever();
+}
