@@ -59,7 +59,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         info!(
             version = env!("CARGO_PKG_VERSION"),
             revision = crate::REVISION,
-            address = config.web.listen_addresses.join(","),
+            address = bound_addresses(&listeners),
             path = config.web.telemetry_path,
             "serving"
         );
@@ -150,6 +150,13 @@ async fn bind_all(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// As bound: port 0 asks the system for a free one.
+fn bound_addresses(listeners: &[TcpListener]) -> String {
+    let addresses: Vec<String> =
+        listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string())).collect();
+    addresses.join(",")
 }
 
 /// Resolves at the first SIGTERM or SIGINT. The handlers are in place when this returns.

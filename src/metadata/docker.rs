@@ -44,32 +44,33 @@ pub async fn keep_names(endpoint: Endpoint, allowed_labels: Arc<[String]>, regis
         };
         let ended = match endpoint.client() {
             Ok(docker) => follow(&docker, &allowed_labels, &registry, &mut on_up).await,
-            Err(error) => error,
+            Err(error) => Ended::Daemon(error),
         };
-        // An event stream that ends is no sign that the daemon is gone: the next list will tell.
-        if !matches!(ended, Error::RequestTimeoutError) && was_up == Some(true) && answers(&endpoint).await {
-            debug!(docker = %endpoint, error = %ended, "connecting to the Docker API again");
-        } else {
-            registry.mark_down();
-            if was_up != Some(false) {
-                warn!(
-                    docker = %endpoint,
-                    error = %describe(&ended),
-                    "the Docker API does not answer: known names stay, new containers show their id; give \
-                     --docker.host the right address, or --no-docker to do without"
-                );
+        match ended {
+            Ended::Stream(error) => debug!(docker = %endpoint, %error, "opening the event stream again"),
+            Ended::Daemon(error) => {
+                registry.mark_down();
+                if was_up != Some(false) {
+                    warn!(
+                        docker = %endpoint,
+                        error = %describe(&error),
+                        "the Docker API does not answer: known names stay, new containers show their id; \
+                         give --docker.host the right address, or --no-docker to do without"
+                    );
+                }
+                was_up = Some(false);
             }
-            was_up = Some(false);
         }
         sleep(RETRY_INTERVAL).await;
     }
 }
 
-async fn answers(endpoint: &Endpoint) -> bool {
-    match endpoint.client() {
-        Ok(docker) => within(PING_TIMEOUT, docker.ping()).await.is_ok(),
-        Err(_) => false,
-    }
+/// Why [`follow`] came back.
+enum Ended {
+    /// Only the event stream is over: no sign that the daemon is gone, which the next list will tell.
+    Stream(Error),
+    /// A request failed.
+    Daemon(Error),
 }
 
 /// Bollard's own timeout ends with the response's head; a body can trickle.
@@ -102,14 +103,13 @@ async fn follow(
     allowed_labels: &[String],
     registry: &Registry,
     on_up: &mut impl FnMut(),
-) -> Error {
-    // Not kept: each request asks for the daemon's own version from then on.
+) -> Ended {
     let docker = match within(PING_TIMEOUT, docker.clone().negotiate_version()).await {
         Ok(docker) => docker,
-        Err(error) => return error,
+        Err(error) => return Ended::Daemon(error),
     };
     if let Err(error) = list(&docker, allowed_labels, registry).await {
-        return error;
+        return Ended::Daemon(error);
     }
     on_up();
 
@@ -129,16 +129,16 @@ async fn follow(
                         relist.as_mut().reset(soon);
                     }
                 }
-                Some(Err(error)) => return error,
-                None => return std::io::Error::other("the event stream ended").into(),
+                Some(Err(error)) => return Ended::Stream(error),
+                None => return Ended::Stream(std::io::Error::other("it ended").into()),
             },
             () = &mut relist => {
                 if let Err(error) = list(&docker, allowed_labels, registry).await {
-                    return error;
+                    return Ended::Daemon(error);
                 }
                 relist.as_mut().reset(tokio::time::Instant::now() + RELIST_INTERVAL);
             }
-            error = &mut death => return error,
+            error = &mut death => return Ended::Daemon(error),
         }
     }
 }

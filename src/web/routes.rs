@@ -6,13 +6,13 @@
 //! | `/-/ready` | 200 while the snapshot is young enough; else 503 with the reason |
 //! | anything else | 404 |
 //!
-//! GET and HEAD only; 405 otherwise. Pure but for reading the latest publication and the clock.
+//! GET and HEAD only, without a body; 405 and 400 otherwise. Pure but for reading the latest publication and the clock.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
@@ -32,6 +32,12 @@ pub fn respond<B>(request: &Request<B>, exposition: &Exposition, telemetry_path:
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
+    if has_body(request.headers()) {
+        // Whatever stands behind the head, it is not to be taken for another request.
+        let mut response = text(StatusCode::BAD_REQUEST, "a request has no body here\n");
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
     let mut response = match request.uri().path() {
         path if path == telemetry_path => metrics(request.headers(), exposition),
         "/" => landing_page(telemetry_path),
@@ -46,6 +52,10 @@ pub fn respond<B>(request: &Request<B>, exposition: &Exposition, telemetry_path:
         *response.body_mut() = Full::default();
     }
     response
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
 fn metrics(headers: &HeaderMap, exposition: &Exposition) -> Response<Full<Bytes>> {

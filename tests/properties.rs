@@ -1,0 +1,323 @@
+//! What holds for every forest, however torn; found by comparing with a reference that is naive on purpose.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use pstree_exporter::accounting::Accounting;
+use pstree_exporter::attribution::{attribute, parse_cgroup_file};
+use pstree_exporter::forest::Forest;
+use pstree_exporter::forest::nodes::{Nodes, ShownNode, Steps};
+use pstree_exporter::forest::roots::{RootKind, RootKinds};
+use pstree_exporter::forest::shape::{Shape, Shapes};
+use pstree_exporter::membership::Memberships;
+use pstree_exporter::model::{Comm, Membership, ProcessKey, ProcessRecord, ProcessState, SkipReason, Snapshot};
+use pstree_exporter::source::ProcessFiles;
+use pstree_exporter::source::parse::{self, InnerPid};
+use pstree_exporter::text::{MAX_LABEL_CHARS, label_value};
+use pstree_exporter::web::negotiation;
+
+/// A process as the generator makes it; `container` 0 is the host.
+#[derive(Clone, Debug)]
+struct Made {
+    pid: u32,
+    parent: u32,
+    start: u64,
+    container: u8,
+    comm: u8,
+    zombie: bool,
+}
+
+/// Few pids and few start times, so that cycles, missing parents, reused pids and pids borne twice abound.
+fn made() -> impl Strategy<Value = Made> {
+    (1..40_u32, 0..45_u32, 0..4_u64, 0..4_u8, 0..6_u8, prop::bool::weighted(0.2)).prop_map(
+        |(pid, parent, start, container, comm, zombie)| Made { pid, parent, start, container, comm, zombie },
+    )
+}
+
+fn record(made: &Made) -> ProcessRecord {
+    ProcessRecord {
+        key: ProcessKey { start_time: made.start, pid: made.pid },
+        parent_pid: made.parent,
+        threads: u32::from(!made.zombie),
+        state: if made.zombie { ProcessState::Zombie } else { ProcessState::Sleeping },
+        kernel_thread: false,
+        comm: Comm::new(&[b'a' + made.comm]),
+        membership: Membership::HOST,
+    }
+}
+
+/// Cgroup files by pid; each container is a 64 times repeated digit.
+struct Cgroups(HashMap<u32, Vec<u8>>);
+
+impl ProcessFiles for Cgroups {
+    fn cgroup(&mut self, pid: u32) -> Result<&[u8], SkipReason> {
+        self.0.get(&pid).map(Vec::as_slice).ok_or(SkipReason::Vanished)
+    }
+
+    fn inner_pid(&mut self, _: u32) -> Option<InnerPid> {
+        None
+    }
+
+    fn pid_namespace(&mut self, _: u32) -> Option<u64> {
+        None
+    }
+}
+
+fn cgroups(processes: &[Made]) -> Cgroups {
+    let path = |container: u8| match container {
+        0 => b"0::/user.slice\n".to_vec(),
+        digit => format!("0::/docker/{}\n", digit.to_string().repeat(64)).into_bytes(),
+    };
+    Cgroups(processes.iter().map(|made| (made.pid, path(made.container))).collect())
+}
+
+#[derive(Default)]
+struct Engine {
+    memberships: Option<Memberships>,
+    snapshot: Snapshot,
+    forest: Forest,
+    roots: RootKinds,
+    steps: Steps,
+    nodes: Nodes,
+    shapes: Shapes,
+}
+
+impl Engine {
+    fn collect(&mut self, processes: &[Made]) {
+        let mut files = cgroups(processes);
+        let memberships = self.memberships.get_or_insert_with(|| Memberships::new(None));
+        memberships.begin(&mut self.snapshot);
+        for made in processes {
+            memberships.admit(record(made), &mut files, &mut self.snapshot).unwrap();
+        }
+        memberships.finish(&mut files, &mut self.snapshot);
+        self.steps.begin();
+        self.forest.rebuild(&mut self.snapshot.records);
+        self.roots.classify(&self.snapshot, &self.forest, memberships, &mut files);
+        self.nodes.rebuild(&self.snapshot, &self.forest, &mut self.steps);
+        self.shapes.rebuild(&self.snapshot, &self.forest, &self.roots, &mut self.steps, |_| 1.0);
+    }
+
+    /// By cgroup path; the guilty parents by name, since their ids depend on the order of the records.
+    fn shapes(&self) -> BTreeMap<String, (Shape, BTreeMap<String, u64>)> {
+        let containers = self.snapshot.containers.iter().enumerate();
+        containers
+            .filter_map(|(slot, container)| {
+                let mut shape = self.shapes.containers[slot].clone();
+                let parents = shape.zombies_by_parent.drain(..);
+                let parents = parents.map(|(step, count)| (self.steps.text(step).to_owned(), count)).collect();
+                Some((container.as_ref()?.path.to_string(), (shape, parents)))
+            })
+            .collect()
+    }
+}
+
+/// The first of each pid.
+fn one_per_pid(processes: &[Made]) -> Vec<Made> {
+    let mut by_pid: BTreeMap<u32, Made> = BTreeMap::new();
+    for made in processes {
+        by_pid.entry(made.pid).or_insert_with(|| made.clone());
+    }
+    by_pid.into_values().collect()
+}
+
+/// Depths by pid: roots first, then whatever is left, the oldest first, by walking up again and again.
+fn naive_depths(processes: &[Made]) -> BTreeMap<u32, u32> {
+    let parent_of = |child: &Made| {
+        processes.iter().find(|parent| {
+            parent.pid == child.parent
+                && parent.pid != child.pid
+                && parent.container == child.container
+                && parent.start <= child.start
+        })
+    };
+    let mut roots: BTreeSet<u32> =
+        processes.iter().filter(|made| parent_of(made).is_none()).map(|made| made.pid).collect();
+    let depth_of = |made: &Made, roots: &BTreeSet<u32>| {
+        let mut depth = 1;
+        let mut at = made;
+        while !roots.contains(&at.pid) {
+            at = parent_of(at)?;
+            depth += 1;
+            if depth > processes.len() {
+                return None;
+            }
+        }
+        Some(depth as u32)
+    };
+    let mut by_age: Vec<&Made> = processes.iter().collect();
+    by_age.sort_by_key(|made| (made.start, made.pid));
+    for made in by_age {
+        if depth_of(made, &roots).is_none() {
+            roots.insert(made.pid);
+        }
+    }
+    processes.iter().map(|made| (made.pid, depth_of(made, &roots).expect("every process has a root"))).collect()
+}
+
+fn shown(engine: &mut Engine, slot: usize, cap: usize, admit: impl FnMut(u64) -> bool) -> (Vec<ShownNode>, u64) {
+    let mut out = Vec::new();
+    let folded = engine.nodes.select(slot, cap, &engine.steps, admit, &mut out);
+    (out, folded)
+}
+
+proptest! {
+    #[test]
+    fn a_naive_reference_gives_the_same_forest(processes in prop::collection::vec(made(), 1..60)) {
+        let processes = one_per_pid(&processes);
+        let mut engine = Engine::default();
+        engine.collect(&processes);
+        let depths = naive_depths(&processes);
+        for (index, record) in engine.snapshot.records.iter().enumerate() {
+            prop_assert_eq!(engine.forest.depth(index), depths[&record.key.pid], "pid {}", record.key.pid);
+        }
+    }
+
+    #[test]
+    fn sums_match_and_depth_is_bounded(processes in prop::collection::vec(made(), 1..60)) {
+        let processes = one_per_pid(&processes);
+        let mut engine = Engine::default();
+        engine.collect(&processes);
+        let shapes: Vec<Shape> = engine.shapes.containers.iter().chain([&engine.shapes.host]).cloned().collect();
+        prop_assert_eq!(shapes.iter().map(|shape| shape.processes).sum::<u64>(), processes.len() as u64);
+        for (slot, shape) in shapes.iter().enumerate() {
+            prop_assert_eq!(shape.by_state.iter().sum::<u64>(), shape.processes);
+            prop_assert_eq!(shape.by_depth.iter().sum::<u64>(), shape.processes);
+            prop_assert!(u64::from(shape.depth) <= shape.processes);
+            prop_assert_eq!(shape.depth == 0, shape.processes == 0);
+            if slot + 1 < shapes.len() {
+                let zombies: u64 = shape.zombies_by_parent.iter().map(|&(_, count)| count).sum();
+                prop_assert_eq!(zombies, shape.zombies());
+                prop_assert_eq!(shape.roots.iter().map(|roots| roots.count).sum::<u64>(), shape.by_depth[0]);
+                prop_assert_eq!(shape.roots[RootKind::Init as usize].count, u64::from(shape.processes > 0));
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_records_does_not_matter(
+        (processes, shuffled) in prop::collection::vec(made(), 1..60)
+            .prop_map(|processes| one_per_pid(&processes))
+            .prop_flat_map(|processes| (Just(processes.clone()), Just(processes).prop_shuffle())),
+    ) {
+        let (mut one, mut other) = (Engine::default(), Engine::default());
+        one.collect(&processes);
+        other.collect(&shuffled);
+        prop_assert_eq!(one.shapes(), other.shapes());
+        prop_assert_eq!(&one.shapes.host, &other.shapes.host);
+        for (path, slot) in slots(&one) {
+            let other_slot = slots(&other)[&path];
+            prop_assert_eq!(shown(&mut one, slot, 5, |_| true), shown(&mut other, other_slot, 5, |_| true));
+        }
+    }
+
+    #[test]
+    fn of_records_with_one_pid_the_youngest_stays(processes in prop::collection::vec(made(), 1..60)) {
+        let mut records: Vec<ProcessRecord> = processes.iter().map(record).collect();
+        let youngest: BTreeMap<u32, ProcessRecord> = records.iter().fold(BTreeMap::new(), |mut by_pid, record| {
+            let kept = by_pid.entry(record.key.pid).or_insert(*record);
+            *kept = (*kept).max(*record);
+            by_pid
+        });
+        Forest::default().rebuild(&mut records);
+        records.sort();
+        let mut wanted: Vec<_> = youngest.into_values().collect();
+        wanted.sort();
+        prop_assert_eq!(records, wanted);
+    }
+
+    #[test]
+    fn shown_nodes_are_bounded_closed_and_whole(
+        processes in prop::collection::vec(made(), 1..80),
+        cap in 1..12_usize,
+        refused in prop::collection::vec(any::<bool>(), 80),
+    ) {
+        let processes = one_per_pid(&processes);
+        let mut engine = Engine::default();
+        engine.collect(&processes);
+        for (_, slot) in slots(&engine) {
+            let all = engine.nodes.count(slot);
+            let mut refused = refused.iter();
+            let (nodes, folded) = shown(&mut engine, slot, cap, |_| !*refused.next().unwrap_or(&false));
+            prop_assert!(nodes.len() <= cap.max(1), "{} nodes of {} with a cap of {}", nodes.len(), all, cap);
+            prop_assert!(folded <= all as u64);
+            let shape = &engine.shapes.containers[slot];
+            prop_assert_eq!(nodes.iter().map(|node| node.processes).sum::<u64>(), shape.processes);
+            prop_assert_eq!(nodes.iter().map(|node| node.zombies).sum::<u64>(), shape.zombies());
+            let paths: BTreeSet<&str> = nodes.iter().map(|node| node.path.as_str()).collect();
+            prop_assert_eq!(paths.len(), nodes.len(), "a path twice");
+            for node in &nodes {
+                prop_assert!(node.parent().is_empty() || paths.contains(node.parent()));
+                prop_assert_eq!(node.path.split(';').count(), node.depth as usize);
+                prop_assert_eq!(node.path.rsplit(';').next().unwrap(), node.comm());
+                prop_assert!(node.path.chars().count() <= MAX_LABEL_CHARS);
+            }
+        }
+    }
+
+    #[test]
+    fn counters_never_fall(
+        collections in prop::collection::vec(prop::collection::vec(made(), 0..30), 1..12),
+        hits in prop::collection::vec(0..5_u64, 12),
+    ) {
+        let mut engine = Engine::default();
+        let mut accounting = Accounting::new(100);
+        let mut last: HashMap<String, (u64, u64)> = HashMap::new();
+        for (step, processes) in collections.iter().enumerate() {
+            engine.collect(&one_per_pid(processes));
+            accounting.update(&engine.snapshot, Duration::from_secs(5 * step as u64));
+            for container in engine.snapshot.containers.iter().flatten() {
+                let ledger = accounting.ledger(&container.path).expect("a present container has a ledger");
+                let now = (ledger.observed_starts, ledger.limit_hits.update(hits[step]));
+                let before = last.insert(container.path.to_string(), now).unwrap_or_default();
+                prop_assert!(now.0 >= before.0 && now.1 >= before.1, "{before:?} then {now:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn parsers_take_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200), text in any::<String>()) {
+        let _ = parse::parse_stat(1, &bytes);
+        let _ = parse::parse_state(&bytes);
+        let _ = parse::parse_inner_pid(&bytes);
+        let _ = parse::parse_namespace_link(&bytes);
+        let _ = parse::parse_keyed(&bytes, b"max");
+        let _ = parse_cgroup_file(&bytes);
+        let _ = attribute(&text);
+        let _ = negotiation::format(&text);
+        let _ = negotiation::accepts_gzip(&text);
+        let label = label_value(&text);
+        prop_assert!(label.chars().count() <= MAX_LABEL_CHARS && !label.chars().any(char::is_control));
+    }
+
+    #[test]
+    fn a_stat_line_survives_any_command(
+        comm in prop::collection::vec(any::<u8>(), 0..15), parent in any::<u32>(), start in any::<u64>(),
+    ) {
+        let mut line = b"7 (".to_vec();
+        line.extend_from_slice(&comm);
+        line.extend_from_slice(format!(") S {parent} 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 {start} 0 0\n").as_bytes());
+        let stat = parse::parse_stat(7, &line).expect("a whole line");
+        prop_assert_eq!(stat.record.comm.as_bytes(), &comm[..]);
+        prop_assert_eq!((stat.record.parent_pid, stat.record.key.start_time), (parent, start));
+    }
+}
+
+fn slots(engine: &Engine) -> BTreeMap<String, usize> {
+    let containers = engine.snapshot.containers.iter().enumerate();
+    containers.filter_map(|(slot, container)| Some((container.as_ref()?.path.to_string(), slot))).collect()
+}
+
+#[test]
+fn row_10_a_chain_of_five_thousand_is_measured_without_recursion() {
+    let chain: Vec<ProcessRecord> = (1..=5_000)
+        .rev()
+        .map(|pid| record(&Made { pid, parent: pid - 1, start: 7, container: 0, comm: 0, zombie: false }))
+        .collect();
+    let mut records = chain;
+    let mut forest = Forest::default();
+    forest.rebuild(&mut records);
+    let deepest = (0..records.len()).map(|index| forest.depth(index)).max();
+    assert_eq!(deepest, Some(5_000));
+}

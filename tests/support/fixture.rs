@@ -1,0 +1,118 @@
+//! Procfs and cgroupfs trees made of plain files, to stand in for a machine.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A directory with `proc` and `cgroup` in it, removed when dropped.
+pub struct Fixture {
+    root: PathBuf,
+}
+
+/// One process. What a test does not care about is as in a usual sleeping process.
+#[derive(Clone, Debug)]
+pub struct Process<'a> {
+    pub pid: u32,
+    pub parent: u32,
+    pub comm: &'a [u8],
+    pub state: char,
+    pub threads: u32,
+    /// Clock ticks since boot.
+    pub start: u64,
+    pub flags: u64,
+    /// The content of `cgroup`.
+    pub cgroup: &'a str,
+    /// The values of `NSpid`; the pid alone when empty.
+    pub inner_pids: &'a str,
+}
+
+impl Default for Process<'_> {
+    fn default() -> Self {
+        Self {
+            pid: 1,
+            parent: 0,
+            comm: b"init",
+            state: 'S',
+            threads: 1,
+            start: 100,
+            flags: 0x0040_0000,
+            cgroup: "0::/init.scope\n",
+            inner_pids: "",
+        }
+    }
+}
+
+impl Process<'_> {
+    pub fn stat(&self) -> Vec<u8> {
+        let Self { pid, parent, state, threads, start, flags, .. } = self;
+        let mut stat = format!("{pid} (").into_bytes();
+        stat.extend_from_slice(self.comm);
+        let tail = format!(
+            ") {state} {parent} {pid} {pid} 0 -1 {flags} 100 0 0 0 1 2 0 0 20 0 {threads} 0 {start} 1000000 200 \
+             18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+        );
+        stat.extend_from_slice(tail.as_bytes());
+        stat
+    }
+}
+
+impl Fixture {
+    /// An empty machine that booted at Unix time 1700000000.
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("fixture-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let fixture = Self { root: Path::new(env!("CARGO_TARGET_TMPDIR")).join(name) };
+        fixture.write("proc/stat", "cpu  1 2 3 4 5 6 7 8 9 10\nbtime 1700000000\nprocesses 1\n");
+        fixture.write("proc/sys/kernel/pid_max", "4194304\n");
+        fixture.write("proc/sys/kernel/threads-max", "127000\n");
+        fs::create_dir_all(fixture.root.join("cgroup")).expect("a scratch directory");
+        fixture
+    }
+
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.root.join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a scratch directory");
+        fs::write(path, content).expect("a scratch file");
+    }
+
+    pub fn process(&self, process: &Process<'_>) -> &Self {
+        let pid = process.pid;
+        self.write(&format!("proc/{pid}/stat"), process.stat());
+        self.write(&format!("proc/{pid}/cgroup"), process.cgroup);
+        let inner = if process.inner_pids.is_empty() { pid.to_string() } else { process.inner_pids.to_owned() };
+        self.write(&format!("proc/{pid}/status"), format!("Name:\tx\nPid:\t{pid}\nNSpid:\t{inner}\n"));
+        self
+    }
+
+    /// Sets the pid namespace of a process.
+    pub fn namespace(&self, pid: u32, inode: u64) -> &Self {
+        let directory = self.root.join(format!("proc/{pid}/ns"));
+        fs::create_dir_all(&directory).expect("a scratch directory");
+        symlink(format!("pid:[{inode}]"), directory.join("pid")).expect("a scratch link");
+        self
+    }
+
+    pub fn remove(&self, path: &str) {
+        let path = self.root.join(path);
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it was there");
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// Flags that make an exporter look here instead of at the machine.
+    pub fn flags(&self) -> Vec<String> {
+        vec![
+            format!("--path.procfs={}", self.root.join("proc").display()),
+            format!("--path.cgroupfs={}", self.root.join("cgroup").display()),
+        ]
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}

@@ -1,0 +1,56 @@
+//! HTTP by hand, so that it can also be done wrong.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).expect("the body is UTF-8")
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+pub fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the exporter listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout can be set");
+    stream
+}
+
+/// One request over one connection, which the server is asked to close.
+pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut stream = connect(address);
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes()).expect("the request is taken");
+    read_to_end(stream)
+}
+
+/// Everything until the server closes.
+pub fn read_to_end(mut stream: TcpStream) -> Response {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("the answer comes");
+    parse(&bytes)
+}
+
+pub fn parse(bytes: &[u8]) -> Response {
+    let split = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a response has a head");
+    let head = String::from_utf8(bytes[..split].to_vec()).expect("the head is text");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    Response { status, head, body: bytes[split + 4..].to_vec() }
+}

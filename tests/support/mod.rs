@@ -1,0 +1,134 @@
+//! What the tests share: the real binary, its exposition, and conditions to wait for.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+pub mod exposition;
+pub mod fixture;
+pub mod http;
+pub mod workload;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use exposition::Exposition;
+
+/// The time after which a condition that should come true counts as a failure.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks again and again until `look` finds something. Panics with `what` when it takes too long.
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_at_most(PATIENCE, what, look)
+}
+
+/// [`wait_for`] with a bound that the test is about.
+pub fn wait_at_most<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// The path of the binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_pstree-exporter");
+
+/// A running exporter, stopped when dropped.
+pub struct Exporter {
+    child: Child,
+    pub address: String,
+    log: Receiver<String>,
+}
+
+impl Exporter {
+    /// Starts it on a free port of loopback and waits until it serves.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).env_remove("DOCKER_HOST");
+        Self::spawn(command)
+    }
+
+    /// Starts a prepared command, to which the listen address is added.
+    pub fn spawn(mut command: Command) -> Self {
+        command.args(["--web.listen-address=127.0.0.1:0"]).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the exporter starts");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let (sender, log) = mpsc::channel();
+        // Reads on, so that the pipe never fills; the lines wait for whoever asks.
+        std::thread::Builder::new()
+            .spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)))
+            .expect("a thread can be made");
+        let mut exporter = Self { child, address: String::new(), log };
+        let line = exporter.log_line("serving");
+        let address = line.split("address=").nth(1).expect("the log says the address");
+        exporter.address = address.split_whitespace().next().expect("an address").trim_matches('"').to_owned();
+        exporter
+    }
+
+    /// The next log line that contains `text`.
+    pub fn log_line(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("no log line with {text:?}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// The log lines that have come so far and were not asked for.
+    pub fn log_so_far(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> http::Response {
+        http::request(&self.address, "GET", path, headers)
+    }
+
+    /// The present exposition in the Prometheus format; waits for the first one.
+    pub fn scrape(&self) -> Exposition {
+        wait_for("a first collection", || {
+            let response = self.get("/metrics", &[]);
+            (response.status == 200).then(|| Exposition::parse(&response.text()))
+        })
+    }
+
+    /// Scrapes until `look` finds something.
+    pub fn scrape_until<T>(&self, what: &str, mut look: impl FnMut(&Exposition) -> Option<T>) -> T {
+        wait_for(what, || look(&self.scrape()))
+    }
+
+    /// Waits for a collection that began after this call.
+    pub fn fresh_scrape(&self) -> Exposition {
+        let begun = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+        self.scrape_until("a new collection", |metrics| {
+            (metrics.value("pstree_last_collection_timestamp_seconds", &[]) > Some(begun)).then(|| metrics.clone())
+        })
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).expect("a pid");
+        rustix::process::kill_process(pid, signal).expect("the exporter can be signalled");
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
+        wait_for("the exporter stops", || self.child.try_wait().expect("wait works"))
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
