@@ -28,12 +28,17 @@ const ROUNDS: usize = 15;
 const GROUP: &str = "pstree-bench";
 
 fn main() {
-    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let numbers: Vec<usize> = std::env::args()
+        .skip(1)
+        .filter_map(|argument| argument.parse().ok())
+        .collect();
     let sizes = match numbers[..] {
         [processes, containers] => vec![(processes, containers)],
         _ => vec![(1_000, 10), (10_000, 100), (50_000, 500)],
     };
-    println!("| processes | containers | bare loop, µs a process | collection, µs a process | ratio | resident, MiB |");
+    println!(
+        "| processes | containers | bare loop, µs a process | collection, µs a process | ratio | resident, MiB |"
+    );
     println!("|--:|--:|--:|--:|--:|--:|");
     for (processes, containers) in sizes {
         measure(processes, containers);
@@ -57,7 +62,11 @@ fn measure(processes: usize, containers: usize) {
         bare_times.push(timed(|| bare.run()));
         times.push(timed(|| collection.run()));
     }
-    assert!(bare.processes >= processes, "{} processes for {processes}", bare.processes);
+    assert!(
+        bare.processes >= processes,
+        "{} processes for {processes}",
+        bare.processes
+    );
     let per_process = |times: &mut Vec<Duration>| median(times).as_secs_f64() * 1e6 / bare.processes as f64;
     let (bare_cost, cost) = (per_process(&mut bare_times), per_process(&mut times));
     let resident = OwnProcess::read().resident_bytes.unwrap_or_default() as f64 / f64::from(1 << 20);
@@ -96,14 +105,22 @@ impl Collection {
             container_name: None,
         };
         let pipeline = Pipeline::new(&config).expect("/proc can be read");
-        Self { pipeline, publisher: Publisher::new(None, [("hidepid", false), ("pid_namespace", false)]) }
+        Self {
+            pipeline,
+            publisher: Publisher::new(None, [("hidepid", false), ("pid_namespace", false)]),
+        }
     }
 
     fn run(&mut self) {
         self.pipeline.collect().expect("/proc can be read");
         let names = (&Directory::new(), DockerStatus::default());
-        let publication = self.publisher.publish(&self.pipeline, names, Duration::from_secs(5), false);
-        black_box(publication.published.body(Encoding { format: Format::OpenMetrics, gzip: false }));
+        let publication = self
+            .publisher
+            .publish(&self.pipeline, names, Duration::from_secs(5), false);
+        black_box(publication.published.body(Encoding {
+            format: Format::OpenMetrics,
+            gzip: false,
+        }));
     }
 }
 
@@ -120,7 +137,10 @@ impl BareLoop {
         self.processes = 0;
         for entry in fs::read_dir("/proc").expect("/proc can be read").flatten() {
             let name = entry.file_name();
-            let Some(pid) = name.to_str().filter(|name| name.bytes().all(|b| b.is_ascii_digit())) else {
+            let Some(pid) = name
+                .to_str()
+                .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
+            else {
                 continue;
             };
             self.path.clear();
@@ -142,8 +162,16 @@ impl Groups {
     fn make() -> Self {
         let hierarchies = ["", "pids", "unified"].map(|name| Path::new("/sys/fs/cgroup").join(name));
         let is_v2 = hierarchies[0].join("cgroup.controllers").exists();
-        let used = if is_v2 { &hierarchies[..1] } else { &hierarchies[1..] };
-        let roots: Vec<_> = used.iter().filter(|path| path.is_dir()).map(|path| path.join(GROUP)).collect();
+        let used = if is_v2 {
+            &hierarchies[..1]
+        } else {
+            &hierarchies[1..]
+        };
+        let roots: Vec<_> = used
+            .iter()
+            .filter(|path| path.is_dir())
+            .map(|path| path.join(GROUP))
+            .collect();
         for root in &roots {
             fs::create_dir_all(root).expect("cgroups can be made: run as root");
         }
@@ -151,7 +179,11 @@ impl Groups {
     }
 
     fn roots(&self) -> String {
-        self.0.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(",")
+        self.0
+            .iter()
+            .map(|root| root.display().to_string())
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     /// Waits for the kernel to be done with the processes, which it kills at its own pace.
@@ -183,7 +215,11 @@ impl PidMax {
 
     fn at_least(wanted: usize) -> Self {
         let present = fs::read_to_string(Self::PATH).unwrap_or_default();
-        if present.trim().parse().is_ok_and(|present: usize| present >= wanted) {
+        if present
+            .trim()
+            .parse()
+            .is_ok_and(|present: usize| present >= wanted)
+        {
             return Self(None);
         }
         fs::write(Self::PATH, wanted.to_string()).expect("kernel.pid_max can be raised: run as root");

@@ -22,6 +22,8 @@ use crate::web;
 
 /// How long the first collection waits for Docker's first answer.
 const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
+/// The same with `--once`, which has no second chance to show names.
+const DOCKER_HEAD_START_ONCE: Duration = Duration::from_secs(5);
 
 /// Runs until a signal, or with `--once` until the metrics are printed.
 ///
@@ -45,7 +47,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .build()
         .context("cannot start; are there descriptors and processes left (ulimit -n, ulimit -u)?")?;
     runtime.block_on(async {
-        #[allow(clippy::disallowed_methods, reason = "makes the one blocking thread now, at start")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "makes the one blocking thread now, at start"
+        )]
         tokio::task::spawn_blocking(|| ()).await?;
         if config.once {
             return print_once(collector, config.docker, registry).await;
@@ -154,8 +159,10 @@ async fn bind_all(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
 
 /// As bound: port 0 asks the system for a free one.
 fn bound_addresses(listeners: &[TcpListener]) -> String {
-    let addresses: Vec<String> =
-        listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string())).collect();
+    let addresses: Vec<String> = listeners
+        .iter()
+        .filter_map(|listener| Some(listener.local_addr().ok()?.to_string()))
+        .collect();
     addresses.join(",")
 }
 
@@ -183,12 +190,15 @@ async fn print_once(
     let (sender, receiver) = oneshot::channel();
     let _ended = start_thread(move || {
         if has_docker {
-            collector.registry.wait_for_first_answer(DOCKER_HEAD_START);
+            collector.registry.wait_for_first_answer(DOCKER_HEAD_START_ONCE);
         }
         let _ = sender.send(collector.once());
     })?;
     let published = receiver.await??;
-    let text = published.body(Encoding { format: Format::Text, gzip: false });
+    let text = published.body(Encoding {
+        format: Format::Text,
+        gzip: false,
+    });
     match std::io::stdout().lock().write_all(&text) {
         // A reader that has seen enough is no failure of ours.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

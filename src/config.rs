@@ -16,7 +16,12 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { max_containers: 2_000, nodes_per_container: 50, nodes_per_host: 2_000, new_nodes_per_hour: 100 }
+        Self {
+            max_containers: 2_000,
+            nodes_per_container: 50,
+            nodes_per_host: 2_000,
+            new_nodes_per_hour: 100,
+        }
     }
 }
 

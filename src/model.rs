@@ -33,7 +33,10 @@ impl Comm {
         let kept = raw.len().min(Self::CAPACITY);
         let mut bytes = [0; Self::CAPACITY];
         bytes[..kept].copy_from_slice(&raw[..kept]);
-        Self { len: kept as u8, bytes }
+        Self {
+            len: kept as u8,
+            bytes,
+        }
     }
 
     /// The raw bytes: any value, UTF-8 or not, possibly none at all.
@@ -213,7 +216,11 @@ impl Container {
     pub fn fallback_name(&self) -> &str {
         match &self.own_name {
             Some(name) => name,
-            None => self.container_id.char_indices().nth(12).map_or(&*self.container_id, |(end, _)| &self.container_id[..end]),
+            None => self
+                .container_id
+                .char_indices()
+                .nth(12)
+                .map_or(&*self.container_id, |(end, _)| &self.container_id[..end]),
         }
     }
 }

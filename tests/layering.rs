@@ -24,7 +24,18 @@ const PURE: [&str; 15] = [
 
 /// What reaches the outside: asynchronous I/O, files, processes, clocks.
 const EDGES: [&str; 12] = [
-    "tokio", "hyper", "bollard", "rustix", "procfs::", "std::fs", "fs::", "std::net", "std::process", "Instant", "SystemTime", "std::thread",
+    "tokio",
+    "hyper",
+    "bollard",
+    "rustix",
+    "procfs::",
+    "std::fs",
+    "fs::",
+    "std::net",
+    "std::process",
+    "Instant",
+    "SystemTime",
+    "std::thread",
 ];
 
 #[test]
@@ -52,7 +63,11 @@ fn no_source_file_is_longer_than_one_idea() {
             }
             let source = fs::read_to_string(entry.path()).unwrap();
             let code = source.split("#[cfg(test)]").next().unwrap_or_default();
-            assert!(code.lines().count() <= 400, "{} wants to be split", entry.path().display());
+            assert!(
+                code.lines().count() <= 400,
+                "{} wants to be split",
+                entry.path().display()
+            );
         }
     }
 }

@@ -23,7 +23,10 @@ impl Exposition {
     /// `None` before the first collection.
     #[must_use]
     pub fn current(&self) -> Option<Arc<Published>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn replace(&self, published: Published) {
@@ -55,7 +58,9 @@ impl Collector {
     pub fn once(&mut self) -> Result<Published, crate::source::SourceError> {
         self.pipeline.collect()?;
         let (directory, status, _) = self.registry.read();
-        let publication = self.publisher.publish(&self.pipeline, (&directory, status), self.interval, false);
+        let publication = self
+            .publisher
+            .publish(&self.pipeline, (&directory, status), self.interval, false);
         Ok(publication.published)
     }
 
@@ -112,11 +117,14 @@ impl Collector {
     fn publish_until(&mut self, next: Instant, interval: Duration) -> bool {
         loop {
             let (directory, status, mut version) = self.registry.read();
-            let publication =
-                self.publisher.publish(&self.pipeline, (&directory, status), interval, true);
+            let publication = self
+                .publisher
+                .publish(&self.pipeline, (&directory, status), interval, true);
             self.exposition.replace(publication.published);
             loop {
-                let deadline = publication.next_deadline.map_or(next, |deadline| deadline.min(next));
+                let deadline = publication
+                    .next_deadline
+                    .map_or(next, |deadline| deadline.min(next));
                 match self.registry.wait(version, deadline) {
                     Woken::Stopping => return false,
                     Woken::Deadline if deadline >= next => return true,

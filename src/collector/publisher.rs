@@ -41,7 +41,11 @@ impl Publisher {
     #[must_use]
     pub fn new(docker_labels: Option<&[DockerLabel]>, partial: [(&'static str, bool); 2]) -> Self {
         Self {
-            docker_labels: docker_labels.unwrap_or_default().iter().map(|it| it.label.clone()).collect(),
+            docker_labels: docker_labels
+                .unwrap_or_default()
+                .iter()
+                .map(|it| it.label.clone())
+                .collect(),
             has_docker: docker_labels.is_some(),
             known: HashMap::new(),
             partial,
@@ -72,7 +76,9 @@ impl Publisher {
         let may_wait = patient && self.has_docker && status.up != Some(false);
         let mut next_deadline: Option<Instant> = None;
         for &slot in &pipeline.shown {
-            let Some(container) = &pipeline.snapshot.containers[slot] else { continue };
+            let Some(container) = &pipeline.snapshot.containers[slot] else {
+                continue;
+            };
             let result = &pipeline.results[slot];
             let metadata = self.known.get(&container.path).map(|known| &**known);
             if may_wait && metadata.is_none() && waits_for_name(container) {
@@ -83,7 +89,12 @@ impl Publisher {
                     continue;
                 }
             }
-            families.container(&view(container, metadata, &pipeline.shapes.containers[slot], result));
+            families.container(&view(
+                container,
+                metadata,
+                &pipeline.shapes.containers[slot],
+                result,
+            ));
         }
         if let Some(overflow) = &pipeline.overflow {
             families.container(&ContainerView {
@@ -104,7 +115,10 @@ impl Publisher {
         }
         self.host_and_exporter(&mut families, pipeline, status, interval);
         let taken_at = pipeline.taken.map_or(now, |taken| taken.at);
-        Publication { published: Published::new(families.finish(), taken_at, interval), next_deadline }
+        Publication {
+            published: Published::new(families.finish(), taken_at, interval),
+            next_deadline,
+        }
     }
 
     /// Takes over what Docker says now, and forgets containers that are gone.
@@ -134,8 +148,11 @@ impl Publisher {
         status: DockerStatus,
         interval: Duration,
     ) {
-        let by_runtime: Vec<_> =
-            pipeline.containers_by_runtime.iter().map(|(&runtime, &count)| (runtime, count)).collect();
+        let by_runtime: Vec<_> = pipeline
+            .containers_by_runtime
+            .iter()
+            .map(|(&runtime, &count)| (runtime, count))
+            .collect();
         families.host(&HostView {
             shape: (!pipeline.memberships.looks_from_inside()).then_some(&pipeline.shapes.host),
             kernel_threads: pipeline.shapes.host_kernel_threads,

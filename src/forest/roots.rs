@@ -63,8 +63,12 @@ impl RootKinds {
         self.init_of_slot.resize(snapshot.containers.len(), None);
 
         for (index, record) in records.iter().enumerate() {
-            let Some(slot) = record.membership.slot() else { continue };
-            let Some(memory) = memberships.memory_mut(record) else { continue };
+            let Some(slot) = record.membership.slot() else {
+                continue;
+            };
+            let Some(memory) = memberships.memory_mut(record) else {
+                continue;
+            };
             if forest.parent(index).is_some() {
                 memory.had_parent_inside = true;
                 continue;
@@ -74,8 +78,10 @@ impl RootKinds {
                 continue;
             }
             self.kinds[index] = Some(RootKind::Exec);
-            let candidate =
-                Candidate { index, is_namespace_init: memberships.is_namespace_init(record, files) };
+            let candidate = Candidate {
+                index,
+                is_namespace_init: memberships.is_namespace_init(record, files),
+            };
             let best = self.init_of_slot[slot].get_or_insert(candidate);
             let rank = |it: &Candidate| (!it.is_namespace_init, records[it.index].key);
             if rank(&candidate) < rank(best) {
@@ -91,7 +97,9 @@ impl RootKinds {
     pub fn namespace_inits(&self) -> impl Iterator<Item = (usize, usize)> {
         let candidates = self.init_of_slot.iter().enumerate();
         candidates.filter_map(|(slot, candidate)| {
-            candidate.filter(|candidate| candidate.is_namespace_init).map(|candidate| (slot, candidate.index))
+            candidate
+                .filter(|candidate| candidate.is_namespace_init)
+                .map(|candidate| (slot, candidate.index))
         })
     }
 

@@ -19,14 +19,21 @@ impl OwnProcess {
     /// Reads it now.
     #[must_use]
     pub fn read() -> Self {
-        let Ok(process) = Process::myself() else { return Self::default() };
+        let Ok(process) = Process::myself() else {
+            return Self::default();
+        };
         let stat = process.stat().ok();
         let ticks = procfs::ticks_per_second() as f64;
-        let started = |ticks_since_boot: u64| Some(procfs::boot_time_secs().ok()? as f64 + ticks_since_boot as f64 / ticks);
-        let max_fds = process.limits().ok().and_then(|limits| match limits.max_open_files.soft_limit {
-            LimitValue::Value(most) => Some(most),
-            LimitValue::Unlimited => None,
-        });
+        let started = |ticks_since_boot: u64| {
+            Some(procfs::boot_time_secs().ok()? as f64 + ticks_since_boot as f64 / ticks)
+        };
+        let max_fds = process
+            .limits()
+            .ok()
+            .and_then(|limits| match limits.max_open_files.soft_limit {
+                LimitValue::Value(most) => Some(most),
+                LimitValue::Unlimited => None,
+            });
         Self {
             cpu_seconds: stat.as_ref().map(|stat| (stat.utime + stat.stime) as f64 / ticks),
             resident_bytes: stat.as_ref().map(|stat| stat.rss_bytes().get()),

@@ -45,7 +45,11 @@ impl ProcSource {
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let shown = path.display().to_string();
         let open = || {
-            rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            rustix::fs::open(
+                path,
+                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
         };
         let unreadable = |errno: Errno| SourceError::Unreadable {
             path: shown.clone(),
@@ -67,7 +71,11 @@ impl ProcSource {
             is_empty = false;
             Ok(ControlFlow::Break(()))
         })?;
-        if is_empty { Err(SourceError::NoProcesses { path: source.path }) } else { Ok(source) }
+        if is_empty {
+            Err(SourceError::NoProcesses { path: source.path })
+        } else {
+            Ok(source)
+        }
     }
 
     /// The descriptor and files for what is asked outside a walk.
@@ -99,7 +107,13 @@ impl ProcSource {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        if is_empty { Err(SourceError::NoProcesses { path: self.path.clone() }) } else { Ok(skipped) }
+        if is_empty {
+            Err(SourceError::NoProcesses {
+                path: self.path.clone(),
+            })
+        } else {
+            Ok(skipped)
+        }
     }
 
     /// Lists the processes from the beginning.
@@ -116,7 +130,9 @@ impl ProcSource {
         let mut directory = RawDir::new(self.root.as_fd(), &mut self.directory_buffer);
         while let Some(entry) = directory.next() {
             let entry = entry.map_err(unreadable)?;
-            let Some(pid) = parse_pid(entry.file_name()) else { continue };
+            let Some(pid) = parse_pid(entry.file_name()) else {
+                continue;
+            };
             if visit(pid, &mut self.files).map_err(unreadable)?.is_break() {
                 break;
             }
@@ -174,8 +190,13 @@ impl ProcFiles {
         let mut busiest: Option<ProcessState> = None;
         let mut left = MAX_THREADS_READ;
         while let Some(Ok(entry)) = directory.next() {
-            let Some(tid) = parse_pid(entry.file_name()).filter(|&tid| tid != pid) else { continue };
-            let state = self.read(format_args!("{pid}/task/{tid}/stat")).ok().and_then(parse::parse_state);
+            let Some(tid) = parse_pid(entry.file_name()).filter(|&tid| tid != pid) else {
+                continue;
+            };
+            let state = self
+                .read(format_args!("{pid}/task/{tid}/stat"))
+                .ok()
+                .and_then(parse::parse_state);
             let alive = state.filter(|state| !matches!(state, ProcessState::Zombie | ProcessState::Dead));
             busiest = match (busiest, alive) {
                 (Some(busiest), Some(alive)) => Some(busiest.min(alive)),
@@ -224,10 +245,11 @@ fn path_of(file_path: &[u8]) -> &CStr {
 
 impl ProcessFiles for ProcFiles {
     fn cgroup(&mut self, pid: u32) -> Result<&[u8], SkipReason> {
-        self.read(format_args!("{pid}/cgroup")).map_err(|errno| match classify(errno) {
-            ReadError::Process(reason) => reason,
-            ReadError::Exhausted(_) => SkipReason::Denied,
-        })
+        self.read(format_args!("{pid}/cgroup"))
+            .map_err(|errno| match classify(errno) {
+                ReadError::Process(reason) => reason,
+                ReadError::Exhausted(_) => SkipReason::Denied,
+            })
     }
 
     fn inner_pid(&mut self, pid: u32) -> Option<InnerPid> {
@@ -237,7 +259,8 @@ impl ProcessFiles for ProcFiles {
     fn pid_namespace(&mut self, pid: u32) -> Option<u64> {
         self.set_path(format_args!("{pid}/ns/pid"));
         let mut target = [MaybeUninit::<u8>::uninit(); 64];
-        let (target, _) = rustix::fs::readlinkat_raw(&self.root, path_of(&self.file_path), &mut target).ok()?;
+        let (target, _) =
+            rustix::fs::readlinkat_raw(&self.root, path_of(&self.file_path), &mut target).ok()?;
         parse::parse_namespace_link(target)
     }
 }

@@ -50,7 +50,9 @@ pub struct Server {
 /// # Errors
 /// Of the system: the port is taken, or not ours to take; or of the address.
 pub async fn bind(address: &str) -> io::Result<TcpListener> {
-    let Some(port) = address.strip_prefix(':') else { return TcpListener::bind(address).await };
+    let Some(port) = address.strip_prefix(':') else {
+        return TcpListener::bind(address).await;
+    };
     match TcpListener::bind(format!("[::]:{port}")).await {
         // A machine without IPv6.
         Err(error) if error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) => {
@@ -98,7 +100,10 @@ async fn accept(listeners: &[TcpListener]) -> (TcpStream, SocketAddr) {
     loop {
         let next = std::future::poll_fn(|cx| {
             let ready = listeners.iter().map(|listener| listener.poll_accept(cx));
-            ready.into_iter().find(|poll| poll.is_ready()).unwrap_or(std::task::Poll::Pending)
+            ready
+                .into_iter()
+                .find(|poll| poll.is_ready())
+                .unwrap_or(std::task::Poll::Pending)
         });
         match next.await {
             Ok(accepted) => return accepted,
@@ -121,7 +126,11 @@ fn serve(
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request| {
-        ready(Ok::<_, Infallible>(routes::respond(&request, &server.exposition, &server.telemetry_path)))
+        ready(Ok::<_, Infallible>(routes::respond(
+            &request,
+            &server.exposition,
+            &server.telemetry_path,
+        )))
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

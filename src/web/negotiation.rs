@@ -17,7 +17,9 @@ pub fn format(accept: &str) -> Format {
         let mut quality = FULL;
         let mut version = None;
         for parameter in parameters {
-            let Some((name, value)) = parameter.split_once('=') else { continue };
+            let Some((name, value)) = parameter.split_once('=') else {
+                continue;
+            };
             let value = value.trim().trim_matches('"');
             match name.trim() {
                 name if name.eq_ignore_ascii_case("q") => quality = parse_quality(value),
@@ -89,10 +91,19 @@ mod tests {
 
     #[test]
     fn qualities_decide_and_zero_excludes() {
-        assert_eq!(format("text/plain;q=0.4, application/openmetrics-text;q=0.5"), Format::OpenMetrics);
-        assert_eq!(format("text/plain;q=0.5, application/openmetrics-text;q=0.4"), Format::Text);
+        assert_eq!(
+            format("text/plain;q=0.4, application/openmetrics-text;q=0.5"),
+            Format::OpenMetrics
+        );
+        assert_eq!(
+            format("text/plain;q=0.5, application/openmetrics-text;q=0.4"),
+            Format::Text
+        );
         assert_eq!(format("application/openmetrics-text;q=0"), Format::Text);
-        assert_eq!(format("application/openmetrics-text; Q=\"0.9\"; charset=utf-8"), Format::OpenMetrics);
+        assert_eq!(
+            format("application/openmetrics-text; Q=\"0.9\"; charset=utf-8"),
+            Format::OpenMetrics
+        );
         assert_eq!(format("application/openmetrics-text;q=nan"), Format::Text);
         assert_eq!(format("application/openmetrics-text;q=-1"), Format::Text);
         assert_eq!(format("application/openmetrics-text;version=2.0.0"), Format::Text);

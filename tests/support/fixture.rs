@@ -45,7 +45,15 @@ impl Default for Process<'_> {
 
 impl Process<'_> {
     pub fn stat(&self) -> Vec<u8> {
-        let Self { pid, parent, state, threads, start, flags, .. } = self;
+        let Self {
+            pid,
+            parent,
+            state,
+            threads,
+            start,
+            flags,
+            ..
+        } = self;
         let mut stat = format!("{pid} (").into_bytes();
         stat.extend_from_slice(self.comm);
         let tail = format!(
@@ -61,9 +69,18 @@ impl Fixture {
     /// An empty machine that booted at Unix time 1700000000.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("fixture-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let fixture = Self { root: Path::new(env!("CARGO_TARGET_TMPDIR")).join(name) };
-        fixture.write("proc/stat", "cpu  1 2 3 4 5 6 7 8 9 10\nbtime 1700000000\nprocesses 1\n");
+        let name = format!(
+            "fixture-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let fixture = Self {
+            root: Path::new(env!("CARGO_TARGET_TMPDIR")).join(name),
+        };
+        fixture.write(
+            "proc/stat",
+            "cpu  1 2 3 4 5 6 7 8 9 10\nbtime 1700000000\nprocesses 1\n",
+        );
         fixture.write("proc/sys/kernel/pid_max", "4194304\n");
         fixture.write("proc/sys/kernel/threads-max", "127000\n");
         fs::create_dir_all(fixture.root.join("cgroup")).expect("a scratch directory");
@@ -80,8 +97,15 @@ impl Fixture {
         let pid = process.pid;
         self.write(&format!("proc/{pid}/stat"), process.stat());
         self.write(&format!("proc/{pid}/cgroup"), process.cgroup);
-        let inner = if process.inner_pids.is_empty() { pid.to_string() } else { process.inner_pids.to_owned() };
-        self.write(&format!("proc/{pid}/status"), format!("Name:\tx\nPid:\t{pid}\nNSpid:\t{inner}\n"));
+        let inner = if process.inner_pids.is_empty() {
+            pid.to_string()
+        } else {
+            process.inner_pids.to_owned()
+        };
+        self.write(
+            &format!("proc/{pid}/status"),
+            format!("Name:\tx\nPid:\t{pid}\nNSpid:\t{inner}\n"),
+        );
         self
     }
 
@@ -95,7 +119,12 @@ impl Fixture {
 
     pub fn remove(&self, path: &str) {
         let path = self.root.join(path);
-        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it was there");
+        if path.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        }
+        .expect("it was there");
     }
 
     pub fn path(&self, path: &str) -> PathBuf {

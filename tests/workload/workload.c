@@ -8,8 +8,9 @@
  *   workload zombie-leader N    a leader that exited while N threads run on
  *   workload name HEX           one process that names itself with these bytes
  *   workload names N [PERIOD]   N children with different names, new ones every PERIOD milliseconds
- *   workload spread ROOT N M    N cgroups below ROOT (cgroup v1 directories, comma-separated), each with M
- *                               processes: one parent and its children
+ *   workload spread ROOTS N M [FIRST]
+ *                               N cgroups, named from FIRST on, below each of the comma-separated directories,
+ *                               each with M processes: one parent and its children
  *   workload orphan             a child whose parent exits when it gets SIGUSR1
  *   workload forks N            forks N children that exit at once, reaps them all, then says ready
  */
@@ -60,22 +61,30 @@ static void fan(long count) {
     }
 }
 
-/* The last of the chain writes to a pipe that the first reads. */
-static void chain(long count) {
-    int ends[2];
-    char byte;
-    if (pipe(ends) != 0) fail("pipe");
-    for (long depth = 1; depth < count; depth++) {
-        if (fork_or_fail() == 0) {
-            die_with_parent();
-            if (depth + 1 == count && write(ends[1], "x", 1) != 1) fail("write");
-            continue;
-        }
-        if (depth > 1) wait_for_ever();
-        if (read(ends[0], &byte, 1) != 1) fail("read");
+/* Forks a child that executes this program anew for the rest of the chain: without that, each fork would copy
+ * the memory bookkeeping of all its ancestors. The last one writes to a pipe that the first reads. */
+static void chain_link(long left, const char *pipe_end) {
+    if (left == 0) {
+        if (write(atoi(pipe_end), "x", 1) != 1) fail("write");
         return;
     }
-    if (count > 1) wait_for_ever();
+    if (fork_or_fail() == 0) {
+        char self[512] = {0}, rest[32];
+        if (readlink("/proc/self/exe", self, sizeof self - 1) < 0) fail("readlink");
+        snprintf(rest, sizeof rest, "%ld", left - 1);
+        die_with_parent();
+        execl(self, "workload", "chain-link", rest, pipe_end, (char *)NULL);
+        fail(self);
+    }
+}
+
+static void chain(long count) {
+    int ends[2];
+    char byte, pipe_end[16];
+    if (pipe(ends) != 0) fail("pipe");
+    snprintf(pipe_end, sizeof pipe_end, "%d", ends[1]);
+    chain_link(count - 1, pipe_end);
+    if (read(ends[0], &byte, 1) != 1) fail("read");
 }
 
 static void *thread(void *unused) {
@@ -127,7 +136,7 @@ static void write_pid(const char *directory) {
     close(file);
 }
 
-static void spread(const char *roots, long groups, long size) {
+static void spread(const char *roots, long groups, long size, long first) {
     for (long group = 0; group < groups; group++) {
         int ends[2];
         char byte;
@@ -137,7 +146,7 @@ static void spread(const char *roots, long groups, long size) {
             char list[512], path[900];
             snprintf(list, sizeof list, "%s", roots);
             for (char *root = strtok(list, ","); root; root = strtok(NULL, ",")) {
-                snprintf(path, sizeof path, "%s/%064lx", root, group + 1);
+                snprintf(path, sizeof path, "%s/%064lx", root, first + group + 1);
                 if (mkdir(path, 0755) != 0 && errno != EEXIST) fail(path);
                 write_pid(path);
             }
@@ -185,7 +194,10 @@ int main(int argc, char **argv) {
     long count = argc > 2 ? atol(argv[2]) : 0;
     if (!strcmp(mode, "fan")) fan(count);
     else if (!strcmp(mode, "chain")) chain(count);
-    else if (!strcmp(mode, "threads")) threads(count - 1);
+    else if (!strcmp(mode, "chain-link") && argc > 3) {
+        chain_link(count, argv[3]);
+        wait_for_ever();
+    } else if (!strcmp(mode, "threads")) threads(count - 1);
     else if (!strcmp(mode, "zombies")) zombies(count);
     else if (!strcmp(mode, "zombie-leader")) {
         threads(count);
@@ -193,7 +205,8 @@ int main(int argc, char **argv) {
         syscall(SYS_exit, 0);
     } else if (!strcmp(mode, "name") && argc > 2) set_name_from_hex(argv[2]);
     else if (!strcmp(mode, "names")) names(count, argc > 3 ? atol(argv[3]) : 0, 0);
-    else if (!strcmp(mode, "spread") && argc > 4) spread(argv[2], atol(argv[3]), atol(argv[4]));
+    else if (!strcmp(mode, "spread") && argc > 4) 
+        spread(argv[2], atol(argv[3]), atol(argv[4]), argc > 5 ? atol(argv[5]) : 0);
     else if (!strcmp(mode, "orphan")) orphan();
     else if (!strcmp(mode, "forks")) forks(count);
     else {

@@ -1,0 +1,42 @@
+# make test    installs what the full tests need (Debian, as root) and runs them all
+# make check   formatting, lints and the tests that need nothing
+# make static  one static binary, for containers and for any distribution
+# make bench   ratios against the bare loop, peers and nginx
+
+TARGET  := x86_64-unknown-linux-gnu
+STATIC  := target/$(TARGET)/release/pstree-exporter
+PYTHON  := target/python/bin/python
+
+.PHONY: test check lint unit system vm static bench packages
+
+test: packages lint unit system vm
+
+check: lint unit
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --all-targets --all-features --locked -- -D warnings
+
+unit:
+	cargo test --locked
+
+packages:
+	tests/install-packages
+	python3 -m venv --without-pip target/python 2>/dev/null || python3 -m venv target/python
+	test -x target/python/bin/pip || python3 -m venv target/python
+	target/python/bin/pip install --quiet --disable-pip-version-check prometheus-client==0.26.0 virtme-ng==1.42
+
+# Static for x86_64 alone: glibc wants its own target for that, apart from the build scripts.
+static:
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo build --release --locked --target $(TARGET)
+
+system: static
+	PSTREE_STATIC_BINARY=$(abspath $(STATIC)) PSTREE_PYTHON=$(abspath $(PYTHON)) \
+		cargo test --locked --features system-tests --test system -- --test-threads=1
+
+vm: static
+	tests/vm/run $(abspath $(STATIC))
+
+bench: static
+	benches/run

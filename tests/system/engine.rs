@@ -1,0 +1,213 @@
+//! A Docker engine of the test's own: own data, own socket, no network, stopped by its pid.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Exporter, wait_for, workload};
+
+/// The image that all containers run: busybox and the workload, nothing else.
+pub const IMAGE: &str = "pstree-test";
+
+pub struct Engine {
+    directory: PathBuf,
+    daemon: Option<Child>,
+    flags: Vec<String>,
+}
+
+impl Engine {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// `flags` beyond those that keep it apart from the machine.
+    pub fn start_with(flags: &[&str]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "pstree-engine-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).expect("a scratch directory");
+        let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let mut engine = Self {
+            directory,
+            daemon: None,
+            flags,
+        };
+        engine.up();
+        engine.import_image();
+        engine
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub fn up(&mut self) {
+        let at = |name: &str| self.directory.join(name).display().to_string();
+        let log = fs::File::create(self.directory.join("log")).expect("a log file");
+        let daemon = Command::new("dockerd")
+            .args([
+                "--data-root",
+                &at("data"),
+                "--exec-root",
+                &at("exec"),
+                "--pidfile",
+                &at("pid"),
+            ])
+            .args(["-H", &self.address(), "--bridge=none", "--iptables=false"])
+            .args(&self.flags)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log file"))
+            .stderr(log)
+            .spawn()
+            .expect("dockerd is installed");
+        self.daemon = Some(daemon);
+        wait_for("dockerd answers", || {
+            self.command(&["version"])
+                .output()
+                .ok()?
+                .status
+                .success()
+                .then_some(())
+        });
+    }
+
+    /// Stops the daemon by its pid and waits for its end.
+    pub fn down(&mut self) {
+        let Some(mut daemon) = self.daemon.take() else {
+            return;
+        };
+        send(daemon.id(), Signal::TERM);
+        wait_for("dockerd stops", || daemon.try_wait().expect("wait works"));
+    }
+
+    /// SIGSTOP and SIGCONT.
+    pub fn signal(&self, signal: Signal) {
+        send(self.daemon.as_ref().expect("dockerd runs").id(), signal);
+    }
+
+    pub fn address(&self) -> String {
+        format!("unix://{}", self.directory.join("docker.sock").display())
+    }
+
+    /// The flag that points the exporter here.
+    pub fn flag(&self) -> String {
+        format!("--docker.host={}", self.address())
+    }
+
+    /// An exporter that collects often and takes names from here.
+    pub fn exporter(&self) -> Exporter {
+        Exporter::start(&[&self.flag(), "--collection.interval=250ms"])
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.arg("--host").arg(self.address()).args(arguments);
+        command
+    }
+
+    /// Runs `docker` and returns what it prints. Panics when it fails.
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("docker is installed");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "docker {arguments:?}: {stderr}");
+        String::from_utf8(output.stdout)
+            .expect("docker prints text")
+            .trim()
+            .to_owned()
+    }
+
+    /// `docker run -d`, with a name; returns the id. `arguments` hold flags, then the command, divided by `--`.
+    pub fn run(&self, name: &str, arguments: &[&str]) -> String {
+        let split = arguments
+            .iter()
+            .position(|&argument| argument == "--")
+            .expect("flags -- command");
+        let (flags, command) = (&arguments[..split], &arguments[split + 1..]);
+        let all = [
+            &["run", "-d", "--network=none", "--name", name][..],
+            flags,
+            &[IMAGE],
+            command,
+        ]
+        .concat();
+        self.docker(&all)
+    }
+
+    /// Runs a workload in a container and waits until its forest stands.
+    pub fn run_workload(&self, name: &str, flags: &[&str], workload: &[&str]) -> String {
+        let id = self.run(name, &[flags, &["--", "/bin/workload"], workload].concat());
+        wait_for("the workload is ready", || {
+            self.docker(&["logs", name]).contains("ready").then_some(())
+        });
+        id
+    }
+
+    /// The host's pid of a container's init.
+    pub fn pid(&self, name: &str) -> u32 {
+        self.docker(&["inspect", "--format={{.State.Pid}}", name])
+            .parse()
+            .expect("a pid")
+    }
+
+    fn import_image(&self) {
+        let root = self.directory.join("image");
+        fs::create_dir_all(root.join("bin")).expect("a scratch directory");
+        fs::create_dir_all(root.join("tmp")).expect("a scratch directory");
+        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static is installed");
+        fs::copy(workload::binary(), root.join("bin/workload")).expect("the workload is compiled");
+        for applet in ["sh", "sleep", "true", "cat", "chroot"] {
+            std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
+        }
+        let mut tar = Command::new("tar")
+            .args(["c", "-C"])
+            .arg(&root)
+            .arg(".")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tar is installed");
+        let archive = tar.stdout.take().expect("stdout is piped");
+        let status = self
+            .command(&["import", "-", IMAGE])
+            .stdin(archive)
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.expect("docker is installed").success() && tar.wait().expect("tar ends").success());
+    }
+}
+
+fn send(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid as i32).expect("a pid");
+    kill_process(pid, signal).expect("our own process can be signalled");
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(daemon) = &self.daemon {
+            send(daemon.id(), Signal::CONT);
+        }
+        let containers = self
+            .command(&["ps", "-aq"])
+            .output()
+            .map(|output| output.stdout)
+            .unwrap_or_default();
+        let containers = String::from_utf8_lossy(&containers).into_owned();
+        let ids: Vec<&str> = containers.split_whitespace().collect();
+        if !ids.is_empty() {
+            let _ = self.command(&[&["rm", "--force"][..], &ids].concat()).output();
+        }
+        if !std::thread::panicking() {
+            self.down();
+        } else if let Some(mut daemon) = self.daemon.take() {
+            let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(15).collect();
+            eprintln!("the end of dockerd's log, backwards:\n{}", last.join("\n"));
+            send(daemon.id(), Signal::TERM);
+            let _ = daemon.wait();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}

@@ -1,0 +1,19 @@
+//! Tests on the real thing: a Docker engine, podman, Prometheus, namespaces and cgroups. They want root and
+//! the packages that `make test` installs; what is missing is a failure, never a skip.
+//!
+//! Run one at a time: they look at the machine as a whole.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod churn;
+mod engine;
+mod forests;
+mod groups;
+mod incidents;
+mod inside;
+mod podman;
+mod restarts;
+mod rights;
+mod scraped;
+mod truth;
