@@ -38,5 +38,5 @@ system: static
 vm: static
 	tests/vm/run $(abspath $(STATIC))
 
-bench: static
-	benches/run
+bench: packages
+	cargo bench --locked

@@ -42,11 +42,7 @@ impl NameBudget {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn new(per_hour: u32, now: Duration) -> Self {
-        Self {
-            tokens: f64::from(per_hour),
-            refilled_at: now,
-            known: FxHashMap::default(),
-        }
+        Self { tokens: f64::from(per_hour), refilled_at: now, known: FxHashMap::default() }
     }
 
     fn refill(&mut self, per_hour: u32, now: Duration) {
@@ -54,8 +50,7 @@ impl NameBudget {
         let per_hour = f64::from(per_hour);
         self.tokens = (self.tokens + elapsed * per_hour / Self::HOUR.as_secs_f64()).min(per_hour);
         self.refilled_at = now;
-        self.known
-            .retain(|_, last_shown| now.saturating_sub(*last_shown) < Self::HOUR);
+        self.known.retain(|_, last_shown| now.saturating_sub(*last_shown) < Self::HOUR);
     }
 
     fn admit(&mut self, name: u64, now: Duration) -> bool {
@@ -125,11 +120,7 @@ impl Accounting {
     pub fn update(&mut self, snapshot: &Snapshot, now: Duration) {
         self.starts_by_slot.clear();
         self.starts_by_slot.resize(snapshot.containers.len(), 0);
-        for slot in snapshot
-            .newcomers
-            .iter()
-            .filter_map(|membership| membership.slot())
-        {
+        for slot in snapshot.newcomers.iter().filter_map(|membership| membership.slot()) {
             self.starts_by_slot[slot] += 1;
         }
         for (slot, container) in snapshot.containers.iter().enumerate() {
@@ -163,14 +154,9 @@ impl Accounting {
 
     fn forget(&mut self, now: Duration) {
         let absent_for = |ledger: &Ledger| now.saturating_sub(ledger.last_present);
-        self.ledgers
-            .retain(|_, ledger| absent_for(ledger) < Self::KEPT_AFTER_REMOVAL);
-        let mut absences: Vec<Duration> = self
-            .ledgers
-            .values()
-            .map(absent_for)
-            .filter(|absence| !absence.is_zero())
-            .collect();
+        self.ledgers.retain(|_, ledger| absent_for(ledger) < Self::KEPT_AFTER_REMOVAL);
+        let mut absences: Vec<Duration> =
+            self.ledgers.values().map(absent_for).filter(|absence| !absence.is_zero()).collect();
         if absences.len() > Self::MAX_KEPT_AFTER_REMOVAL {
             let (_, &mut longest_kept, _) = absences.select_nth_unstable(Self::MAX_KEPT_AFTER_REMOVAL);
             self.ledgers.retain(|_, ledger| absent_for(ledger) < longest_kept);

@@ -47,10 +47,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .build()
         .context("cannot start; are there descriptors and processes left (ulimit -n, ulimit -u)?")?;
     runtime.block_on(async {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "makes the one blocking thread now, at start"
-        )]
+        #[allow(clippy::disallowed_methods, reason = "makes the one blocking thread now, at start")]
         tokio::task::spawn_blocking(|| ()).await?;
         if config.once {
             return print_once(collector, config.docker, registry).await;
@@ -159,10 +156,8 @@ async fn bind_all(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
 
 /// As bound: port 0 asks the system for a free one.
 fn bound_addresses(listeners: &[TcpListener]) -> String {
-    let addresses: Vec<String> = listeners
-        .iter()
-        .filter_map(|listener| Some(listener.local_addr().ok()?.to_string()))
-        .collect();
+    let addresses: Vec<String> =
+        listeners.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string())).collect();
     addresses.join(",")
 }
 
@@ -195,10 +190,7 @@ async fn print_once(
         let _ = sender.send(collector.once());
     })?;
     let published = receiver.await??;
-    let text = published.body(Encoding {
-        format: Format::Text,
-        gzip: false,
-    });
+    let text = published.body(Encoding { format: Format::Text, gzip: false });
     match std::io::stdout().lock().write_all(&text) {
         // A reader that has seen enough is no failure of ours.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

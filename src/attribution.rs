@@ -39,9 +39,7 @@ impl Attribution<'_> {
             container_id: label_value(self.container_id).into(),
             // systemd slices cannot have dashes in a name's last part.
             pod_uid: label_value(&self.pod_uid.replace('_', "-")).into(),
-            own_name: self
-                .own_name
-                .map(|name| label_value(&unescape_unit_name(name)).into()),
+            own_name: self.own_name.map(|name| label_value(&unescape_unit_name(name)).into()),
             runtime: self.runtime,
         }
     }
@@ -63,24 +61,12 @@ pub struct CgroupFile<'a> {
 /// files are the ones to be read, then the other v1 hierarchies, then the default one (v2).
 #[must_use]
 pub fn parse_cgroup_file(bytes: &[u8]) -> CgroupFile<'_> {
-    let mut file = CgroupFile {
-        path: "/",
-        all_root: true,
-        ..CgroupFile::default()
-    };
+    let mut file = CgroupFile { path: "/", all_root: true, ..CgroupFile::default() };
     let mut best_rank = u8::MAX;
     let mut path_rank = u8::MAX;
     for line in parse_cgroup_lines(bytes) {
-        let rank = if line.has_pids_controller {
-            0
-        } else {
-            1 + u8::from(line.is_v2)
-        };
-        *(if line.is_v2 {
-            &mut file.has_v2
-        } else {
-            &mut file.has_v1
-        }) = true;
+        let rank = if line.has_pids_controller { 0 } else { 1 + u8::from(line.is_v2) };
+        *(if line.is_v2 { &mut file.has_v2 } else { &mut file.has_v1 }) = true;
         let path = utf8_components(line.path);
         file.all_root &= path == "/";
         if rank < path_rank {
@@ -99,11 +85,7 @@ pub fn parse_cgroup_file(bytes: &[u8]) -> CgroupFile<'_> {
 /// hide it: no runtime makes such names.
 fn utf8_components(path: &[u8]) -> &str {
     let valid = path.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    if valid.len() == path.len() {
-        valid
-    } else {
-        &valid[..valid.rfind('/').unwrap_or(0)]
-    }
+    if valid.len() == path.len() { valid } else { &valid[..valid.rfind('/').unwrap_or(0)] }
 }
 
 /// Finds the outermost container on a cgroup path.
@@ -119,10 +101,7 @@ pub fn attribute(path: &str) -> Option<Attribution<'_>> {
             if found.runtime == Runtime::Nspawn && path[end..].starts_with("/supervisor") {
                 return None;
             }
-            return Some(Attribution {
-                path: &path[..end],
-                ..found
-            });
+            return Some(Attribution { path: &path[..end], ..found });
         }
         context.descend(component);
     }
@@ -131,10 +110,7 @@ pub fn attribute(path: &str) -> Option<Attribution<'_>> {
 
 /// Seen from a cgroup namespace of our own, paths outside it begin with `/..`.
 fn strip_parent_references(mut path: &str) -> &str {
-    while let Some(rest) = path
-        .strip_prefix("/..")
-        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-    {
+    while let Some(rest) = path.strip_prefix("/..").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
         path = rest;
     }
     path
@@ -160,25 +136,12 @@ impl<'a> Context<'a> {
 
     /// The path is filled in by the caller.
     fn found(&self, runtime: Runtime, container_id: &'a str) -> Option<Attribution<'a>> {
-        Some(Attribution {
-            path: "",
-            runtime,
-            container_id,
-            pod_uid: self.pod_uid,
-            own_name: None,
-        })
+        Some(Attribution { path: "", runtime, container_id, pod_uid: self.pod_uid, own_name: None })
     }
 
     fn found_named(&self, runtime: Runtime, name: &'a str) -> Option<Attribution<'a>> {
-        let named = |found| Attribution {
-            own_name: Some(name),
-            ..found
-        };
-        if name.is_empty() {
-            None
-        } else {
-            self.found(runtime, name).map(named)
-        }
+        let named = |found| Attribution { own_name: Some(name), ..found };
+        if name.is_empty() { None } else { self.found(runtime, name).map(named) }
     }
 
     /// Whether this component is the cgroup of a container.
@@ -191,16 +154,11 @@ impl<'a> Context<'a> {
             return self.found(runtime_of_prefix(prefix)?, id);
         }
         // containerd without a delegated slice: `<slice>:<prefix>:<id>`.
-        if let Some((slice, (prefix, id))) = component
-            .split_once(':')
-            .and_then(|(slice, rest)| Some((slice, rest.split_once(':')?)))
+        if let Some((slice, (prefix, id))) =
+            component.split_once(':').and_then(|(slice, rest)| Some((slice, rest.split_once(':')?)))
             && is_hex_id(id)
         {
-            let pod_uid = if slice.contains("kubepods") {
-                pod_uid(slice)
-            } else {
-                self.pod_uid
-            };
+            let pod_uid = if slice.contains("kubepods") { pod_uid(slice) } else { self.pod_uid };
             let with_pod = |found| Attribution { pod_uid, ..found };
             return self.found(runtime_of_prefix(prefix)?, id).map(with_pod);
         }
@@ -233,10 +191,7 @@ impl<'a> Context<'a> {
 }
 
 fn runtime_of_prefix(prefix: &str) -> Option<Runtime> {
-    PREFIXES
-        .iter()
-        .find(|(known, _)| *known == prefix)
-        .map(|&(_, runtime)| runtime)
+    PREFIXES.iter().find(|(known, _)| *known == prefix).map(|&(_, runtime)| runtime)
 }
 
 fn is_hex_id(text: &str) -> bool {
@@ -246,11 +201,8 @@ fn is_hex_id(text: &str) -> bool {
 /// `pod<uid>`, `kubepods-burstable-pod<uid>.slice` and alike; empty where there is none.
 fn pod_uid(component: &str) -> &str {
     let unit = component.strip_suffix(".slice").unwrap_or(component);
-    let uid = unit
-        .strip_prefix("pod")
-        .or_else(|| unit.rsplit_once("-pod").map(|(_, uid)| uid));
-    uid.filter(|uid| uid.starts_with(|c: char| c.is_ascii_hexdigit()))
-        .unwrap_or_default()
+    let uid = unit.strip_prefix("pod").or_else(|| unit.rsplit_once("-pod").map(|(_, uid)| uid));
+    uid.filter(|uid| uid.starts_with(|c: char| c.is_ascii_hexdigit())).unwrap_or_default()
 }
 
 /// `systemd-nspawn@NAME.service`, or `machine-NAME.scope` of `machinectl`; libvirt's virtual machines share
@@ -268,9 +220,7 @@ fn unescape_unit_name(name: &str) -> String {
     let mut rest = name;
     let mut bytes = Vec::with_capacity(name.len());
     while let Some(at) = rest.find("\\x") {
-        let code = rest
-            .get(at + 2..at + 4)
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let code = rest.get(at + 2..at + 4).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         let Some(code) = code else { break };
         bytes.extend_from_slice(&rest.as_bytes()[..at]);
         bytes.push(code);
@@ -291,17 +241,11 @@ mod tests {
 
     /// Path, runtime, container id, pod uid, and how much of the path lies below the container.
     fn assert_container(path: &str, runtime: Runtime, container_id: &str, pod_uid: &str, below: &str) {
-        let container = attribute(path)
-            .unwrap_or_else(|| panic!("no container in {path}"))
-            .to_container();
+        let container = attribute(path).unwrap_or_else(|| panic!("no container in {path}")).to_container();
         assert_eq!(container.runtime, runtime, "{path}");
         assert_eq!(&*container.container_id, container_id, "{path}");
         assert_eq!(&*container.pod_uid, pod_uid, "{path}");
-        assert_eq!(
-            &*container.path,
-            strip_parent_references(path).strip_suffix(below).unwrap(),
-            "{path}"
-        );
+        assert_eq!(&*container.path, strip_parent_references(path).strip_suffix(below).unwrap(), "{path}");
     }
 
     #[test]
@@ -321,36 +265,12 @@ mod tests {
 
     #[test]
     fn kubernetes_pods() {
-        assert_container(
-            &format!("/kubepods/burstable/pod{POD}/{ID}"),
-            Runtime::Kubernetes,
-            ID,
-            POD,
-            "",
-        );
+        assert_container(&format!("/kubepods/burstable/pod{POD}/{ID}"), Runtime::Kubernetes, ID, POD, "");
         let slice =
             format!("/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{POD_UNIT}.slice");
-        assert_container(
-            &format!("{slice}/docker-{ID}.scope"),
-            Runtime::Docker,
-            ID,
-            POD,
-            "",
-        );
-        assert_container(
-            &format!("{slice}/cri-containerd-{ID}.scope"),
-            Runtime::Containerd,
-            ID,
-            POD,
-            "",
-        );
-        assert_container(
-            &format!("{slice}/crio-{ID}.scope/container"),
-            Runtime::Crio,
-            ID,
-            POD,
-            "/container",
-        );
+        assert_container(&format!("{slice}/docker-{ID}.scope"), Runtime::Docker, ID, POD, "");
+        assert_container(&format!("{slice}/cri-containerd-{ID}.scope"), Runtime::Containerd, ID, POD, "");
+        assert_container(&format!("{slice}/crio-{ID}.scope/container"), Runtime::Crio, ID, POD, "/container");
         let colons = format!(
             "/system.slice/containerd.service/kubepods-burstable-pod{POD_UNIT}.slice:cri-containerd:{ID}"
         );
@@ -361,41 +281,17 @@ mod tests {
         assert_container(&kind, Runtime::Containerd, ID, POD, "");
         // A static pod's uid is a hash without dashes.
         let hash = "0123456789abcdef0123456789abcdef";
-        assert_container(
-            &format!("/kubepods/pod{hash}/{ID}"),
-            Runtime::Kubernetes,
-            ID,
-            hash,
-            "",
-        );
+        assert_container(&format!("/kubepods/pod{hash}/{ID}"), Runtime::Kubernetes, ID, hash, "");
     }
 
     #[test]
     fn other_runtimes() {
-        assert_container(
-            &format!("/system.slice/libpod-{ID}.scope"),
-            Runtime::Podman,
-            ID,
-            "",
-            "",
-        );
-        assert_container(
-            &format!("/libpod_parent/libpod-{ID}"),
-            Runtime::Podman,
-            ID,
-            "",
-            "",
-        );
+        assert_container(&format!("/system.slice/libpod-{ID}.scope"), Runtime::Podman, ID, "", "");
+        assert_container(&format!("/libpod_parent/libpod-{ID}"), Runtime::Podman, ID, "", "");
         let rootless =
             format!("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container");
         assert_container(&rootless, Runtime::Podman, ID, "", "/container");
-        assert_container(
-            &format!("/system.slice/nerdctl-{ID}.scope"),
-            Runtime::Nerdctl,
-            ID,
-            "",
-            "",
-        );
+        assert_container(&format!("/system.slice/nerdctl-{ID}.scope"), Runtime::Nerdctl, ID, "", "");
         assert_container(&format!("/default/{ID}"), Runtime::Nerdctl, ID, "", "");
         let task = "0123456789aAbBcCdDeEfF0123456789";
         assert_container(
@@ -443,13 +339,7 @@ mod tests {
             &format!("/kubelet/kubepods/burstable/pod{POD}/{OTHER}"),
         );
         let forged = format!("/docker/{ID}/docker-{OTHER}.scope");
-        assert_container(
-            &forged,
-            Runtime::Docker,
-            ID,
-            "",
-            &format!("/docker-{OTHER}.scope"),
-        );
+        assert_container(&forged, Runtime::Docker, ID, "", &format!("/docker-{OTHER}.scope"));
     }
 
     #[test]
@@ -492,10 +382,7 @@ mod tests {
     #[test]
     fn a_zombie_of_a_hybrid_host_is_named_by_the_default_hierarchy() {
         let file = format!("8:pids:/\n1:name=systemd:/\n0::/docker/{ID} (deleted)\n");
-        assert_eq!(
-            parse_cgroup_file(file.as_bytes()).container.unwrap().container_id,
-            ID
-        );
+        assert_eq!(parse_cgroup_file(file.as_bytes()).container.unwrap().container_id, ID);
         assert!(parse_cgroup_file(b"8:pids:/\n0::/\n").all_root);
     }
 }

@@ -41,12 +41,7 @@ pub struct Cli {
     once: bool,
 
     /// Where the procfs to read is mounted
-    #[arg(
-        long = "path.procfs",
-        value_name = "DIR",
-        default_value = "/proc",
-        help_heading = "Collection"
-    )]
+    #[arg(long = "path.procfs", value_name = "DIR", default_value = "/proc", help_heading = "Collection")]
     procfs: PathBuf,
 
     /// Where the cgroup hierarchies are mounted
@@ -162,10 +157,7 @@ impl Cli {
                 })?,
                 (None, None) => Endpoint::Usual,
             };
-            Some(DockerConfig {
-                endpoint,
-                labels: docker_labels(self.docker_labels)?,
-            })
+            Some(DockerConfig { endpoint, labels: docker_labels(self.docker_labels)? })
         };
         Ok(Config {
             collector: CollectorConfig {
@@ -196,9 +188,8 @@ fn one_line(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
     let message = rendered.lines().next().unwrap_or_default();
     let message = message.strip_prefix("error: ").unwrap_or(message);
-    let similar = [ContextKind::SuggestedArg, ContextKind::SuggestedValue]
-        .iter()
-        .find_map(|&kind| error.get(kind));
+    let similar =
+        [ContextKind::SuggestedArg, ContextKind::SuggestedValue].iter().find_map(|&kind| error.get(kind));
     match similar {
         Some(similar) => format!("{message} (did you mean {similar}?); see --help"),
         None => format!("{message}; see --help"),
@@ -208,10 +199,7 @@ fn one_line(error: &clap::Error) -> String {
 fn docker_labels(keys: Vec<String>) -> Result<Vec<DockerLabel>, String> {
     let mut labels: Vec<DockerLabel> = Vec::with_capacity(keys.len());
     for key in keys {
-        let name: String = key
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .collect();
+        let name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let label = format!("label_{name}");
         if let Some(same) = labels.iter().find(|known| known.label == label) {
             return Err(format!(
@@ -249,9 +237,7 @@ fn parse_interval(value: &str) -> Result<Duration, String> {
 }
 
 fn parse_listen_address(address: &str) -> Result<String, String> {
-    let port = address
-        .rsplit_once(':')
-        .and_then(|(_, port)| port.parse::<u16>().ok());
+    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
     match port {
         Some(_) => Ok(address.to_owned()),
         None => Err("give host:port or :port, such as 127.0.0.1:10073".into()),
@@ -259,10 +245,8 @@ fn parse_listen_address(address: &str) -> Result<String, String> {
 }
 
 fn parse_telemetry_path(path: &str) -> Result<String, String> {
-    let is_plain = path.starts_with('/')
-        && path
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b));
+    let is_plain =
+        path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b));
     if !is_plain {
         return Err("give a path that starts with / and has no query, such as /metrics".into());
     }
@@ -277,9 +261,7 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Config, String> {
-        let all = std::iter::once("pstree-exporter")
-            .chain(arguments.iter().copied())
-            .map(Into::into);
+        let all = std::iter::once("pstree-exporter").chain(arguments.iter().copied()).map(Into::into);
         match Cli::parse_from_args(all) {
             Ok(cli) => cli.resolve(None),
             Err(Stop::Refuse(line) | Stop::Print(line)) => Err(line),
@@ -311,52 +293,25 @@ mod tests {
     #[test]
     fn row_33_each_bad_flag_is_named_in_one_line() {
         for (arguments, mentions) in [
-            (
-                &["--collection.interval=0s"][..],
-                &["--collection.interval", "100ms"][..],
-            ),
+            (&["--collection.interval=0s"][..], &["--collection.interval", "100ms"][..]),
             (&["--collection.interval=abc"], &["--collection.interval", "5s"]),
-            (
-                &["--web.listen-address=10073"],
-                &["--web.listen-address", ":port"],
-            ),
+            (&["--web.listen-address=10073"], &["--web.listen-address", ":port"]),
             (&["--web.listen-address=:99999"], &["--web.listen-address"]),
-            (
-                &["--web.telemetry-path=metrics"],
-                &["--web.telemetry-path", "/metrics"],
-            ),
+            (&["--web.telemetry-path=metrics"], &["--web.telemetry-path", "/metrics"]),
             (&["--web.telemetry-path=/"], &["--web.telemetry-path", "another"]),
-            (
-                &["--docker.host=/run/docker.sock"],
-                &["--docker.host", "unix:///"],
-            ),
-            (
-                &["--docker.host=ssh://me@there"],
-                &["--docker.host", "not supported"],
-            ),
-            (
-                &["--docker.host=unix:///x", "--no-docker"],
-                &["--docker.host", "--no-docker"],
-            ),
-            (
-                &["--docker.label=a.b", "--docker.label=a-b"],
-                &["--docker.label", "label_a_b"],
-            ),
+            (&["--docker.host=/run/docker.sock"], &["--docker.host", "unix:///"]),
+            (&["--docker.host=ssh://me@there"], &["--docker.host", "not supported"]),
+            (&["--docker.host=unix:///x", "--no-docker"], &["--docker.host", "--no-docker"]),
+            (&["--docker.label=a.b", "--docker.label=a-b"], &["--docker.label", "label_a_b"]),
             (&["--bounds.containers=0"], &["--bounds.containers", "1000000"]),
             (&["--log.level=loud"], &["--log.level"]),
-            (
-                &["--collection.intervall=5s"],
-                &["--collection.intervall", "--collection.interval"],
-            ),
+            (&["--collection.intervall=5s"], &["--collection.intervall", "--collection.interval"]),
             (&["stray"], &["stray", "--help"]),
         ] {
             let line = parse(arguments).expect_err(&format!("{arguments:?}"));
             assert_eq!(line.lines().count(), 1, "{line}");
             for mention in mentions {
-                assert!(
-                    line.contains(mention),
-                    "{arguments:?} gave {line:?}, which lacks {mention:?}"
-                );
+                assert!(line.contains(mention), "{arguments:?} gave {line:?}, which lacks {mention:?}");
             }
         }
     }
@@ -365,10 +320,7 @@ mod tests {
     fn docker_host_variable() {
         let resolve = |variable| Cli::parse_from_args(["x".into()]).unwrap().resolve(variable);
         let endpoint = |variable| resolve(variable).unwrap().docker.unwrap().endpoint;
-        assert_eq!(
-            endpoint(Some("tcp://127.0.0.1:1")),
-            Endpoint::Tcp("127.0.0.1:1".into())
-        );
+        assert_eq!(endpoint(Some("tcp://127.0.0.1:1")), Endpoint::Tcp("127.0.0.1:1".into()));
         assert_eq!(endpoint(Some("")), Endpoint::Usual);
         assert!(resolve(Some("ssh://x")).unwrap_err().starts_with("DOCKER_HOST: "));
     }

@@ -34,18 +34,12 @@ pub fn init(level: LogLevel, format: LogFormat) {
     let registry = tracing_subscriber::registry();
     let _ = match format {
         LogFormat::Logfmt => {
-            let layer = tracing_logfmt::builder()
-                .with_target(false)
-                .layer()
-                .with_writer(std::io::stderr);
+            let layer = tracing_logfmt::builder().with_target(false).layer().with_writer(std::io::stderr);
             registry.with(layer.with_filter(ours)).try_init()
         }
         LogFormat::Json => {
-            let layer = fmt::layer()
-                .json()
-                .flatten_event(true)
-                .with_target(false)
-                .with_writer(std::io::stderr);
+            let layer =
+                fmt::layer().json().flatten_event(true).with_target(false).with_writer(std::io::stderr);
             registry.with(layer.with_filter(ours)).try_init()
         }
     };

@@ -115,10 +115,8 @@ impl Memberships {
         files: &mut impl ProcessFiles,
         snapshot: &mut Snapshot,
     ) -> Result<(), SkipReason> {
-        let known = self
-            .memories
-            .get(&record.key.pid)
-            .filter(|known| known.start_time == record.key.start_time);
+        let known =
+            self.memories.get(&record.key.pid).filter(|known| known.start_time == record.key.start_time);
         let known_membership = known.map(|known| known.membership);
         record.membership = match known_membership {
             _ if record.kernel_thread => Membership::HOST,
@@ -193,9 +191,7 @@ impl Memberships {
 
     /// What is known of a process of the present snapshot.
     pub fn memory_mut(&mut self, record: &ProcessRecord) -> Option<&mut Memory> {
-        self.memories
-            .get_mut(&record.key.pid)
-            .filter(|memory| memory.start_time == record.key.start_time)
+        self.memories.get_mut(&record.key.pid).filter(|memory| memory.start_time == record.key.start_time)
     }
 
     /// Ends the walk: resolves hidden zombies, forgets what is gone, frees the slots of containers without
@@ -206,11 +202,7 @@ impl Memberships {
         self.memories.retain(|_, memory| memory.last_seen == collection);
 
         let mut is_used = vec![false; snapshot.containers.len()];
-        for slot in snapshot
-            .records
-            .iter()
-            .filter_map(|record| record.membership.slot())
-        {
+        for slot in snapshot.records.iter().filter_map(|record| record.membership.slot()) {
             is_used[slot] = true;
         }
         for (slot, container) in snapshot.containers.iter_mut().enumerate() {
@@ -241,10 +233,7 @@ impl Memberships {
             if membership == Membership::HOST {
                 let namespace = self.pid_namespace(&record, files);
                 let owners = owners.get_or_insert_with(|| self.namespace_owners(files, snapshot));
-                membership = namespace
-                    .and_then(|ns| owners.get(&ns))
-                    .copied()
-                    .unwrap_or(Membership::HOST);
+                membership = namespace.and_then(|ns| owners.get(&ns)).copied().unwrap_or(Membership::HOST);
             }
             snapshot.records[index].membership = membership;
             self.remember(&snapshot.records[index], &mut snapshot.newcomers);
@@ -296,9 +285,8 @@ impl Memberships {
     pub fn pid_namespace(&mut self, record: &ProcessRecord, files: &mut impl ProcessFiles) -> Option<u64> {
         let memory = self.memory_mut(record)?;
         if memory.pid_namespace == NamespaceMemory::NotRead {
-            memory.pid_namespace = files
-                .pid_namespace(record.key.pid)
-                .map_or(NamespaceMemory::Hidden, NamespaceMemory::Inode);
+            memory.pid_namespace =
+                files.pid_namespace(record.key.pid).map_or(NamespaceMemory::Hidden, NamespaceMemory::Inode);
         }
         match memory.pid_namespace {
             NamespaceMemory::Inode(inode) => Some(inode),

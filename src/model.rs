@@ -33,10 +33,7 @@ impl Comm {
         let kept = raw.len().min(Self::CAPACITY);
         let mut bytes = [0; Self::CAPACITY];
         bytes[..kept].copy_from_slice(&raw[..kept]);
-        Self {
-            len: kept as u8,
-            bytes,
-        }
+        Self { len: kept as u8, bytes }
     }
 
     /// The raw bytes: any value, UTF-8 or not, possibly none at all.

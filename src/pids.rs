@@ -82,10 +82,7 @@ impl PidsReader {
 
     /// Reads the files of the container at `path`, which begins with `/`.
     pub fn read(&mut self, path: &str) -> PidsReading {
-        let mut reading = PidsReading {
-            frozen: self.frozen(path),
-            ..PidsReading::default()
-        };
+        let mut reading = PidsReading { frozen: self.frozen(path), ..PidsReading::default() };
         let Some(hierarchy) = self.pids.take() else {
             return reading;
         };
@@ -93,9 +90,7 @@ impl PidsReader {
         reading.current = self.number(&directory, "pids.current");
         if reading.current.is_some() {
             reading.peak = self.number(&directory, "pids.peak");
-            reading.limit_hits = self
-                .file(&directory, "pids.events")
-                .and_then(|it| parse_keyed(it, b"max"));
+            reading.limit_hits = self.file(&directory, "pids.events").and_then(|it| parse_keyed(it, b"max"));
             reading.limit = self.effective_limit(&hierarchy, &directory);
         }
         self.pids = Some(hierarchy);
@@ -105,11 +100,7 @@ impl PidsReader {
     fn effective_limit(&mut self, hierarchy: &Path, directory: &Path) -> Option<u64> {
         let own = self.number(directory, "pids.max");
         let mut limit = own;
-        for ancestor in directory
-            .ancestors()
-            .skip(1)
-            .take_while(|ancestor| ancestor.starts_with(hierarchy))
-        {
+        for ancestor in directory.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(hierarchy)) {
             let above = match self.ancestor_limits.get(ancestor) {
                 Some(&known) => known,
                 None => {
@@ -129,8 +120,7 @@ impl PidsReader {
             Freezer::V1(root) => {
                 let directory = root.join(path.trim_start_matches('/'));
                 // FREEZING is on its way: some of the processes do not run any more.
-                self.file(&directory, "freezer.state")
-                    .map(|state| state != b"THAWED")
+                self.file(&directory, "freezer.state").map(|state| state != b"THAWED")
             }
             Freezer::V2(root) => {
                 let directory = root.join(path.trim_start_matches('/'));

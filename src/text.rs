@@ -14,11 +14,7 @@ const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 pub fn printable(raw: &[u8]) -> Cow<'_, str> {
     match String::from_utf8_lossy(raw) {
         Cow::Borrowed(text) if !text.contains(is_unsafe) => Cow::Borrowed(text),
-        text => Cow::Owned(
-            text.chars()
-                .map(|c| if is_unsafe(c) { REPLACEMENT } else { c })
-                .collect(),
-        ),
+        text => Cow::Owned(text.chars().map(|c| if is_unsafe(c) { REPLACEMENT } else { c }).collect()),
     }
 }
 
@@ -57,11 +53,7 @@ pub fn node_step(raw: &[u8]) -> Cow<'_, str> {
         return Cow::Borrowed("?");
     }
     let text = printable(raw);
-    if text.contains(';') {
-        Cow::Owned(text.replace(';', ":"))
-    } else {
-        text
-    }
+    if text.contains(';') { Cow::Owned(text.replace(';', ":")) } else { text }
 }
 
 #[cfg(test)]
@@ -73,10 +65,7 @@ mod tests {
         assert_eq!(printable(b"plain name"), "plain name");
         assert_eq!(printable("naïve ✓".as_bytes()), "naïve ✓");
         assert_eq!(printable(b"a\nb\x1b[31m\x7f"), "a\u{fffd}b\u{fffd}[31m\u{fffd}");
-        assert_eq!(
-            printable("\u{85}\u{202e}x\u{2066}".as_bytes()),
-            "\u{fffd}\u{fffd}x\u{fffd}"
-        );
+        assert_eq!(printable("\u{85}\u{202e}x\u{2066}".as_bytes()), "\u{fffd}\u{fffd}x\u{fffd}");
         assert_eq!(printable(b"\xff"), "\u{fffd}");
     }
 

@@ -2,62 +2,20 @@
 
 mod support;
 
-use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use support::Exporter;
 use support::exposition::Exposition;
-use support::fixture::{Fixture, Process};
+use support::fixture::{Fixture, Process, container_cgroup};
 use support::workload::Workload;
-use support::{Exporter, wait_at_most, wait_for};
-
-const ID: &str = "b43d92bf1e5c6f78bb9b7bc6f40721280299855ba692092716e3a1b6c0b86f3f";
-
-fn docker_cgroup() -> String {
-    format!("0::/docker/{ID}\n")
-}
-
-/// A machine with one container of one process.
-fn machine() -> Fixture {
-    let fixture = Fixture::new();
-    fixture.process(&Process::default());
-    member(&fixture, 10, 1, 200);
-    fixture
-}
-
-fn member(fixture: &Fixture, pid: u32, parent: u32, start: u64) {
-    fixture.process(&Process {
-        pid,
-        parent,
-        start,
-        comm: b"worker",
-        cgroup: &docker_cgroup(),
-        ..Process::default()
-    });
-}
-
-fn start(fixture: &Fixture, more: &[&str]) -> Exporter {
-    let flags = fixture.flags();
-    let arguments: Vec<&str> = flags
-        .iter()
-        .map(String::as_str)
-        .chain(more.iter().copied())
-        .collect();
-    Exporter::start(&arguments)
-}
 
 fn scrape(fixture: &Fixture) -> Exposition {
-    start(fixture, &["--no-docker"]).scrape()
+    fixture.exporter(&["--no-docker"]).scrape()
 }
 
 fn skipped(metrics: &Exposition, reason: &str) -> f64 {
-    metrics
-        .value("pstree_collection_skipped_processes_total", &[("reason", reason)])
-        .expect("always there")
+    metrics.value("pstree_collection_skipped_processes_total", &[("reason", reason)]).expect("always there")
 }
 
 fn succeeded(metrics: &Exposition) -> bool {
@@ -82,8 +40,8 @@ fn row_01_processes_that_exit_in_mid_walk_are_counted_as_vanished() {
 
 #[test]
 fn row_03_a_denied_process_is_skipped() {
-    let fixture = machine();
-    member(&fixture, 11, 10, 210);
+    let fixture = Fixture::with_container();
+    fixture.member(11, 10, 210);
     fixture.remove("proc/11/stat");
     // Write-only for everybody, root included, who is exempt from the modes of plain files.
     symlink("/proc/sys/net/ipv4/route/flush", fixture.path("proc/11/stat")).unwrap();
@@ -94,19 +52,11 @@ fn row_03_a_denied_process_is_skipped() {
 
 #[test]
 fn row_04_garbage_costs_that_process_only() {
-    let fixture = machine();
-    let broken: [&[u8]; 8] = [
-        b"",
-        b"garbage",
-        b"11 (",
-        b"(a) S 1",
-        b"1 (a)",
-        b"1 )a( S 1",
-        b"\xff\xff\xff",
-        b"11 (a) S 1 1",
-    ];
+    let fixture = Fixture::with_container();
+    let broken: [&[u8]; 8] =
+        [b"", b"garbage", b"11 (", b"(a) S 1", b"1 (a)", b"1 )a( S 1", b"\xff\xff\xff", b"11 (a) S 1 1"];
     for (pid, stat) in (11..).zip(broken) {
-        member(&fixture, pid, 10, 210);
+        fixture.member(pid, 10, 210);
         fixture.write(&format!("proc/{pid}/stat"), stat);
     }
     let metrics = scrape(&fixture);
@@ -116,32 +66,21 @@ fn row_04_garbage_costs_that_process_only() {
 
 #[test]
 fn row_05_hostile_commands_show_their_parent_and_no_control_byte() {
-    let fixture = machine();
-    let names: [&[u8]; 8] = [
-        b") R 1 1",
-        b"a\nb",
-        b"\xff",
-        b"",
-        b"\"}\\",
-        b"\x1b[31mred",
-        "\u{202e}bidi".as_bytes(),
-        b"\x9b\x7f",
-    ];
+    let fixture = Fixture::with_container();
+    let names: [&[u8]; 8] =
+        [b") R 1 1", b"a\nb", b"\xff", b"", b"\"}\\", b"\x1b[31mred", "\u{202e}bidi".as_bytes(), b"\x9b\x7f"];
     for (pid, comm) in (11..).zip(names) {
         fixture.process(&Process {
             pid,
             parent: 10,
             comm,
             start: 210,
-            cgroup: &docker_cgroup(),
+            cgroup: &container_cgroup(),
             ..Process::default()
         });
     }
     let metrics = scrape(&fixture);
-    assert_eq!(
-        metrics.value("pstree_container_tree_max_children", &[]),
-        Some(8.0)
-    );
+    assert_eq!(metrics.value("pstree_container_tree_max_children", &[]), Some(8.0));
     assert_eq!(metrics.sum("pstree_container_root_processes", &[]), 1.0);
     let is_control = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
     assert!(!metrics.text.contains(is_control));
@@ -149,57 +88,47 @@ fn row_05_hostile_commands_show_their_parent_and_no_control_byte() {
 
 #[test]
 fn row_06_numbers_at_the_integer_limits() {
-    let fixture = machine();
+    let fixture = Fixture::with_container();
     for pid in [11, u32::MAX] {
         fixture.process(&Process {
             pid,
             parent: u32::MAX - 1,
             threads: u32::MAX,
             start: u64::MAX,
-            cgroup: &docker_cgroup(),
+            cgroup: &container_cgroup(),
             ..Process::default()
         });
     }
     let metrics = scrape(&fixture);
     assert_eq!(metrics.sum("pstree_container_processes", &[]), 3.0);
-    assert_eq!(
-        metrics.sum("pstree_container_threads", &[]),
-        1.0 + 2.0 * f64::from(u32::MAX)
-    );
+    assert_eq!(metrics.sum("pstree_container_threads", &[]), 1.0 + 2.0 * f64::from(u32::MAX));
 }
 
 #[test]
 fn row_07_a_reused_pid_is_a_new_process() {
-    let fixture = machine();
-    member(&fixture, 11, 10, 210);
-    member(&fixture, 12, 11, 220);
-    let exporter = start(&fixture, &["--no-docker", "--collection.interval=100ms"]);
+    let fixture = Fixture::with_container();
+    fixture.member(11, 10, 210);
+    fixture.member(12, 11, 220);
+    let exporter = fixture.exporter(&["--no-docker", "--collection.interval=100ms"]);
     let starts = |metrics: &Exposition| metrics.sum("pstree_container_observed_starts_total", &[]);
     let before = exporter.scrape();
-    assert_eq!(
-        (starts(&before), before.value("pstree_container_tree_depth", &[])),
-        (3.0, Some(3.0))
-    );
+    assert_eq!((starts(&before), before.value("pstree_container_tree_depth", &[])), (3.0, Some(3.0)));
     // Pid 11 is given to a younger process; 12, which was its child, is older than its "parent" now.
-    member(&fixture, 11, 10, 300);
-    let after = exporter.scrape_until("a new start", |metrics| {
-        (starts(metrics) > 3.0).then(|| metrics.clone())
-    });
+    fixture.member(11, 10, 300);
+    let after =
+        exporter.scrape_until("a new start", |metrics| (starts(metrics) > 3.0).then(|| metrics.clone()));
     assert_eq!(starts(&after), 4.0);
     assert_eq!(after.value("pstree_container_tree_depth", &[]), Some(2.0));
-    assert_eq!(
-        after.value("pstree_container_root_processes", &[("kind", "adopted")]),
-        Some(1.0)
-    );
+    assert_eq!(after.value("pstree_container_root_processes", &[("kind", "adopted")]), Some(1.0));
 }
 
 #[test]
 fn row_08_cycles_end() {
-    let fixture = machine();
-    member(&fixture, 11, 12, 210);
-    member(&fixture, 12, 13, 210);
-    member(&fixture, 13, 11, 210);
-    member(&fixture, 14, 14, 210);
+    let fixture = Fixture::with_container();
+    fixture.member(11, 12, 210);
+    fixture.member(12, 13, 210);
+    fixture.member(13, 11, 210);
+    fixture.member(14, 14, 210);
     let metrics = scrape(&fixture);
     assert_eq!(metrics.sum("pstree_container_processes", &[]), 5.0);
     assert_eq!(metrics.value("pstree_container_tree_depth", &[]), Some(3.0));
@@ -207,23 +136,17 @@ fn row_08_cycles_end() {
 
 #[test]
 fn row_09_a_child_without_its_parent_is_a_root() {
-    let fixture = machine();
-    member(&fixture, 11, 4_000, 210);
+    let fixture = Fixture::with_container();
+    fixture.member(11, 4_000, 210);
     let metrics = scrape(&fixture);
     assert_eq!(metrics.sum("pstree_container_root_processes", &[]), 2.0);
 }
 
 #[test]
 fn names_that_change_all_the_time_cost_a_bounded_number_of_series() {
-    let fixture = machine();
-    let exporter = start(
-        &fixture,
-        &[
-            "--no-docker",
-            "--collection.interval=100ms",
-            "--bounds.new-nodes-per-hour=5",
-        ],
-    );
+    let fixture = Fixture::with_container();
+    let exporter =
+        fixture.exporter(&["--no-docker", "--collection.interval=100ms", "--bounds.new-nodes-per-hour=5"]);
     let mut seen = std::collections::BTreeSet::new();
     for round in 0..12 {
         let comm = format!("round-{round}");
@@ -232,7 +155,7 @@ fn names_that_change_all_the_time_cost_a_bounded_number_of_series() {
             parent: 10,
             comm: comm.as_bytes(),
             start: 210,
-            cgroup: &docker_cgroup(),
+            cgroup: &container_cgroup(),
             ..Process::default()
         });
         let metrics = exporter.fresh_scrape();
@@ -263,372 +186,19 @@ fn containers_beyond_the_bound_are_summed_and_their_counter_never_falls() {
             ..Process::default()
         });
     }
-    let exporter = start(
-        &fixture,
-        &[
-            "--no-docker",
-            "--collection.interval=100ms",
-            "--bounds.containers=4",
-        ],
-    );
+    let exporter = fixture.exporter(&["--no-docker", "--collection.interval=100ms", "--bounds.containers=4"]);
     let metrics = exporter.scrape();
     let other = [("id", "other"), ("name", "other")];
     assert_eq!(metrics.select("pstree_container_processes", &[]).count(), 5);
     assert_eq!(metrics.value("pstree_container_processes", &other), Some(6.0));
     assert_eq!(metrics.sum("pstree_container_tree_node_processes", &other), 6.0);
-    assert_eq!(
-        metrics.value("pstree_containers", &[("runtime", "docker")]),
-        Some(10.0)
-    );
-    assert_eq!(
-        metrics.value("pstree_container_observed_starts_total", &other),
-        Some(6.0)
-    );
+    assert_eq!(metrics.value("pstree_containers", &[("runtime", "docker")]), Some(10.0));
+    assert_eq!(metrics.value("pstree_container_observed_starts_total", &other), Some(6.0));
     for pid in 15..18 {
         fixture.remove(&format!("proc/{pid}"));
     }
     let after = exporter.scrape_until("they are gone", |metrics| {
         (metrics.value("pstree_container_processes", &other) == Some(3.0)).then(|| metrics.clone())
     });
-    assert_eq!(
-        after.value("pstree_container_observed_starts_total", &other),
-        Some(6.0)
-    );
-}
-
-/// A Docker API of our own, which answers as a test says.
-struct ScriptedDocker {
-    path: PathBuf,
-    /// Requests for the list of containers so far.
-    lists: Arc<AtomicU32>,
-}
-
-impl ScriptedDocker {
-    /// `answer` gets the path of each request, and the connection to write to.
-    fn start(answer: impl Fn(&str, &mut UnixStream) -> std::io::Result<()> + Send + Sync + 'static) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "pstree-docker-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        let listener = UnixListener::bind(&path).unwrap();
-        let lists = Arc::new(AtomicU32::new(0));
-        let (answer, counter) = (Arc::new(answer), Arc::clone(&lists));
-        std::thread::Builder::new()
-            .spawn(move || {
-                for mut stream in listener.incoming().flatten() {
-                    let (answer, counter) = (Arc::clone(&answer), Arc::clone(&counter));
-                    let serve = move || {
-                        let mut head = Vec::new();
-                        let mut byte = [0];
-                        while !head.ends_with(b"\r\n\r\n")
-                            && stream.read(&mut byte).is_ok_and(|count| count == 1)
-                        {
-                            head.push(byte[0]);
-                        }
-                        let head = String::from_utf8_lossy(&head).into_owned();
-                        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-                        counter.fetch_add(u32::from(path.contains("/containers/json")), Ordering::Relaxed);
-                        // An error means that the exporter has hung up.
-                        let _ = answer(&path, &mut stream);
-                    };
-                    std::thread::Builder::new().spawn(serve).unwrap();
-                }
-            })
-            .unwrap();
-        Self { path, lists }
-    }
-
-    fn flag(&self) -> String {
-        format!("--docker.host=unix://{}", self.path.display())
-    }
-
-    fn lists(&self) -> u32 {
-        self.lists.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for ScriptedDocker {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-fn json(stream: &mut UnixStream, status: &str, body: &str) -> std::io::Result<()> {
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-fn list_of(name: &str) -> String {
-    format!(
-        r#"[{{"Id":"{ID}","Names":["/{name}"],"Image":"img","State":"running","Labels":{{"com.docker.compose.project":"shop","team":"red"}}}}]"#
-    )
-}
-
-const VERSION: &str = r#"{"ApiVersion":"1.41","Version":"20.10"}"#;
-
-/// A daemon that works, with one container.
-fn well(path: &str, stream: &mut UnixStream, name: &str) -> std::io::Result<()> {
-    match path {
-        _ if path.contains("/containers/json") => json(stream, "200 OK", &list_of(name)),
-        _ if path.contains("/version") => json(stream, "200 OK", VERSION),
-        _ if path.contains("/events") => silent_stream(stream),
-        _ => json(stream, "200 OK", "OK"),
-    }
-}
-
-/// Sends a head, then nothing until the other side hangs up.
-fn silent_stream(stream: &mut UnixStream) -> std::io::Result<()> {
-    write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-    stream.read(&mut [0]).map(drop)
-}
-
-#[test]
-fn names_come_from_the_docker_api() {
-    let fixture = machine();
-    let docker = ScriptedDocker::start(|path, stream| well(path, stream, "web"));
-    let exporter = start(&fixture, &[&docker.flag(), "--docker.label=team"]);
-    let metrics = exporter.scrape();
-    let (info, _) = metrics
-        .select("pstree_container_info", &[])
-        .next()
-        .expect("one container");
-    for (label, value) in [
-        ("name", "web"),
-        ("image", "img"),
-        ("compose_project", "shop"),
-        ("label_team", "red"),
-        ("container_id", ID),
-    ] {
-        assert_eq!(info[label], value, "{label}");
-    }
-    assert_eq!(metrics.value("pstree_docker_up", &[]), Some(1.0));
-}
-
-#[test]
-fn without_a_daemon_the_short_id_is_shown_at_once() {
-    let fixture = machine();
-    let exporter = start(&fixture, &["--docker.host=unix:///nonexistent/docker.sock"]);
-    let metrics = exporter.scrape();
-    assert_eq!(metrics.container_names(), [&ID[..12]]);
-    assert_eq!(metrics.value("pstree_docker_up", &[]), Some(0.0));
-    exporter.log_line("does not answer");
-}
-
-/// Whatever the daemon does instead of answering: numbers come, and `pstree_docker_up` is 0 within 5 s.
-fn assert_survives(
-    what: &str,
-    answer: impl Fn(&str, &mut UnixStream) -> std::io::Result<()> + Send + Sync + 'static,
-) {
-    let fixture = machine();
-    let docker = ScriptedDocker::start(answer);
-    let begun = Instant::now();
-    let exporter = start(&fixture, &[&docker.flag(), "--collection.interval=5s"]);
-    let metrics = wait_at_most(Duration::from_secs(5), what, || {
-        let response = exporter.get("/metrics", &[]);
-        let metrics = (response.status == 200).then(|| Exposition::parse(&response.text()))?;
-        (metrics.value("pstree_docker_up", &[]) == Some(0.0) && !metrics.container_names().is_empty())
-            .then_some(metrics)
-    });
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "{what}: {:?}",
-        begun.elapsed()
-    );
-    assert_eq!(metrics.container_names(), [&ID[..12]], "{what}");
-    assert!(succeeded(&metrics), "{what}");
-    let resident = metrics.value("process_resident_memory_bytes", &[]).unwrap();
-    assert!(resident < 64.0 * 1024.0 * 1024.0, "{what}: {resident} bytes");
-}
-
-#[test]
-fn row_21_a_socket_that_never_answers() {
-    assert_survives("never answers", |_, stream| stream.read(&mut [0]).map(drop));
-}
-
-#[test]
-fn row_21_an_endless_body() {
-    assert_survives("an endless list", |path, stream| {
-        if !path.contains("/containers/json") {
-            return well(path, stream, "web");
-        }
-        write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-        let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
-        loop {
-            stream.write_all(chunk.as_bytes())?;
-        }
-    });
-}
-
-#[test]
-fn row_21_a_body_that_trickles() {
-    assert_survives("a trickled list", |path, stream| {
-        if path.contains("/events") {
-            return silent_stream(stream);
-        }
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")?;
-        loop {
-            stream.write_all(b" ")?;
-            std::thread::park_timeout(Duration::from_millis(100));
-        }
-    });
-}
-
-#[test]
-fn row_21_invalid_json() {
-    assert_survives("invalid JSON", |path, stream| match path {
-        _ if path.contains("/containers/json") => json(stream, "200 OK", "[{\"Id\": "),
-        _ => well(path, stream, "web"),
-    });
-}
-
-#[test]
-fn row_21_an_error_500() {
-    assert_survives("500", |_, stream| {
-        json(stream, "500 Internal Server Error", r#"{"message":"broken"}"#)
-    });
-}
-
-#[test]
-fn row_21_a_daemon_that_breaks_later() {
-    let fixture = machine();
-    let is_broken = Arc::new(AtomicU32::new(0));
-    let broken = Arc::clone(&is_broken);
-    let docker = ScriptedDocker::start(move |path, stream| match path {
-        // Pings are answered all the time; the list is not, nor does the event stream stay.
-        _ if path.contains("/containers/json") && broken.load(Ordering::Relaxed) == 1 => {
-            json(stream, "500 Oops", "{}")
-        }
-        _ if path.contains("/events") => json(stream, "200 OK", ""),
-        _ => well(path, stream, "web"),
-    });
-    let exporter = start(&fixture, &[&docker.flag(), "--collection.interval=100ms"]);
-    exporter.scrape_until("the name", |metrics| {
-        (metrics.container_names() == ["web"]).then_some(())
-    });
-    is_broken.store(1, Ordering::Relaxed);
-    let metrics = wait_at_most(Duration::from_secs(5), "Docker is down", || {
-        Some(exporter.scrape()).filter(|metrics| metrics.value("pstree_docker_up", &[]) == Some(0.0))
-    });
-    assert_eq!(metrics.container_names(), ["web"]);
-}
-
-#[test]
-fn row_21_nulls_everywhere() {
-    let fixture = machine();
-    let docker = ScriptedDocker::start(|path, stream| match path {
-        _ if path.contains("/containers/json") => json(
-            stream,
-            "200 OK",
-            &format!(
-                r#"[{{"Id":"{ID}","Names":null,"Image":null,"Labels":null,"State":null}},{{"Id":null}}]"#
-            ),
-        ),
-        _ => well(path, stream, "web"),
-    });
-    let exporter = start(&fixture, &[&docker.flag(), "--collection.interval=100ms"]);
-    let metrics = exporter.scrape_until("the container by its id", |metrics| {
-        (!metrics.container_names().is_empty()).then(|| metrics.clone())
-    });
-    assert_eq!(metrics.container_names(), [&ID[..12]]);
-}
-
-#[test]
-fn row_23_an_event_stream_that_ends_or_is_silent_does_not_stop_names() {
-    let fixture = machine();
-    let lists = Arc::new(AtomicU32::new(0));
-    let seen = Arc::clone(&lists);
-    // Renamed after the second list, without an event; every event stream ends at once.
-    let docker = ScriptedDocker::start(move |path, stream| {
-        if path.contains("/events") {
-            return json(stream, "200 OK", "");
-        }
-        let count = if path.contains("/containers/json") {
-            seen.fetch_add(1, Ordering::Relaxed)
-        } else {
-            0
-        };
-        well(path, stream, if count < 2 { "before" } else { "after" })
-    });
-    let exporter = start(&fixture, &[&docker.flag(), "--collection.interval=100ms"]);
-    exporter.scrape_until("the first name", |metrics| {
-        (metrics.container_names() == ["before"]).then_some(())
-    });
-    exporter.scrape_until("the second name", |metrics| {
-        (metrics.container_names() == ["after"]).then_some(())
-    });
-    assert_eq!(exporter.scrape().value("pstree_docker_up", &[]), Some(1.0));
-}
-
-#[test]
-fn row_23_a_silent_stream_is_relisted() {
-    let fixture = machine();
-    let docker = ScriptedDocker::start(|path, stream| well(path, stream, "web"));
-    let _exporter = start(&fixture, &[&docker.flag()]);
-    // The first list, the one that covers the gap before the stream was open, and then one from time to time.
-    wait_at_most(Duration::from_secs(60), "a third list", || {
-        (docker.lists() >= 3).then_some(())
-    });
-}
-
-#[test]
-fn a_new_container_waits_for_its_name_and_never_shows_two() {
-    let fixture = Fixture::new();
-    fixture.process(&Process::default());
-    let known = Arc::new(AtomicU32::new(0));
-    let is_known = Arc::clone(&known);
-    let docker = ScriptedDocker::start(move |path, stream| match path {
-        _ if path.contains("/containers/json") && is_known.load(Ordering::Relaxed) == 0 => {
-            json(stream, "200 OK", "[]")
-        }
-        _ if path.contains("/events") => {
-            write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-            while is_known.load(Ordering::Relaxed) == 0 {
-                std::thread::park_timeout(Duration::from_millis(10));
-            }
-            let event = "{\"Type\":\"container\",\"Action\":\"start\"}\n";
-            write!(stream, "{:x}\r\n{event}\r\n", event.len())?;
-            stream.read(&mut [0]).map(drop)
-        }
-        _ => well(path, stream, "late"),
-    });
-    let exporter = start(&fixture, &[&docker.flag(), "--collection.interval=100ms"]);
-    exporter.scrape_until("Docker", |metrics| {
-        (metrics.value("pstree_docker_up", &[]) == Some(1.0)).then_some(())
-    });
-    member(&fixture, 10, 1, 200);
-    exporter.scrape_until("the container", |metrics| {
-        (metrics.sum("pstree_containers", &[]) == 1.0).then_some(())
-    });
-    assert_eq!(
-        exporter.scrape().container_names(),
-        [""; 0],
-        "shown before it has a name"
-    );
-    known.store(1, Ordering::Relaxed);
-    let names = exporter.scrape_until("a name", |metrics| {
-        Some(metrics.container_names()).filter(|names| !names.is_empty())
-    });
-    assert_eq!(names, ["late"]);
-}
-
-#[test]
-fn a_name_stays_while_docker_is_away() {
-    let fixture = machine();
-    let docker = ScriptedDocker::start(|path, stream| well(path, stream, "web"));
-    let exporter = start(&fixture, &[&docker.flag(), "--collection.interval=100ms"]);
-    exporter.scrape_until("the name", |metrics| {
-        (metrics.container_names() == ["web"]).then_some(())
-    });
-    drop(docker);
-    let metrics = exporter.scrape_until("Docker is down", |metrics| {
-        (metrics.value("pstree_docker_up", &[]) == Some(0.0)).then(|| metrics.clone())
-    });
-    assert_eq!(metrics.container_names(), ["web"]);
-    let _ = wait_for("the log", || Some(exporter.log_line("does not answer")));
+    assert_eq!(after.value("pstree_container_observed_starts_total", &other), Some(6.0));
 }

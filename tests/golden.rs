@@ -7,7 +7,6 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::Exporter;
 use support::exposition::Exposition;
 use support::fixture::{Fixture, Process};
 
@@ -29,11 +28,7 @@ const VOLATILE: [&str; 6] = [
 /// A machine with an init, a kernel thread and a shell in no container.
 fn machine(root_cgroup: &str) -> Fixture {
     let fixture = Fixture::new();
-    fixture.process(&Process {
-        cgroup: root_cgroup,
-        comm: b"systemd",
-        ..Process::default()
-    });
+    fixture.process(&Process { cgroup: root_cgroup, comm: b"systemd", ..Process::default() });
     fixture.process(&Process {
         pid: 2,
         comm: b"kthreadd",
@@ -67,31 +62,16 @@ fn web_server(fixture: &Fixture, cgroup: &str, zombie_cgroup: &str) {
     };
     fixture.process(&of(100, 50, &b"nginx"[..], 300, "100\t1"));
     fixture.process(&of(101, 100, b"nginx", 310, "101\t7"));
-    fixture.process(&Process {
-        threads: 4,
-        state: 'R',
-        ..of(102, 100, b"nginx", 310, "102\t8")
-    });
+    fixture.process(&Process { threads: 4, state: 'R', ..of(102, 100, b"nginx", 310, "102\t8") });
     fixture.process(&of(110, 50, b"sh", 5000, "110\t20"));
-    fixture.process(&Process {
-        state: 'Z',
-        cgroup: zombie_cgroup,
-        ..of(111, 110, b"curl", 5100, "111\t21")
-    });
+    fixture.process(&Process { state: 'Z', cgroup: zombie_cgroup, ..of(111, 110, b"curl", 5100, "111\t21") });
 }
 
 fn check(name: &str, fixture: &Fixture) {
-    let flags = fixture.flags();
-    let mut arguments: Vec<&str> = flags.iter().map(String::as_str).collect();
-    arguments.extend(["--no-docker", "--collection.interval=1h"]);
-    let exporter = Exporter::start(&arguments);
+    let exporter = fixture.exporter(&["--no-docker", "--collection.interval=1h"]);
     let text = exporter.scrape().text;
-    let openmetrics = exporter
-        .get(
-            "/metrics",
-            &[("Accept", "application/openmetrics-text; version=1.0.0")],
-        )
-        .text();
+    let openmetrics =
+        exporter.get("/metrics", &[("Accept", "application/openmetrics-text; version=1.0.0")]).text();
     assert_sums_match(&Exposition::parse(&text));
     compare(&format!("{name}.prom"), &stable(&text));
     compare(&format!("{name}.om"), &stable(&openmetrics));
@@ -99,16 +79,11 @@ fn check(name: &str, fixture: &Fixture) {
 
 fn stable(text: &str) -> String {
     let is_stable = |line: &&str| !VOLATILE.iter().any(|volatile| line.starts_with(volatile));
-    text.lines()
-        .filter(is_stable)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    text.lines().filter(is_stable).map(|line| format!("{line}\n")).collect()
 }
 
 fn compare(file: &str, got: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, got).expect("the golden file can be written");
         return;
@@ -117,11 +92,7 @@ fn compare(file: &str, got: &str) {
     for (number, (got, wanted)) in got.lines().zip(wanted.lines()).enumerate() {
         assert_eq!(got, wanted, "{file}, line {}", number + 1);
     }
-    assert_eq!(
-        got.lines().count(),
-        wanted.lines().count(),
-        "{file} has another length"
-    );
+    assert_eq!(got.lines().count(), wanted.lines().count(), "{file} has another length");
 }
 
 fn assert_sums_match(metrics: &Exposition) {
@@ -136,10 +107,7 @@ fn assert_sums_match(metrics: &Exposition) {
         }
         let zombies = metrics.value("pstree_container_zombie_processes", id).unwrap();
         assert_eq!(metrics.sum("pstree_container_tree_node_zombies", id), zombies);
-        assert_eq!(
-            metrics.sum("pstree_container_zombie_processes_by_parent", id),
-            zombies
-        );
+        assert_eq!(metrics.sum("pstree_container_zombie_processes_by_parent", id), zombies);
     }
 }
 
@@ -165,11 +133,7 @@ fn cgroup_v1() {
 fn cgroup_v2() {
     let fixture = machine("0::/init.scope\n");
     let cgroup = format!("0::/system.slice/docker-{WEB}.scope\n");
-    web_server(
-        &fixture,
-        &cgroup,
-        &format!("0::/system.slice/docker-{WEB}.scope (deleted)\n"),
-    );
+    web_server(&fixture, &cgroup, &format!("0::/system.slice/docker-{WEB}.scope (deleted)\n"));
     fixture.write("cgroup/cgroup.controllers", "cpu memory pids\n");
     fixture.write("cgroup/system.slice/pids.max", "max\n");
     let files = format!("cgroup/system.slice/docker-{WEB}.scope");
@@ -195,10 +159,7 @@ fn hybrid() {
         cgroup: "8:pids:/\n0::/\n",
         ..Process::default()
     });
-    fixture
-        .namespace(100, 4_026_532_500)
-        .namespace(120, 4_026_532_500)
-        .namespace(1, 4_026_531_836);
+    fixture.namespace(100, 4_026_532_500).namespace(120, 4_026_532_500).namespace(1, 4_026_531_836);
     check("hybrid", &fixture);
 }
 
@@ -273,18 +234,11 @@ fn torn() {
     fixture.process(&of(100, 50, 300));
     // Row 9: a parent that is missing. Row 8: a cycle, and a parent that is itself.
     fixture.process(&of(101, 9999, 310));
-    fixture
-        .process(&of(102, 103, 320))
-        .process(&of(103, 102, 320))
-        .process(&of(104, 104, 330));
+    fixture.process(&of(102, 103, 320)).process(&of(103, 102, 320)).process(&of(104, 104, 330));
     // Row 7: the parent's pid has been given to somebody younger than the child.
     fixture.process(&of(105, 106, 340)).process(&of(106, 100, 350));
     // Row 4: garbage, empty, cut. Row 3 cannot be made for root; tests/faults.rs has it.
-    for (pid, stat) in [
-        (110, &b"garbage"[..]),
-        (111, b""),
-        (112, b"112 (worker) S 100 1 1 0 -1"),
-    ] {
+    for (pid, stat) in [(110, &b"garbage"[..]), (111, b""), (112, b"112 (worker) S 100 1 1 0 -1")] {
         fixture.process(&of(pid, 100, 360));
         fixture.write(&format!("proc/{pid}/stat"), stat);
     }

@@ -63,11 +63,7 @@ fn no_source_file_is_longer_than_one_idea() {
             }
             let source = fs::read_to_string(entry.path()).unwrap();
             let code = source.split("#[cfg(test)]").next().unwrap_or_default();
-            assert!(
-                code.lines().count() <= 400,
-                "{} wants to be split",
-                entry.path().display()
-            );
+            assert!(code.lines().count() <= 400, "{} wants to be split", entry.path().display());
         }
     }
 }

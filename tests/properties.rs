@@ -32,37 +32,17 @@ struct Made {
 
 /// Few pids and few start times, so that cycles, missing parents, reused pids and pids borne twice abound.
 fn made() -> impl Strategy<Value = Made> {
-    (
-        1..40_u32,
-        0..45_u32,
-        0..4_u64,
-        0..4_u8,
-        0..6_u8,
-        prop::bool::weighted(0.2),
+    (1..40_u32, 0..45_u32, 0..4_u64, 0..4_u8, 0..6_u8, prop::bool::weighted(0.2)).prop_map(
+        |(pid, parent, start, container, comm, zombie)| Made { pid, parent, start, container, comm, zombie },
     )
-        .prop_map(|(pid, parent, start, container, comm, zombie)| Made {
-            pid,
-            parent,
-            start,
-            container,
-            comm,
-            zombie,
-        })
 }
 
 fn record(made: &Made) -> ProcessRecord {
     ProcessRecord {
-        key: ProcessKey {
-            start_time: made.start,
-            pid: made.pid,
-        },
+        key: ProcessKey { start_time: made.start, pid: made.pid },
         parent_pid: made.parent,
         threads: u32::from(!made.zombie),
-        state: if made.zombie {
-            ProcessState::Zombie
-        } else {
-            ProcessState::Sleeping
-        },
+        state: if made.zombie { ProcessState::Zombie } else { ProcessState::Sleeping },
         kernel_thread: false,
         comm: Comm::new(&[b'a' + made.comm]),
         membership: Membership::HOST,
@@ -91,12 +71,7 @@ fn cgroups(processes: &[Made]) -> Cgroups {
         0 => b"0::/user.slice\n".to_vec(),
         digit => format!("0::/docker/{}\n", digit.to_string().repeat(64)).into_bytes(),
     };
-    Cgroups(
-        processes
-            .iter()
-            .map(|made| (made.pid, path(made.container)))
-            .collect(),
-    )
+    Cgroups(processes.iter().map(|made| (made.pid, path(made.container))).collect())
 }
 
 #[derive(Default)]
@@ -116,20 +91,14 @@ impl Engine {
         let memberships = self.memberships.get_or_insert_with(|| Memberships::new(None));
         memberships.begin(&mut self.snapshot);
         for made in processes {
-            memberships
-                .admit(record(made), &mut files, &mut self.snapshot)
-                .unwrap();
+            memberships.admit(record(made), &mut files, &mut self.snapshot).unwrap();
         }
         memberships.finish(&mut files, &mut self.snapshot);
         self.steps.begin();
         self.forest.rebuild(&mut self.snapshot.records);
-        self.roots
-            .classify(&self.snapshot, &self.forest, memberships, &mut files);
+        self.roots.classify(&self.snapshot, &self.forest, memberships, &mut files);
         self.nodes.rebuild(&self.snapshot, &self.forest, &mut self.steps);
-        self.shapes
-            .rebuild(&self.snapshot, &self.forest, &self.roots, &mut self.steps, |_| {
-                1.0
-            });
+        self.shapes.rebuild(&self.snapshot, &self.forest, &self.roots, &mut self.steps, |_| 1.0);
     }
 
     /// By cgroup path; the guilty parents by name, since their ids depend on the order of the records.
@@ -139,9 +108,8 @@ impl Engine {
             .filter_map(|(slot, container)| {
                 let mut shape = self.shapes.containers[slot].clone();
                 let parents = shape.zombies_by_parent.drain(..);
-                let parents = parents
-                    .map(|(step, count)| (self.steps.text(step).to_owned(), count))
-                    .collect();
+                let parents =
+                    parents.map(|(step, count)| (self.steps.text(step).to_owned(), count)).collect();
                 Some((container.as_ref()?.path.to_string(), (shape, parents)))
             })
             .collect()
@@ -167,11 +135,8 @@ fn naive_depths(processes: &[Made]) -> BTreeMap<u32, u32> {
                 && parent.start <= child.start
         })
     };
-    let mut roots: BTreeSet<u32> = processes
-        .iter()
-        .filter(|made| parent_of(made).is_none())
-        .map(|made| made.pid)
-        .collect();
+    let mut roots: BTreeSet<u32> =
+        processes.iter().filter(|made| parent_of(made).is_none()).map(|made| made.pid).collect();
     let depth_of = |made: &Made, roots: &BTreeSet<u32>| {
         let mut depth = 1;
         let mut at = made;
@@ -193,12 +158,7 @@ fn naive_depths(processes: &[Made]) -> BTreeMap<u32, u32> {
     }
     processes
         .iter()
-        .map(|made| {
-            (
-                made.pid,
-                depth_of(made, &roots).expect("every process has a root"),
-            )
-        })
+        .map(|made| (made.pid, depth_of(made, &roots).expect("every process has a root")))
         .collect()
 }
 
@@ -357,25 +317,14 @@ proptest! {
 
 fn slots(engine: &Engine) -> BTreeMap<String, usize> {
     let containers = engine.snapshot.containers.iter().enumerate();
-    containers
-        .filter_map(|(slot, container)| Some((container.as_ref()?.path.to_string(), slot)))
-        .collect()
+    containers.filter_map(|(slot, container)| Some((container.as_ref()?.path.to_string(), slot))).collect()
 }
 
 #[test]
 fn row_10_a_chain_of_five_thousand_is_measured_without_recursion() {
     let chain: Vec<ProcessRecord> = (1..=5_000)
         .rev()
-        .map(|pid| {
-            record(&Made {
-                pid,
-                parent: pid - 1,
-                start: 7,
-                container: 0,
-                comm: 0,
-                zombie: false,
-            })
-        })
+        .map(|pid| record(&Made { pid, parent: pid - 1, start: 7, container: 0, comm: 0, zombie: false }))
         .collect();
     let mut records = chain;
     let mut forest = Forest::default();

@@ -23,10 +23,7 @@ impl Exposition {
     /// `None` before the first collection.
     #[must_use]
     pub fn current(&self) -> Option<Arc<Published>> {
-        self.current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn replace(&self, published: Published) {
@@ -58,9 +55,7 @@ impl Collector {
     pub fn once(&mut self) -> Result<Published, crate::source::SourceError> {
         self.pipeline.collect()?;
         let (directory, status, _) = self.registry.read();
-        let publication = self
-            .publisher
-            .publish(&self.pipeline, (&directory, status), self.interval, false);
+        let publication = self.publisher.publish(&self.pipeline, (&directory, status), self.interval, false);
         Ok(publication.published)
     }
 
@@ -69,6 +64,7 @@ impl Collector {
         let mut interval = self.interval;
         let mut was_failing = false;
         let mut warned_of_paths = false;
+        let mut is_first = true;
         loop {
             let begun = Instant::now();
             match self.pipeline.collect() {
@@ -81,8 +77,10 @@ impl Collector {
                     info!("collections succeed again");
                     was_failing = false;
                 }
+                Ok(()) if is_first => self.report_first(),
                 Ok(()) => {}
             }
+            is_first = false;
             if self.pipeline.memberships.has_foreign_cgroup_paths() && !warned_of_paths {
                 warned_of_paths = true;
                 warn!(
@@ -96,6 +94,16 @@ impl Collector {
             if !self.publish_until(next, interval) {
                 return;
             }
+        }
+    }
+
+    fn report_first(&self) {
+        let processes = self.pipeline.snapshot.records.len();
+        let containers = self.pipeline.snapshot.containers.len();
+        if containers == 0 {
+            info!(processes, "no container runs here yet; the host is shown");
+        } else {
+            info!(processes, containers, "first collection done");
         }
     }
 
@@ -117,14 +125,10 @@ impl Collector {
     fn publish_until(&mut self, next: Instant, interval: Duration) -> bool {
         loop {
             let (directory, status, mut version) = self.registry.read();
-            let publication = self
-                .publisher
-                .publish(&self.pipeline, (&directory, status), interval, true);
+            let publication = self.publisher.publish(&self.pipeline, (&directory, status), interval, true);
             self.exposition.replace(publication.published);
             loop {
-                let deadline = publication
-                    .next_deadline
-                    .map_or(next, |deadline| deadline.min(next));
+                let deadline = publication.next_deadline.map_or(next, |deadline| deadline.min(next));
                 match self.registry.wait(version, deadline) {
                     Woken::Stopping => return false,
                     Woken::Deadline if deadline >= next => return true,

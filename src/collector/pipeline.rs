@@ -80,10 +80,7 @@ pub struct Pipeline {
 /// Unix time in seconds.
 #[must_use]
 pub fn unix_now() -> f64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 impl Pipeline {
@@ -127,10 +124,7 @@ impl Pipeline {
     /// # Errors
     /// When the walk as a whole failed.
     pub fn collect(&mut self) -> Result<(), SourceError> {
-        let taken = Taken {
-            at: Instant::now(),
-            unix: unix_now(),
-        };
+        let taken = Taken { at: Instant::now(), unix: unix_now() };
         if let Err(error) = self.walk() {
             self.processes_run.success = false;
             self.processes_run.duration = taken.at.elapsed().as_secs_f64();
@@ -162,12 +156,7 @@ impl Pipeline {
     }
 
     fn walk(&mut self) -> Result<(), SourceError> {
-        let Self {
-            source,
-            memberships,
-            snapshot,
-            ..
-        } = self;
+        let Self { source, memberships, snapshot, .. } = self;
         memberships.begin(snapshot);
         let skipped = source.walk(|record, files| memberships.admit(record, files, snapshot))?;
         memberships.finish(source.files(), snapshot);
@@ -176,37 +165,23 @@ impl Pipeline {
     }
 
     fn build(&mut self, unix: f64) {
-        let Self {
-            source,
-            memberships,
-            snapshot,
-            forest,
-            root_kinds,
-            steps,
-            ..
-        } = self;
+        let Self { source, memberships, snapshot, forest, root_kinds, steps, .. } = self;
         steps.begin();
         forest.rebuild(&mut snapshot.records);
         root_kinds.classify(snapshot, forest, memberships, source.files());
         self.nodes.rebuild(snapshot, forest, steps);
         let zombie_since = |record: &ProcessRecord| {
-            memberships
-                .memory_mut(record)
-                .map_or(unix, |memory| *memory.zombie_since.get_or_insert(unix))
+            memberships.memory_mut(record).map_or(unix, |memory| *memory.zombie_since.get_or_insert(unix))
         };
-        self.shapes
-            .rebuild(snapshot, forest, root_kinds, steps, zombie_since);
+        self.shapes.rebuild(snapshot, forest, root_kinds, steps, zombie_since);
     }
 
     /// Chooses which containers are shown for themselves: those that came first.
     fn list_containers(&mut self) {
         let containers = &self.snapshot.containers;
-        self.containers_by_runtime
-            .values_mut()
-            .for_each(|count| *count = 0);
+        self.containers_by_runtime.values_mut().for_each(|count| *count = 0);
         self.shown.clear();
-        self.results
-            .resize_with(containers.len(), ContainerResult::default);
+        self.results.resize_with(containers.len(), ContainerResult::default);
         for (slot, container) in containers.iter().enumerate() {
             let result = &mut self.results[slot];
             result.nodes.clear();
@@ -222,8 +197,7 @@ impl Pipeline {
         self.overflow = None;
         if self.shown.len() > self.bounds.max_containers {
             let results = &self.results;
-            self.shown
-                .sort_unstable_by_key(|slot| (results[*slot].present_since, path_of(slot)));
+            self.shown.sort_unstable_by_key(|slot| (results[*slot].present_since, path_of(slot)));
             let mut overflow = Overflow::default();
             for slot in self.shown.drain(self.bounds.max_containers..) {
                 overflow.shape.absorb(&self.shapes.containers[slot]);
@@ -236,11 +210,7 @@ impl Pipeline {
 
     fn choose_nodes(&mut self, now: Duration) {
         let wanted = self.shown.iter().map(|&slot| self.nodes.count(slot));
-        let cap = fair_share(
-            wanted,
-            self.bounds.nodes_per_container,
-            self.bounds.nodes_per_host,
-        );
+        let cap = fair_share(wanted, self.bounds.nodes_per_container, self.bounds.nodes_per_host);
         let mut folded = 0;
         for &slot in &self.shown {
             let Some(container) = &self.snapshot.containers[slot] else {
@@ -250,9 +220,7 @@ impl Pipeline {
                 continue;
             };
             let admit = |name| ledger.admit_name(name, now);
-            folded += self
-                .nodes
-                .select(slot, cap, &self.steps, admit, &mut self.results[slot].nodes);
+            folded += self.nodes.select(slot, cap, &self.steps, admit, &mut self.results[slot].nodes);
         }
         self.accounting.count_folded(folded);
     }
@@ -272,10 +240,8 @@ impl Pipeline {
             any |= reading.current.is_some();
             let ledger = self.accounting.ledger(&container.path);
             let result = &mut self.results[slot];
-            result.limit_hits = reading
-                .limit_hits
-                .zip(ledger)
-                .map(|(hits, ledger)| ledger.limit_hits.update(hits));
+            result.limit_hits =
+                reading.limit_hits.zip(ledger).map(|(hits, ledger)| ledger.limit_hits.update(hits));
             result.pids = reading;
         }
         self.pids_run.success = any;
@@ -287,14 +253,7 @@ impl Pipeline {
 
     /// Processes of the host inside a container's own pid namespace.
     fn count_intruders(&mut self) {
-        let Self {
-            source,
-            memberships,
-            snapshot,
-            root_kinds,
-            results,
-            ..
-        } = self;
+        let Self { source, memberships, snapshot, root_kinds, results, .. } = self;
         let files = source.files();
         for result in results.iter_mut() {
             result.intruders = None;

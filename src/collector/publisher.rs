@@ -41,11 +41,7 @@ impl Publisher {
     #[must_use]
     pub fn new(docker_labels: Option<&[DockerLabel]>, partial: [(&'static str, bool); 2]) -> Self {
         Self {
-            docker_labels: docker_labels
-                .unwrap_or_default()
-                .iter()
-                .map(|it| it.label.clone())
-                .collect(),
+            docker_labels: docker_labels.unwrap_or_default().iter().map(|it| it.label.clone()).collect(),
             has_docker: docker_labels.is_some(),
             known: HashMap::new(),
             partial,
@@ -89,12 +85,7 @@ impl Publisher {
                     continue;
                 }
             }
-            families.container(&view(
-                container,
-                metadata,
-                &pipeline.shapes.containers[slot],
-                result,
-            ));
+            families.container(&view(container, metadata, &pipeline.shapes.containers[slot], result));
         }
         if let Some(overflow) = &pipeline.overflow {
             families.container(&ContainerView {
@@ -115,10 +106,7 @@ impl Publisher {
         }
         self.host_and_exporter(&mut families, pipeline, status, interval);
         let taken_at = pipeline.taken.map_or(now, |taken| taken.at);
-        Publication {
-            published: Published::new(families.finish(), taken_at, interval),
-            next_deadline,
-        }
+        Publication { published: Published::new(families.finish(), taken_at, interval), next_deadline }
     }
 
     /// Takes over what Docker says now, and forgets containers that are gone.
@@ -148,11 +136,8 @@ impl Publisher {
         status: DockerStatus,
         interval: Duration,
     ) {
-        let by_runtime: Vec<_> = pipeline
-            .containers_by_runtime
-            .iter()
-            .map(|(&runtime, &count)| (runtime, count))
-            .collect();
+        let by_runtime: Vec<_> =
+            pipeline.containers_by_runtime.iter().map(|(&runtime, &count)| (runtime, count)).collect();
         families.host(&HostView {
             shape: (!pipeline.memberships.looks_from_inside()).then_some(&pipeline.shapes.host),
             kernel_threads: pipeline.shapes.host_kernel_threads,

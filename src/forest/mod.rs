@@ -69,16 +69,12 @@ impl Forest {
         self.child_counts.clear();
         self.child_counts.resize(records.len(), 0);
         for record in records {
-            let parent = self
-                .index_of_pid
-                .get(&record.parent_pid)
-                .copied()
-                .filter(|&index| {
-                    let parent = &records[index as usize];
-                    parent.membership == record.membership
-                        && parent.key.start_time <= record.key.start_time
-                        && parent.key.pid != record.key.pid
-                });
+            let parent = self.index_of_pid.get(&record.parent_pid).copied().filter(|&index| {
+                let parent = &records[index as usize];
+                parent.membership == record.membership
+                    && parent.key.start_time <= record.key.start_time
+                    && parent.key.pid != record.key.pid
+            });
             if let Some(parent) = parent {
                 self.child_counts[parent as usize] += 1;
             }
@@ -123,10 +119,8 @@ impl Forest {
             return;
         }
         self.unreached.clear();
-        self.unreached
-            .extend((0..records.len() as u32).filter(|&index| self.depths[index as usize] == 0));
-        self.unreached
-            .sort_unstable_by_key(|&index| records[index as usize].key);
+        self.unreached.extend((0..records.len() as u32).filter(|&index| self.depths[index as usize] == 0));
+        self.unreached.sort_unstable_by_key(|&index| records[index as usize].key);
         for position in 0..self.unreached.len() {
             let index = self.unreached[position] as usize;
             if self.depths[index] != 0 {
@@ -149,10 +143,7 @@ impl Forest {
             let index = index as usize;
             let first = self.first_child[index] as usize;
             // A child that a cycle made a root is no longer among them, but keeps its place in the list.
-            let end = self
-                .first_child
-                .get(index + 1)
-                .map_or(self.children.len(), |&end| end as usize);
+            let end = self.first_child.get(index + 1).map_or(self.children.len(), |&end| end as usize);
             let depth = self.depths[index] + 1;
             for &child in &self.children[first..end] {
                 if self.depths[child as usize] == 0 {
@@ -171,9 +162,7 @@ impl Forest {
     /// The parent within the same container; `None` for a root.
     #[must_use]
     pub fn parent(&self, index: usize) -> Option<usize> {
-        Some(self.parents[index])
-            .filter(|&parent| parent != NONE)
-            .map(|parent| parent as usize)
+        Some(self.parents[index]).filter(|&parent| parent != NONE).map(|parent| parent as usize)
     }
 
     /// 1 for a root.

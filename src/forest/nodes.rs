@@ -142,20 +142,15 @@ impl Nodes {
             let Some(slot) = record.membership.slot() else {
                 continue;
             };
-            let parent = forest
-                .parent(index)
-                .map_or(ROOT, |parent| self.node_of_record[parent]);
+            let parent = forest.parent(index).map_or(ROOT, |parent| self.node_of_record[parent]);
             let step = steps.id(record.comm);
-            let node = *self
-                .node_of
-                .entry((slot as u32, parent, step))
-                .or_insert_with(|| {
-                    let new = self.nodes.len() as u32;
-                    let node = new_node(&mut self.nodes, parent, step, steps);
-                    self.nodes.push(node);
-                    self.of_slot[slot].push(new);
-                    new
-                });
+            let node = *self.node_of.entry((slot as u32, parent, step)).or_insert_with(|| {
+                let new = self.nodes.len() as u32;
+                let node = new_node(&mut self.nodes, parent, step, steps);
+                self.nodes.push(node);
+                self.of_slot[slot].push(new);
+                new
+            });
             self.node_of_record[index] = node;
             let node = &mut self.nodes[node as usize];
             node.processes += 1;
@@ -199,11 +194,7 @@ impl Nodes {
             let node = &nodes[index as usize];
             let parent = node.parent.unwrap_or(ROOT);
             folded += u64::from(!node.is_shown);
-            let text = if node.is_shown {
-                steps.text(node.step)
-            } else {
-                OTHER
-            };
+            let text = if node.is_shown { steps.text(node.step) } else { OTHER };
             // Below something folded, everything joins what stands for its parent.
             let parent_is_folded = parent != ROOT && !nodes[parent as usize].is_shown;
             let place = if parent_is_folded {
@@ -215,11 +206,7 @@ impl Nodes {
                     out.len() - 1
                 };
                 // A real command named like the fold shares its node.
-                if text == OTHER {
-                    *other_of.entry(parent).or_insert_with(push)
-                } else {
-                    push()
-                }
+                if text == OTHER { *other_of.entry(parent).or_insert_with(push) } else { push() }
             };
             place_of.insert(index, place);
             out[place].processes += node.processes;
@@ -243,10 +230,8 @@ impl Nodes {
                 (std::cmp::Reverse(node.subtree), node.depth, node.name_hash)
             });
         }
-        let mut hidden_roots = of_slot
-            .iter()
-            .filter(|&&index| nodes[index as usize].parent.is_none())
-            .count();
+        let mut hidden_roots =
+            of_slot.iter().filter(|&&index| nodes[index as usize].parent.is_none()).count();
         let mut exposed = usize::from(hidden_roots > 0);
         for &index in &self.candidates {
             let node = &nodes[index as usize];
@@ -281,11 +266,7 @@ fn new_node(nodes: &mut [Node], parent: u32, step: StepId, steps: &Steps) -> Nod
         Some(parent) => {
             parent.has_children = true;
             parent.hidden_children += 1;
-            (
-                parent.depth + 1,
-                parent.path_chars + 1 + step_chars,
-                parent.name_hash,
-            )
+            (parent.depth + 1, parent.path_chars + 1 + step_chars, parent.name_hash)
         }
         None => (1, step_chars, 0),
     };

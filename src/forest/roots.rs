@@ -78,10 +78,8 @@ impl RootKinds {
                 continue;
             }
             self.kinds[index] = Some(RootKind::Exec);
-            let candidate = Candidate {
-                index,
-                is_namespace_init: memberships.is_namespace_init(record, files),
-            };
+            let candidate =
+                Candidate { index, is_namespace_init: memberships.is_namespace_init(record, files) };
             let best = self.init_of_slot[slot].get_or_insert(candidate);
             let rank = |it: &Candidate| (!it.is_namespace_init, records[it.index].key);
             if rank(&candidate) < rank(best) {
@@ -97,9 +95,7 @@ impl RootKinds {
     pub fn namespace_inits(&self) -> impl Iterator<Item = (usize, usize)> {
         let candidates = self.init_of_slot.iter().enumerate();
         candidates.filter_map(|(slot, candidate)| {
-            candidate
-                .filter(|candidate| candidate.is_namespace_init)
-                .map(|candidate| (slot, candidate.index))
+            candidate.filter(|candidate| candidate.is_namespace_init).map(|candidate| (slot, candidate.index))
         })
     }
 

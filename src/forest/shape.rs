@@ -64,34 +64,21 @@ impl Shape {
         self.processes += other.processes;
         self.threads += other.threads;
         let pairs = self.by_state.iter_mut().zip(&other.by_state);
-        pairs
-            .chain(self.by_depth.iter_mut().zip(&other.by_depth))
-            .for_each(|(sum, more)| *sum += more);
+        pairs.chain(self.by_depth.iter_mut().zip(&other.by_depth)).for_each(|(sum, more)| *sum += more);
         for (roots, more) in self.roots.iter_mut().zip(&other.roots) {
             roots.count += more.count;
-            roots.oldest_start_time = roots
-                .oldest_start_time
-                .into_iter()
-                .chain(more.oldest_start_time)
-                .min();
+            roots.oldest_start_time = roots.oldest_start_time.into_iter().chain(more.oldest_start_time).min();
         }
         self.depth = self.depth.max(other.depth);
         self.max_children = self.max_children.max(other.max_children);
         for &(parent, count) in &other.zombies_by_parent {
-            match self
-                .zombies_by_parent
-                .iter_mut()
-                .find(|(known, _)| *known == parent)
-            {
+            match self.zombies_by_parent.iter_mut().find(|(known, _)| *known == parent) {
                 Some((_, sum)) => *sum += count,
                 None => self.zombies_by_parent.push((parent, count)),
             }
         }
-        self.oldest_zombie_since = self
-            .oldest_zombie_since
-            .into_iter()
-            .chain(other.oldest_zombie_since)
-            .reduce(f64::min);
+        self.oldest_zombie_since =
+            self.oldest_zombie_since.into_iter().chain(other.oldest_zombie_since).reduce(f64::min);
     }
 }
 
@@ -119,18 +106,12 @@ impl Shapes {
         self.host = Shape::default();
         self.host_kernel_threads = 0;
         self.containers.clear();
-        self.containers
-            .resize_with(snapshot.containers.len(), Shape::default);
+        self.containers.resize_with(snapshot.containers.len(), Shape::default);
         self.zombie_parents.clear();
         for (index, record) in snapshot.records.iter().enumerate() {
             let slot = record.membership.slot();
             let shape = slot.map_or(&mut self.host, |slot| &mut self.containers[slot]);
-            shape.add(
-                record,
-                forest.depth(index),
-                forest.child_count(index),
-                roots.kind(index),
-            );
+            shape.add(record, forest.depth(index), forest.child_count(index), roots.kind(index));
             self.host_kernel_threads += u64::from(record.kernel_thread);
             if record.state == ProcessState::Zombie
                 && let Some(slot) = slot
@@ -139,9 +120,7 @@ impl Shapes {
                 shape.oldest_zombie_since =
                     Some(shape.oldest_zombie_since.map_or(since, |old| old.min(since)));
                 let parent = forest.index_of(record.parent_pid);
-                let comm = parent
-                    .map(|parent| snapshot.records[parent].comm)
-                    .unwrap_or_default();
+                let comm = parent.map(|parent| snapshot.records[parent].comm).unwrap_or_default();
                 *self.zombie_parents.entry((slot, steps.id(comm))).or_default() += 1;
             }
         }

@@ -30,9 +30,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What changes a name, a label or the paused state. `exec_*` and `health_status` are left out: they come
 /// with every health check.
-const EVENTS: [&str; 8] = [
-    "create", "start", "restart", "rename", "pause", "unpause", "die", "update",
-];
+const EVENTS: [&str; 8] = ["create", "start", "restart", "rename", "pause", "unpause", "die", "update"];
 
 /// Runs for ever. `allowed_labels` are the Docker labels to keep, in the order of the flag.
 pub async fn keep_names(endpoint: Endpoint, allowed_labels: Arc<[String]>, registry: Arc<Registry>) {
@@ -77,9 +75,7 @@ enum Ended {
 
 /// Bollard's own timeout ends with the response's head; a body can trickle.
 async fn within<T>(limit: Duration, request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timeout(limit, request)
-        .await
-        .unwrap_or(Err(Error::RequestTimeoutError))
+    timeout(limit, request).await.unwrap_or(Err(Error::RequestTimeoutError))
 }
 
 /// Returns when the daemon has stopped to answer.
@@ -151,10 +147,7 @@ async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -
     let started = Instant::now();
     // The others have no process.
     let filters = HashMap::from([("status", vec!["running", "paused"])]);
-    let options = ListContainersOptionsBuilder::new()
-        .all(true)
-        .filters(&filters)
-        .build();
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     let containers = within(LIST_TIMEOUT, docker.list_containers(Some(options))).await?;
     let directory: Directory = containers
         .into_iter()
@@ -163,9 +156,7 @@ async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -
             Some((id, Arc::new(to_metadata(summary, allowed_labels)?)))
         })
         .collect();
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let status = DockerStatus {
         up: Some(true),
         duration: started.elapsed().as_secs_f64(),
@@ -179,17 +170,9 @@ async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -
 fn to_metadata(summary: ContainerSummary, allowed_labels: &[String]) -> Option<ContainerMetadata> {
     // Links add further names, `/other/alias`; the container's own has no second slash.
     let names = summary.names?;
-    let own = names
-        .iter()
-        .map(|name| name.trim_start_matches('/'))
-        .min_by_key(|name| name.contains('/'))?;
+    let own = names.iter().map(|name| name.trim_start_matches('/')).min_by_key(|name| name.contains('/'))?;
     let labels = summary.labels.unwrap_or_default();
-    let label = |key: &str| {
-        labels
-            .get(key)
-            .map(|value| label_value(value))
-            .unwrap_or_default()
-    };
+    let label = |key: &str| labels.get(key).map(|value| label_value(value)).unwrap_or_default();
     Some(ContainerMetadata {
         name: label_value(own),
         image: label_value(&summary.image.unwrap_or_default()),

@@ -58,20 +58,13 @@ impl std::str::FromStr for Endpoint {
             Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
             Some(("tcp" | "http", authority)) => {
                 let authority = authority.trim_end_matches('/');
-                let with_port = if has_port(authority) {
-                    authority.to_owned()
-                } else {
-                    format!("{authority}:2375")
-                };
+                let with_port =
+                    if has_port(authority) { authority.to_owned() } else { format!("{authority}:2375") };
                 let parsed: Uri = format!("http://{with_port}/").parse().map_err(|_| malformed())?;
                 let is_plain = parsed.host().is_some_and(|host| !host.is_empty())
                     && parsed.port_u16().is_some()
                     && parsed.path() == "/";
-                if is_plain {
-                    Ok(Self::Tcp(with_port))
-                } else {
-                    Err(malformed())
-                }
+                if is_plain { Ok(Self::Tcp(with_port)) } else { Err(malformed()) }
             }
             Some(("https" | "ssh", _)) => Err(EndpointError::Encrypted(address.to_owned())),
             _ => Err(malformed()),
@@ -120,14 +113,8 @@ impl Endpoint {
             Self::Tcp(authority) => exchange(TcpStream::connect(authority).await?, request).await,
             Self::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
             Self::Usual => {
-                let path = USUAL_SOCKETS
-                    .iter()
-                    .find(|path| std::fs::exists(path).unwrap_or(false));
-                exchange(
-                    UnixStream::connect(path.unwrap_or(&USUAL_SOCKETS[0])).await?,
-                    request,
-                )
-                .await
+                let path = USUAL_SOCKETS.iter().find(|path| std::fs::exists(path).unwrap_or(false));
+                exchange(UnixStream::connect(path.unwrap_or(&USUAL_SOCKETS[0])).await?, request).await
             }
         }
     }
@@ -140,17 +127,11 @@ async fn exchange(
 ) -> io::Result<Response<Incoming>> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = path.parse().map_err(io::Error::other)?;
-    request
-        .headers_mut()
-        .insert(HOST, HeaderValue::from_static("localhost"));
+    request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
 
-    let io = TokioIo::new(Bounded {
-        stream,
-        left: MAX_RESPONSE_BYTES,
-    });
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io)
-        .await
-        .map_err(io::Error::other)?;
+    let io = TokioIo::new(Bounded { stream, left: MAX_RESPONSE_BYTES });
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(io).await.map_err(io::Error::other)?;
     // Ends when the response was read or dropped; its errors also reach whoever reads the body.
     tokio::spawn(async move {
         let _ = connection.await;
@@ -200,37 +181,14 @@ mod tests {
 
     #[test]
     fn addresses() {
-        assert_eq!(
-            "unix:///run/x.sock".parse(),
-            Ok(Endpoint::Unix("/run/x.sock".into()))
-        );
-        assert_eq!(
-            "tcp://127.0.0.1:2375".parse(),
-            Ok(Endpoint::Tcp("127.0.0.1:2375".into()))
-        );
+        assert_eq!("unix:///run/x.sock".parse(), Ok(Endpoint::Unix("/run/x.sock".into())));
+        assert_eq!("tcp://127.0.0.1:2375".parse(), Ok(Endpoint::Tcp("127.0.0.1:2375".into())));
         assert_eq!("tcp://proxy".parse(), Ok(Endpoint::Tcp("proxy:2375".into())));
-        assert_eq!(
-            "tcp://[::1]:2375/".parse(),
-            Ok(Endpoint::Tcp("[::1]:2375".into()))
-        );
+        assert_eq!("tcp://[::1]:2375/".parse(), Ok(Endpoint::Tcp("[::1]:2375".into())));
         assert_eq!("tcp://[::1]".parse(), Ok(Endpoint::Tcp("[::1]:2375".into())));
-        for wrong in [
-            "",
-            "/run/x.sock",
-            "unix://x.sock",
-            "tcp://",
-            "tcp://a:b",
-            "tcp://a:1/x",
-            "ftp://a",
-        ] {
-            assert!(
-                matches!(wrong.parse::<Endpoint>(), Err(EndpointError::Malformed(_))),
-                "{wrong}"
-            );
+        for wrong in ["", "/run/x.sock", "unix://x.sock", "tcp://", "tcp://a:b", "tcp://a:1/x", "ftp://a"] {
+            assert!(matches!(wrong.parse::<Endpoint>(), Err(EndpointError::Malformed(_))), "{wrong}");
         }
-        assert!(matches!(
-            "ssh://a".parse::<Endpoint>(),
-            Err(EndpointError::Encrypted(_))
-        ));
+        assert!(matches!("ssh://a".parse::<Endpoint>(), Err(EndpointError::Encrypted(_))));
     }
 }

@@ -166,10 +166,7 @@ mod tests {
         for family in CATALOG {
             let name = family.name;
             assert!(names.insert(name), "{name} twice");
-            assert!(
-                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
-                "{name}"
-            );
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
             assert_eq!(name.ends_with("_total"), family.kind == Kind::Counter, "{name}");
             let prefix = match family.scope {
                 Scope::Container if family.labels.is_empty() && name.starts_with("pstree_host_") => {
@@ -186,21 +183,11 @@ mod tests {
     #[test]
     fn help_is_a_sentence_and_labels_are_legal() {
         for family in CATALOG {
-            assert!(
-                family.help.ends_with('.') && family.help.len() > 20,
-                "{}",
-                family.name
-            );
+            assert!(family.help.ends_with('.') && family.help.len() > 20, "{}", family.name);
             assert!(!family.help.contains(['\n', '\\', '"']), "{}", family.name);
             for label in family.labels {
-                assert!(
-                    label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
-                    "{label}"
-                );
-                assert!(
-                    !["id", "name", "job", "instance", "le", "quantile"].contains(label),
-                    "{label}"
-                );
+                assert!(label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{label}");
+                assert!(!["id", "name", "job", "instance", "le", "quantile"].contains(label), "{label}");
             }
         }
     }

@@ -109,12 +109,7 @@ fn pair(name: &str, value: &str) -> LabelPair {
 impl<'a> Families<'a> {
     #[must_use]
     pub fn new(clock: BootClock, steps: &'a Steps, docker_labels: &'a [String]) -> Self {
-        Self {
-            metrics: CATALOG.iter().map(|_| Vec::new()).collect(),
-            clock,
-            steps,
-            docker_labels,
-        }
+        Self { metrics: CATALOG.iter().map(|_| Vec::new()).collect(), clock, steps, docker_labels }
     }
 
     fn push(&mut self, id: Id, labels: Vec<LabelPair>, value: f64) {
@@ -157,13 +152,7 @@ impl<'a> Families<'a> {
         };
         let with = |id: Id, values: &[&str]| {
             let mut labels = base(values.len());
-            labels.extend(
-                id.family()
-                    .labels
-                    .iter()
-                    .zip(values)
-                    .map(|(label, value)| pair(label, value)),
-            );
+            labels.extend(id.family().labels.iter().zip(values).map(|(label, value)| pair(label, value)));
             labels
         };
         self.info(view, base(6 + self.docker_labels.len()));
@@ -235,13 +224,7 @@ impl<'a> Families<'a> {
             view.pod_uid,
         ];
         let id = Id::ContainerInfo;
-        labels.extend(
-            id.family()
-                .labels
-                .iter()
-                .zip(values)
-                .map(|(label, value)| pair(label, value)),
-        );
+        labels.extend(id.family().labels.iter().zip(values).map(|(label, value)| pair(label, value)));
         for (index, name) in self.docker_labels.iter().enumerate() {
             let value = view.metadata.and_then(|metadata| metadata.labels.get(index));
             labels.push(pair(name, value.map_or("", String::as_str)));
@@ -252,17 +235,10 @@ impl<'a> Families<'a> {
     /// The worst first, ties by name; what is beyond the bound, together with a command of that very name,
     /// under `other`.
     fn guilty_parents(&self, shape: &Shape) -> Vec<(&'a str, u64)> {
-        let mut parents: Vec<(&str, u64)> = shape
-            .zombies_by_parent
-            .iter()
-            .map(|&(step, count)| (self.steps.text(step), count))
-            .collect();
+        let mut parents: Vec<(&str, u64)> =
+            shape.zombies_by_parent.iter().map(|&(step, count)| (self.steps.text(step), count)).collect();
         parents.sort_unstable_by_key(|&(name, count)| (std::cmp::Reverse(count), name));
-        let rest: u64 = parents
-            .iter()
-            .skip(MAX_ZOMBIE_PARENTS)
-            .map(|&(_, count)| count)
-            .sum();
+        let rest: u64 = parents.iter().skip(MAX_ZOMBIE_PARENTS).map(|&(_, count)| count).sum();
         parents.truncate(MAX_ZOMBIE_PARENTS);
         if rest > 0 {
             match parents.iter_mut().find(|(name, _)| *name == OTHER) {
@@ -285,10 +261,7 @@ impl<'a> Families<'a> {
             self.single(Id::HostDepth, Some(f64::from(shape.depth)));
         }
         self.single(Id::HostPidMax, view.limits.pid_max.map(|most| most as f64));
-        self.single(
-            Id::HostThreadsMax,
-            view.limits.threads_max.map(|most| most as f64),
-        );
+        self.single(Id::HostThreadsMax, view.limits.threads_max.map(|most| most as f64));
     }
 
     pub fn exporter(&mut self, view: &ExporterView<'_>) {
@@ -300,11 +273,7 @@ impl<'a> Families<'a> {
         let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| pair(name, value)).collect();
         self.push(Id::BuildInfo, labels(&build), 1.0);
         if let Some(layout) = view.layout {
-            self.push(
-                Id::SourceInfo,
-                labels(&[("source", "proc"), ("cgroup", layout.label())]),
-                1.0,
-            );
+            self.push(Id::SourceInfo, labels(&[("source", "proc"), ("cgroup", layout.label())]), 1.0);
         }
         for &(reason, applies) in view.partial {
             self.labelled(Id::SourcePartial, reason, f64::from(u8::from(applies)));
@@ -317,11 +286,7 @@ impl<'a> Families<'a> {
             let success = docker.up == Some(true);
             self.run(
                 "docker",
-                CollectorRun {
-                    success,
-                    duration: docker.duration,
-                    last_success: docker.last_success,
-                },
+                CollectorRun { success, duration: docker.duration, last_success: docker.last_success },
             );
             self.single(Id::DockerUp, Some(f64::from(u8::from(success))));
         }
@@ -329,11 +294,9 @@ impl<'a> Families<'a> {
         self.single(Id::LastCollection, view.taken_at);
         self.single(Id::CollectionInterval, Some(view.interval_seconds));
         let skipped = view.skipped;
-        for (reason, count) in [
-            ("vanished", skipped.vanished),
-            ("denied", skipped.denied),
-            ("malformed", skipped.malformed),
-        ] {
+        for (reason, count) in
+            [("vanished", skipped.vanished), ("denied", skipped.denied), ("malformed", skipped.malformed)]
+        {
             self.labelled(Id::SkippedProcesses, reason, count as f64);
         }
         self.single(Id::NodesFolded, Some(view.folded_nodes as f64));
@@ -380,9 +343,5 @@ impl<'a> Families<'a> {
 
 /// `1` … `15`, `16+`.
 fn depth_label(bucket: usize) -> String {
-    if bucket + 1 < DEPTH_BUCKETS {
-        (bucket + 1).to_string()
-    } else {
-        format!("{DEPTH_BUCKETS}+")
-    }
+    if bucket + 1 < DEPTH_BUCKETS { (bucket + 1).to_string() } else { format!("{DEPTH_BUCKETS}+") }
 }

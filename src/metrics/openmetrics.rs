@@ -34,26 +34,16 @@ impl Encoder for OpenMetricsEncoder {
 fn encode_family<W: Write>(family: &MetricFamily, writer: &mut W) -> Result<()> {
     // A counter family is named without the suffix that its samples bear.
     let (name, suffix, kind) = match family.get_field_type() {
-        MetricType::COUNTER => (
-            family
-                .name()
-                .strip_suffix(COUNTER_SUFFIX)
-                .unwrap_or(family.name()),
-            COUNTER_SUFFIX,
-            "counter",
-        ),
+        MetricType::COUNTER => {
+            (family.name().strip_suffix(COUNTER_SUFFIX).unwrap_or(family.name()), COUNTER_SUFFIX, "counter")
+        }
         MetricType::GAUGE => (family.name(), "", "gauge"),
         other => {
-            return Err(Error::Msg(format!(
-                "{}: {other:?} has no encoding here",
-                family.name()
-            )));
+            return Err(Error::Msg(format!("{}: {other:?} has no encoding here", family.name())));
         }
     };
     writeln!(writer, "# TYPE {name} {kind}")?;
-    if let Some(unit) = UNITS
-        .iter()
-        .find(|unit| name.strip_suffix(*unit).is_some_and(|it| it.ends_with('_')))
+    if let Some(unit) = UNITS.iter().find(|unit| name.strip_suffix(*unit).is_some_and(|it| it.ends_with('_')))
     {
         writeln!(writer, "# UNIT {name} {unit}")?;
     }
@@ -147,11 +137,7 @@ mod tests {
     #[test]
     fn values_that_are_no_numbers() {
         let gauge = Gauge::with_opts(Opts::new("g", "G.")).unwrap();
-        for (value, text) in [
-            (f64::INFINITY, "+Inf"),
-            (f64::NEG_INFINITY, "-Inf"),
-            (f64::NAN, "NaN"),
-        ] {
+        for (value, text) in [(f64::INFINITY, "+Inf"), (f64::NEG_INFINITY, "-Inf"), (f64::NAN, "NaN")] {
             gauge.set(value);
             assert_eq!(
                 encode(&gauge.collect()).unwrap(),
@@ -163,11 +149,6 @@ mod tests {
     #[test]
     fn an_unsupported_type_is_an_error() {
         let histogram = Histogram::with_opts(HistogramOpts::new("h", "Some help.")).unwrap();
-        assert!(
-            encode(&histogram.collect())
-                .unwrap_err()
-                .to_string()
-                .contains("HISTOGRAM")
-        );
+        assert!(encode(&histogram.collect()).unwrap_err().to_string().contains("HISTOGRAM"));
     }
 }

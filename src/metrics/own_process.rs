@@ -27,13 +27,10 @@ impl OwnProcess {
         let started = |ticks_since_boot: u64| {
             Some(procfs::boot_time_secs().ok()? as f64 + ticks_since_boot as f64 / ticks)
         };
-        let max_fds = process
-            .limits()
-            .ok()
-            .and_then(|limits| match limits.max_open_files.soft_limit {
-                LimitValue::Value(most) => Some(most),
-                LimitValue::Unlimited => None,
-            });
+        let max_fds = process.limits().ok().and_then(|limits| match limits.max_open_files.soft_limit {
+            LimitValue::Value(most) => Some(most),
+            LimitValue::Unlimited => None,
+        });
         Self {
             cpu_seconds: stat.as_ref().map(|stat| (stat.utime + stat.stime) as f64 / ticks),
             resident_bytes: stat.as_ref().map(|stat| stat.rss_bytes().get()),

@@ -42,22 +42,10 @@ pub struct Encoding {
 
 impl Encoding {
     const ALL: [Self; 4] = [
-        Self {
-            format: Format::Text,
-            gzip: false,
-        },
-        Self {
-            format: Format::OpenMetrics,
-            gzip: false,
-        },
-        Self {
-            format: Format::Text,
-            gzip: true,
-        },
-        Self {
-            format: Format::OpenMetrics,
-            gzip: true,
-        },
+        Self { format: Format::Text, gzip: false },
+        Self { format: Format::OpenMetrics, gzip: false },
+        Self { format: Format::Text, gzip: true },
+        Self { format: Format::OpenMetrics, gzip: true },
     ];
 
     fn index(self) -> usize {
@@ -86,12 +74,7 @@ impl Published {
     /// Nothing is encoded yet.
     #[must_use]
     pub fn new(families: Vec<MetricFamily>, taken_at: Instant, interval: Duration) -> Self {
-        Self {
-            families,
-            slots: Default::default(),
-            taken_at,
-            interval,
-        }
+        Self { families, slots: Default::default(), taken_at, interval }
     }
 
     /// Encodes what the scrapers of the last one asked for, so that they find it ready.
@@ -106,18 +89,13 @@ impl Published {
     /// The exposition, encoded by the first who asks for it.
     #[must_use]
     pub fn body(&self, encoding: Encoding) -> Bytes {
-        self.slots[encoding.index()]
-            .requested
-            .store(true, Ordering::Relaxed);
+        self.slots[encoding.index()].requested.store(true, Ordering::Relaxed);
         self.encode(encoding)
     }
 
     fn encode(&self, encoding: Encoding) -> Bytes {
         let encode = || match encoding.gzip {
-            true => compress(&self.encode(Encoding {
-                gzip: false,
-                ..encoding
-            })),
+            true => compress(&self.encode(Encoding { gzip: false, ..encoding })),
             false => encode(&self.families, encoding.format),
         };
         self.slots[encoding.index()].body.get_or_init(encode).clone()
@@ -155,21 +133,14 @@ mod tests {
     fn what_was_asked_for_is_ready_the_next_time_and_nothing_else() {
         let families = || Gauge::with_opts(Opts::new("g", "Some help.")).unwrap().collect();
         let first = Published::new(families(), Instant::now(), Duration::ZERO);
-        let openmetrics = Encoding {
-            format: Format::OpenMetrics,
-            gzip: false,
-        };
+        let openmetrics = Encoding { format: Format::OpenMetrics, gzip: false };
         let text = first.body(openmetrics);
         assert!(text.ends_with(b"# EOF\n"));
         assert_eq!(first.body(openmetrics).as_ptr(), text.as_ptr(), "encoded twice");
 
         let second = Published::new(families(), Instant::now(), Duration::ZERO);
         second.prepare_like(&first);
-        let is_ready: Vec<bool> = second
-            .slots
-            .iter()
-            .map(|slot| slot.body.get().is_some())
-            .collect();
+        let is_ready: Vec<bool> = second.slots.iter().map(|slot| slot.body.get().is_some()).collect();
         assert_eq!(is_ready, [false, true, false, false]);
         let third = Published::new(families(), Instant::now(), Duration::ZERO);
         third.prepare_like(&second);

@@ -33,11 +33,7 @@ pub trait ProcessFiles {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("cannot read {path}: {source}; {remedy}")]
-    Unreadable {
-        path: String,
-        source: std::io::Error,
-        remedy: &'static str,
-    },
+    Unreadable { path: String, source: std::io::Error, remedy: &'static str },
     #[error(
         "no process is to be seen in {path}; is it a procfs? Give --path.procfs the directory that has \
          the numbered ones"

@@ -24,10 +24,7 @@ pub struct Stat {
 #[must_use]
 pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<Stat> {
     let open = bytes.iter().position(|&b| b == b'(')?;
-    let close = bytes
-        .iter()
-        .rposition(|&b| b == b')')
-        .filter(|&close| close > open)?;
+    let close = bytes.iter().rposition(|&b| b == b')').filter(|&close| close > open)?;
     let comm = Comm::new(&bytes[open + 1..close]);
 
     let mut fields = bytes[close + 1..].trim_ascii().split(|&b| b == b' ');
@@ -47,24 +44,13 @@ pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<Stat> {
     let record = ProcessRecord {
         key: ProcessKey { start_time, pid },
         parent_pid,
-        threads: if is_zombie && !leader_exited {
-            0
-        } else {
-            kernel_threads_of_group
-        },
-        state: if leader_exited {
-            ProcessState::Sleeping
-        } else {
-            state
-        },
+        threads: if is_zombie && !leader_exited { 0 } else { kernel_threads_of_group },
+        state: if leader_exited { ProcessState::Sleeping } else { state },
         kernel_thread: flags & KERNEL_THREAD_FLAG != 0,
         comm,
         membership: Membership::HOST,
     };
-    Some(Stat {
-        record,
-        leader_exited,
-    })
+    Some(Stat { record, leader_exited })
 }
 
 /// Only the state out of `/proc/PID/task/TID/stat`.
@@ -86,17 +72,10 @@ pub struct InnerPid {
 /// down to the innermost. The kernel escapes newlines in `Name:`, so no process can forge the line.
 #[must_use]
 pub fn parse_inner_pid(status: &[u8]) -> Option<InnerPid> {
-    let line = status
-        .split(|&b| b == b'\n')
-        .find_map(|line| line.strip_prefix(b"NSpid:"))?;
-    let mut pids = line
-        .split(u8::is_ascii_whitespace)
-        .filter(|field| !field.is_empty());
+    let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"))?;
+    let mut pids = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
     let innermost = pids.next_back()?;
-    Some(InnerPid {
-        pid: parse_number(innermost)?.try_into().ok()?,
-        nesting: pids.count(),
-    })
+    Some(InnerPid { pid: parse_number(innermost)?.try_into().ok()?, nesting: pids.count() })
 }
 
 /// Parses the target of a namespace link, `pid:[4026531836]` (`namespaces(7)`), to its inode number.
@@ -123,8 +102,7 @@ pub fn parse_number(digits: &[u8]) -> Option<u64> {
 /// A value of a flat keyed file, which has lines of `key value` (cgroup-v2.rst, "Format"; `proc_stat(5)`).
 #[must_use]
 pub fn parse_keyed(file: &[u8], key: &[u8]) -> Option<u64> {
-    file.split(|&b| b == b'\n')
-        .find_map(|line| parse_number(line.strip_prefix(key)?.strip_prefix(b" ")?))
+    file.split(|&b| b == b'\n').find_map(|line| parse_number(line.strip_prefix(key)?.strip_prefix(b" ")?))
 }
 
 /// One line of `/proc/PID/cgroup` (`cgroups(7)`): `hierarchy-ID:controller-list:cgroup-path`.
@@ -159,28 +137,13 @@ mod tests {
     const TAIL: &str = "0 -1 4194304 100 0 0 0 1 2 0 0 20 0 3 0 12345 1000 10 18446744073709551615 0";
 
     fn stat_of(comm: &[u8], head: &str) -> Vec<u8> {
-        [
-            b"42 (",
-            comm,
-            b") ",
-            head.as_bytes(),
-            b" 7 7 ",
-            TAIL.as_bytes(),
-            b"\n",
-        ]
-        .concat()
+        [b"42 (", comm, b") ", head.as_bytes(), b" 7 7 ", TAIL.as_bytes(), b"\n"].concat()
     }
 
     #[test]
     fn reads_the_fields_that_are_needed() {
         let stat = parse_stat(42, &stat_of(b"nginx", "S 7")).unwrap();
-        assert_eq!(
-            stat.record.key,
-            ProcessKey {
-                start_time: 12345,
-                pid: 42
-            }
-        );
+        assert_eq!(stat.record.key, ProcessKey { start_time: 12345, pid: 42 });
         assert_eq!(stat.record.parent_pid, 7);
         assert_eq!(stat.record.threads, 3);
         assert_eq!(stat.record.state, ProcessState::Sleeping);
@@ -190,16 +153,7 @@ mod tests {
 
     #[test]
     fn row_5_hostile_comm_keeps_the_right_parent() {
-        for comm in [
-            &b") R 1 1"[..],
-            b"a\nb",
-            b"\xff\xfe",
-            b"",
-            b"\"}\\",
-            b"\x1b[2J",
-            b"((((",
-            b"))))",
-        ] {
+        for comm in [&b") R 1 1"[..], b"a\nb", b"\xff\xfe", b"", b"\"}\\", b"\x1b[2J", b"((((", b"))))"] {
             let stat = parse_stat(42, &stat_of(comm, "S 7")).unwrap();
             assert_eq!(stat.record.parent_pid, 7, "{comm:?}");
             assert_eq!(stat.record.comm.as_bytes(), comm);
@@ -208,16 +162,7 @@ mod tests {
 
     #[test]
     fn row_4_garbage_is_refused_without_a_panic() {
-        for garbage in [
-            "",
-            "1 (a)",
-            "(a) S 1",
-            "1 )a( S 1",
-            "1 (a) ",
-            "1 (a) S",
-            "1 (a) ? 1 1",
-            "garbage",
-        ] {
+        for garbage in ["", "1 (a)", "(a) S 1", "1 )a( S 1", "1 (a) ", "1 (a) S", "1 (a) ? 1 1", "garbage"] {
             assert_eq!(parse_stat(1, garbage.as_bytes()), None, "{garbage:?}");
         }
         let whole = stat_of(b"nginx", "S 7");
@@ -245,15 +190,9 @@ mod tests {
     #[test]
     fn row_12_a_zombie_leader_with_live_threads_is_no_zombie() {
         let lone = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0").unwrap();
-        assert_eq!(
-            (lone.record.state, lone.record.threads),
-            (ProcessState::Zombie, 0)
-        );
+        assert_eq!((lone.record.state, lone.record.threads), (ProcessState::Zombie, 0));
         let leader = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0 5 0 0").unwrap();
-        assert_eq!(
-            (leader.record.state, leader.record.threads),
-            (ProcessState::Sleeping, 2)
-        );
+        assert_eq!((leader.record.state, leader.record.threads), (ProcessState::Sleeping, 2));
         assert!(leader.leader_exited);
     }
 
@@ -263,13 +202,7 @@ mod tests {
             parse_inner_pid(b"Name:\tsh\nNSpid:\t4711\t12\t1\nThreads:\t1\n"),
             Some(InnerPid { pid: 1, nesting: 2 })
         );
-        assert_eq!(
-            parse_inner_pid(b"NSpid:\t4711\n"),
-            Some(InnerPid {
-                pid: 4711,
-                nesting: 0
-            })
-        );
+        assert_eq!(parse_inner_pid(b"NSpid:\t4711\n"), Some(InnerPid { pid: 4711, nesting: 0 }));
         assert_eq!(parse_inner_pid(b"Name:\tNSpid: 1\n"), None);
         assert_eq!(parse_inner_pid(b"NSpid:\n"), None);
     }
@@ -284,19 +217,13 @@ mod tests {
             (lines[0].path, lines[0].has_pids_controller, lines[0].is_v2),
             (&b"/docker/a:b"[..], true, false)
         );
-        assert_eq!(
-            (lines[2].path, lines[2].is_v2),
-            (&b"/system.slice/c.service:cri:d"[..], true)
-        );
+        assert_eq!((lines[2].path, lines[2].is_v2), (&b"/system.slice/c.service:cri:d"[..], true));
     }
 
     #[test]
     fn keyed_files() {
         assert_eq!(parse_keyed(b"max 7\n", b"max"), Some(7));
-        assert_eq!(
-            parse_keyed(b"cpu 1 2 3\nbtime 1700000000\n", b"btime"),
-            Some(1_700_000_000)
-        );
+        assert_eq!(parse_keyed(b"cpu 1 2 3\nbtime 1700000000\n", b"btime"), Some(1_700_000_000));
         assert_eq!(parse_keyed(b"maximum 7\n", b"max"), None);
         assert_eq!(parse_keyed(b"", b"max"), None);
     }

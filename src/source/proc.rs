@@ -44,13 +44,8 @@ impl ProcSource {
     /// When it is missing, no directory, or shows no process.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let shown = path.display().to_string();
-        let open = || {
-            rustix::fs::open(
-                path,
-                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-                Mode::empty(),
-            )
-        };
+        let open =
+            || rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let unreadable = |errno: Errno| SourceError::Unreadable {
             path: shown.clone(),
             source: errno.into(),
@@ -71,11 +66,7 @@ impl ProcSource {
             is_empty = false;
             Ok(ControlFlow::Break(()))
         })?;
-        if is_empty {
-            Err(SourceError::NoProcesses { path: source.path })
-        } else {
-            Ok(source)
-        }
+        if is_empty { Err(SourceError::NoProcesses { path: source.path }) } else { Ok(source) }
     }
 
     /// The descriptor and files for what is asked outside a walk.
@@ -107,13 +98,7 @@ impl ProcSource {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        if is_empty {
-            Err(SourceError::NoProcesses {
-                path: self.path.clone(),
-            })
-        } else {
-            Ok(skipped)
-        }
+        if is_empty { Err(SourceError::NoProcesses { path: self.path.clone() }) } else { Ok(skipped) }
     }
 
     /// Lists the processes from the beginning.
@@ -193,10 +178,7 @@ impl ProcFiles {
             let Some(tid) = parse_pid(entry.file_name()).filter(|&tid| tid != pid) else {
                 continue;
             };
-            let state = self
-                .read(format_args!("{pid}/task/{tid}/stat"))
-                .ok()
-                .and_then(parse::parse_state);
+            let state = self.read(format_args!("{pid}/task/{tid}/stat")).ok().and_then(parse::parse_state);
             let alive = state.filter(|state| !matches!(state, ProcessState::Zombie | ProcessState::Dead));
             busiest = match (busiest, alive) {
                 (Some(busiest), Some(alive)) => Some(busiest.min(alive)),
@@ -245,11 +227,10 @@ fn path_of(file_path: &[u8]) -> &CStr {
 
 impl ProcessFiles for ProcFiles {
     fn cgroup(&mut self, pid: u32) -> Result<&[u8], SkipReason> {
-        self.read(format_args!("{pid}/cgroup"))
-            .map_err(|errno| match classify(errno) {
-                ReadError::Process(reason) => reason,
-                ReadError::Exhausted(_) => SkipReason::Denied,
-            })
+        self.read(format_args!("{pid}/cgroup")).map_err(|errno| match classify(errno) {
+            ReadError::Process(reason) => reason,
+            ReadError::Exhausted(_) => SkipReason::Denied,
+        })
     }
 
     fn inner_pid(&mut self, pid: u32) -> Option<InnerPid> {

@@ -29,9 +29,7 @@ pub struct TaskLimits {
 impl System {
     #[must_use]
     pub fn new(procfs: &Path) -> Self {
-        Self {
-            root: procfs.to_owned(),
-        }
+        Self { root: procfs.to_owned() }
     }
 
     /// Unix time of the boot, in seconds (`btime` in `proc_stat(5)`). Asked each time, since it moves when
@@ -43,17 +41,8 @@ impl System {
 
     #[must_use]
     pub fn task_limits(&self) -> TaskLimits {
-        let read = |name| {
-            parse_number(
-                fs::read(self.root.join("sys/kernel").join(name))
-                    .ok()?
-                    .trim_ascii(),
-            )
-        };
-        TaskLimits {
-            pid_max: read("pid_max"),
-            threads_max: read("threads-max"),
-        }
+        let read = |name| parse_number(fs::read(self.root.join("sys/kernel").join(name)).ok()?.trim_ascii());
+        TaskLimits { pid_max: read("pid_max"), threads_max: read("threads-max") }
     }
 
     /// Whether this procfs shows the pid namespace that we ourselves are in.
@@ -76,10 +65,7 @@ impl System {
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let own_name = Some(label_value(name.unwrap_or(&host_name)).into());
         Some(match file.container {
-            Some(found) => Container {
-                own_name,
-                ..found.to_container()
-            },
+            Some(found) => Container { own_name, ..found.to_container() },
             None => Container {
                 path: file.path.into(),
                 id: printable(file.path.as_bytes()).into(),
@@ -104,10 +90,7 @@ impl System {
             return false;
         };
         // The last mount on a directory is the one that is seen.
-        let mount = mounts
-            .into_iter()
-            .filter(|mount| mount.mount_point == root)
-            .next_back();
+        let mount = mounts.into_iter().rfind(|mount| mount.mount_point == root);
         let hidepid = mount.and_then(|mount| mount.super_options.get("hidepid").cloned().flatten());
         hidepid.is_some_and(|value| !matches!(value.as_str(), "0" | "off")) && !may_see_hidden()
     }

@@ -100,10 +100,7 @@ async fn accept(listeners: &[TcpListener]) -> (TcpStream, SocketAddr) {
     loop {
         let next = std::future::poll_fn(|cx| {
             let ready = listeners.iter().map(|listener| listener.poll_accept(cx));
-            ready
-                .into_iter()
-                .find(|poll| poll.is_ready())
-                .unwrap_or(std::task::Poll::Pending)
+            ready.into_iter().find(|poll| poll.is_ready()).unwrap_or(std::task::Poll::Pending)
         });
         match next.await {
             Ok(accepted) => return accepted,
@@ -126,11 +123,7 @@ fn serve(
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request| {
-        ready(Ok::<_, Infallible>(routes::respond(
-            &request,
-            &server.exposition,
-            &server.telemetry_path,
-        )))
+        ready(Ok::<_, Infallible>(routes::respond(&request, &server.exposition, &server.telemetry_path)))
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

@@ -91,19 +91,10 @@ mod tests {
 
     #[test]
     fn qualities_decide_and_zero_excludes() {
-        assert_eq!(
-            format("text/plain;q=0.4, application/openmetrics-text;q=0.5"),
-            Format::OpenMetrics
-        );
-        assert_eq!(
-            format("text/plain;q=0.5, application/openmetrics-text;q=0.4"),
-            Format::Text
-        );
+        assert_eq!(format("text/plain;q=0.4, application/openmetrics-text;q=0.5"), Format::OpenMetrics);
+        assert_eq!(format("text/plain;q=0.5, application/openmetrics-text;q=0.4"), Format::Text);
         assert_eq!(format("application/openmetrics-text;q=0"), Format::Text);
-        assert_eq!(
-            format("application/openmetrics-text; Q=\"0.9\"; charset=utf-8"),
-            Format::OpenMetrics
-        );
+        assert_eq!(format("application/openmetrics-text; Q=\"0.9\"; charset=utf-8"), Format::OpenMetrics);
         assert_eq!(format("application/openmetrics-text;q=nan"), Format::Text);
         assert_eq!(format("application/openmetrics-text;q=-1"), Format::Text);
         assert_eq!(format("application/openmetrics-text;version=2.0.0"), Format::Text);

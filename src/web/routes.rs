@@ -33,21 +33,14 @@ pub fn respond<B>(
     telemetry_path: &str,
 ) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and HEAD are answered here\n",
-        );
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     if has_body(request.headers()) {
         // Whatever stands behind the head, it is not to be taken for another request.
         let mut response = text(StatusCode::BAD_REQUEST, "a request has no body here\n");
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return response;
     }
     let mut response = match request.uri().path() {
@@ -55,16 +48,11 @@ pub fn respond<B>(
         "/" => landing_page(telemetry_path),
         "/-/healthy" => text(StatusCode::OK, "healthy\n"),
         "/-/ready" => ready(exposition),
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "not found; the metrics are linked from /\n",
-        ),
+        _ => text(StatusCode::NOT_FOUND, "not found; the metrics are linked from /\n"),
     };
     if request.method() == Method::HEAD {
         // hyper sends no body, but would have known its length only from one.
-        let length = hyper::body::Body::size_hint(response.body())
-            .exact()
-            .unwrap_or_default();
+        let length = hyper::body::Body::size_hint(response.body()).exact().unwrap_or_default();
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         *response.body_mut() = Full::default();
     }
@@ -77,10 +65,7 @@ fn has_body(headers: &HeaderMap) -> bool {
 
 fn metrics(headers: &HeaderMap, exposition: &Exposition) -> Response<Full<Bytes>> {
     let Some(published) = exposition.current() else {
-        return text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the first collection is not finished yet\n",
-        );
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the first collection is not finished yet\n");
     };
     let format = negotiation::format(&joined(headers, &ACCEPT));
     let gzip = negotiation::accepts_gzip(&joined(headers, &ACCEPT_ENCODING));
@@ -96,27 +81,17 @@ fn metrics(headers: &HeaderMap, exposition: &Exposition) -> Response<Full<Bytes>
 
 /// A header that was sent in several lines means one list (RFC 9110, section 5.3).
 fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
-    let values: Vec<&str> = headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
     values.join(",")
 }
 
 fn ready(exposition: &Exposition) -> Response<Full<Bytes>> {
     let Some(published) = exposition.current() else {
-        return text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the first collection is not finished yet\n",
-        );
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the first collection is not finished yet\n");
     };
     let age = published.taken_at.elapsed();
     if age > published.interval * MAX_AGE_IN_INTERVALS {
-        let reason = format!(
-            "the snapshot is {:.0} s old; the log says why\n",
-            age.as_secs_f64()
-        );
+        let reason = format!("the snapshot is {:.0} s old; the log says why\n", age.as_secs_f64());
         return text(StatusCode::SERVICE_UNAVAILABLE, &reason);
     }
     text(StatusCode::OK, "ready\n")
@@ -126,10 +101,7 @@ fn landing_page(telemetry_path: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(page::landing(telemetry_path)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(page::CONTENT_SECURITY_POLICY),
-    );
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::CONTENT_SECURITY_POLICY));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
@@ -138,8 +110,6 @@ fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body.to_owned()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

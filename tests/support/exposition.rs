@@ -18,16 +18,10 @@ impl Exposition {
         let mut seen = std::collections::BTreeSet::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (name, labels, value) = parse_sample(line).unwrap_or_else(|| panic!("no sample: {line:?}"));
-            assert!(
-                seen.insert((name.clone(), labels.clone())),
-                "series twice: {line}"
-            );
+            assert!(seen.insert((name.clone(), labels.clone())), "series twice: {line}");
             samples.push((name, labels, value));
         }
-        Self {
-            samples,
-            text: text.to_owned(),
-        }
+        Self { samples, text: text.to_owned() }
     }
 
     /// All samples of a family that have these labels.
@@ -37,9 +31,8 @@ impl Exposition {
         labels: &'a [(&'a str, &'a str)],
     ) -> impl Iterator<Item = (&'a Labels, f64)> {
         self.samples.iter().filter_map(move |(sample, has, value)| {
-            let matches = labels
-                .iter()
-                .all(|&(label, wanted)| has.get(label).is_some_and(|got| got == wanted));
+            let matches =
+                labels.iter().all(|&(label, wanted)| has.get(label).is_some_and(|got| got == wanted));
             (sample == name && matches).then_some((has, *value))
         })
     }
@@ -59,9 +52,7 @@ impl Exposition {
 
     /// The names of all containers.
     pub fn container_names(&self) -> Vec<String> {
-        self.select("pstree_container_info", &[])
-            .map(|(labels, _)| labels["name"].clone())
-            .collect()
+        self.select("pstree_container_info", &[]).map(|(labels, _)| labels["name"].clone()).collect()
     }
 }
 

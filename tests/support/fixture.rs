@@ -5,9 +5,19 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::Exporter;
+
+/// The container of [`Fixture::with_container`].
+pub const CONTAINER_ID: &str = "b43d92bf1e5c6f78bb9b7bc6f40721280299855ba692092716e3a1b6c0b86f3f";
+
 /// A directory with `proc` and `cgroup` in it, removed when dropped.
 pub struct Fixture {
     root: PathBuf,
+}
+
+/// The content of `cgroup` for a member of the container.
+pub fn container_cgroup() -> String {
+    format!("0::/docker/{CONTAINER_ID}\n")
 }
 
 /// One process. What a test does not care about is as in a usual sleeping process.
@@ -45,15 +55,7 @@ impl Default for Process<'_> {
 
 impl Process<'_> {
     pub fn stat(&self) -> Vec<u8> {
-        let Self {
-            pid,
-            parent,
-            state,
-            threads,
-            start,
-            flags,
-            ..
-        } = self;
+        let Self { pid, parent, state, threads, start, flags, .. } = self;
         let mut stat = format!("{pid} (").into_bytes();
         stat.extend_from_slice(self.comm);
         let tail = format!(
@@ -69,22 +71,27 @@ impl Fixture {
     /// An empty machine that booted at Unix time 1700000000.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "fixture-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let fixture = Self {
-            root: Path::new(env!("CARGO_TARGET_TMPDIR")).join(name),
-        };
-        fixture.write(
-            "proc/stat",
-            "cpu  1 2 3 4 5 6 7 8 9 10\nbtime 1700000000\nprocesses 1\n",
-        );
+        let name = format!("fixture-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let fixture = Self { root: Path::new(env!("CARGO_TARGET_TMPDIR")).join(name) };
+        fixture.write("proc/stat", "cpu  1 2 3 4 5 6 7 8 9 10\nbtime 1700000000\nprocesses 1\n");
         fixture.write("proc/sys/kernel/pid_max", "4194304\n");
         fixture.write("proc/sys/kernel/threads-max", "127000\n");
         fs::create_dir_all(fixture.root.join("cgroup")).expect("a scratch directory");
         fixture
+    }
+
+    /// A machine with an init, and a container of one process, pid 10.
+    pub fn with_container() -> Self {
+        let fixture = Self::new();
+        fixture.process(&Process::default());
+        fixture.member(10, 1, 200);
+        fixture
+    }
+
+    /// A process named `worker` in the container.
+    pub fn member(&self, pid: u32, parent: u32, start: u64) {
+        let cgroup = container_cgroup();
+        self.process(&Process { pid, parent, start, comm: b"worker", cgroup: &cgroup, ..Process::default() });
     }
 
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -97,15 +104,9 @@ impl Fixture {
         let pid = process.pid;
         self.write(&format!("proc/{pid}/stat"), process.stat());
         self.write(&format!("proc/{pid}/cgroup"), process.cgroup);
-        let inner = if process.inner_pids.is_empty() {
-            pid.to_string()
-        } else {
-            process.inner_pids.to_owned()
-        };
-        self.write(
-            &format!("proc/{pid}/status"),
-            format!("Name:\tx\nPid:\t{pid}\nNSpid:\t{inner}\n"),
-        );
+        let inner =
+            if process.inner_pids.is_empty() { pid.to_string() } else { process.inner_pids.to_owned() };
+        self.write(&format!("proc/{pid}/status"), format!("Name:\tx\nPid:\t{pid}\nNSpid:\t{inner}\n"));
         self
     }
 
@@ -119,16 +120,18 @@ impl Fixture {
 
     pub fn remove(&self, path: &str) {
         let path = self.root.join(path);
-        if path.is_dir() {
-            fs::remove_dir_all(path)
-        } else {
-            fs::remove_file(path)
-        }
-        .expect("it was there");
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it was there");
     }
 
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
+    }
+
+    /// Starts an exporter that looks here.
+    pub fn exporter(&self, more: &[&str]) -> Exporter {
+        let flags = self.flags();
+        let arguments: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        Exporter::start(&arguments)
     }
 
     /// Flags that make an exporter look here instead of at the machine.

@@ -26,9 +26,7 @@ impl Response {
 
 pub fn connect(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the exporter listens");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .expect("a timeout can be set");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout can be set");
     stream
 }
 
@@ -39,9 +37,7 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
-    stream
-        .write_all(format!("{head}\r\n").as_bytes())
-        .expect("the request is taken");
+    stream.write_all(format!("{head}\r\n").as_bytes()).expect("the request is taken");
     read_to_end(stream)
 }
 
@@ -53,19 +49,8 @@ pub fn read_to_end(mut stream: TcpStream) -> Response {
 }
 
 pub fn parse(bytes: &[u8]) -> Response {
-    let split = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .expect("a response has a head");
+    let split = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a response has a head");
     let head = String::from_utf8(bytes[..split].to_vec()).expect("the head is text");
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok())
-        .expect("a status");
-    Response {
-        status,
-        head,
-        body: bytes[split + 4..].to_vec(),
-    }
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    Response { status, head, body: bytes[split + 4..].to_vec() }
 }

@@ -53,34 +53,21 @@ impl Exporter {
 
     /// Starts a prepared command, to which the listen address is added.
     pub fn spawn(mut command: Command) -> Self {
-        command
-            .args(["--web.listen-address=127.0.0.1:0"])
-            .stderr(Stdio::piped());
+        command.args(["--web.listen-address=127.0.0.1:0"]).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the exporter starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, log) = mpsc::channel();
         // Reads on, so that the pipe never fills; the lines wait for whoever asks.
         std::thread::Builder::new()
             .spawn(move || {
-                BufReader::new(stderr)
-                    .lines()
-                    .map_while(Result::ok)
-                    .try_for_each(|line| sender.send(line))
+                BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
             })
             .expect("a thread can be made");
-        let mut exporter = Self {
-            child,
-            address: String::new(),
-            log,
-        };
+        let mut exporter = Self { child, address: String::new(), log };
         let line = exporter.log_line("serving");
         let address = line.split("address=").nth(1).expect("the log says the address");
-        exporter.address = address
-            .split_whitespace()
-            .next()
-            .expect("an address")
-            .trim_matches('"')
-            .to_owned();
+        exporter.address =
+            address.split_whitespace().next().expect("an address").trim_matches('"').to_owned();
         exporter
     }
 
@@ -89,10 +76,7 @@ impl Exporter {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = self
-                .log
-                .recv_timeout(left)
-                .unwrap_or_else(|_| panic!("no log line with {text:?}"));
+            let line = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("no log line with {text:?}"));
             if line.contains(text) {
                 return line;
             }
@@ -127,10 +111,7 @@ impl Exporter {
 
     /// Waits for a collection that began after this call.
     pub fn fresh_scrape(&self) -> Exposition {
-        let begun = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap()
-            .as_secs_f64();
+        let begun = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
         self.scrape_until("a new collection", |metrics| {
             (metrics.value("pstree_last_collection_timestamp_seconds", &[]) > Some(begun))
                 .then(|| metrics.clone())
@@ -145,9 +126,7 @@ impl Exporter {
     /// Sends SIGTERM and waits for the end.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
-        wait_for("the exporter stops", || {
-            self.child.try_wait().expect("wait works")
-        })
+        wait_for("the exporter stops", || self.child.try_wait().expect("wait works"))
     }
 }
 

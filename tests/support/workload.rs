@@ -38,9 +38,7 @@ impl Workload {
             .expect("the workload starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("stdout is piped");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("the workload writes text");
+        BufReader::new(stdout).read_line(&mut line).expect("the workload writes text");
         assert_eq!(line, "ready\n", "workload {arguments:?} did not get ready");
         Self(child)
     }

@@ -31,18 +31,13 @@ fn row_24_one_name_per_container_and_no_series_twice() {
         while !churn.is_finished() {
             // Parsing fails on a series that comes twice.
             let metrics = exporter.scrape();
-            let mut ids: Vec<_> = metrics
-                .select("pstree_container_info", &[])
-                .map(|(labels, _)| &labels["id"])
-                .collect();
+            let mut ids: Vec<_> =
+                metrics.select("pstree_container_info", &[]).map(|(labels, _)| &labels["id"]).collect();
             let count = ids.len();
             ids.dedup();
             assert_eq!(ids.len(), count, "a container under two names");
             assert!(count <= 2);
-            assert_eq!(
-                metrics.value("pstree_collector_success", &[("collector", "processes")]),
-                Some(1.0)
-            );
+            assert_eq!(metrics.value("pstree_collector_success", &[("collector", "processes")]), Some(1.0));
         }
     });
     assert!(round >= 3, "{round} rounds");
@@ -58,18 +53,11 @@ fn row_25_ten_thousand_containers_leave_nothing_behind() {
     const BATCHES: usize = 20;
     const BATCH: usize = 500;
     let exporter = Exporter::start(&["--no-docker", "--collection.interval=100ms"]);
-    let roots: Vec<_> = hierarchies()
-        .iter()
-        .map(|root| root.join("pstree-test"))
-        .collect();
+    let roots: Vec<_> = hierarchies().iter().map(|root| root.join("pstree-test")).collect();
     for root in &roots {
         fs::create_dir_all(root).expect("cgroups can be made");
     }
-    let list = roots
-        .iter()
-        .map(|root| root.display().to_string())
-        .collect::<Vec<_>>()
-        .join(",");
+    let list = roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(",");
     let containers = |count: f64| {
         exporter.scrape_until(&format!("{count} containers"), |metrics| {
             (metrics.sum("pstree_containers", &[]) == count).then(|| metrics.clone())
@@ -77,32 +65,20 @@ fn row_25_ten_thousand_containers_leave_nothing_behind() {
     };
     let mut at_first = None;
     for batch in 0..BATCHES {
-        let forest = Workload::start(&[
-            "spread",
-            &list,
-            &BATCH.to_string(),
-            "1",
-            &(batch * BATCH).to_string(),
-        ]);
+        let forest =
+            Workload::start(&["spread", &list, &BATCH.to_string(), "1", &(batch * BATCH).to_string()]);
         let metrics = containers(BATCH as f64);
         assert_eq!(metrics.select("pstree_container_info", &[]).count(), BATCH);
         drop(forest);
         for root in &roots {
-            for entry in fs::read_dir(root)
-                .expect("the directory")
-                .flatten()
-                .filter(|it| it.path().is_dir())
+            for entry in fs::read_dir(root).expect("the directory").flatten().filter(|it| it.path().is_dir())
             {
                 wait_for("the cgroup is empty", || fs::remove_dir(entry.path()).ok());
             }
         }
         let after = containers(0.0);
         let family = |name: &str| after.value(name, &[]).expect("always there");
-        let now = (
-            after.samples.len(),
-            family("process_open_fds"),
-            family("process_resident_memory_bytes"),
-        );
+        let now = (after.samples.len(), family("process_open_fds"), family("process_resident_memory_bytes"));
         // By the second batch all buffers have grown.
         if batch == 1 {
             at_first = Some(now);
@@ -110,12 +86,7 @@ fn row_25_ten_thousand_containers_leave_nothing_behind() {
         if let Some(first) = at_first {
             assert_eq!(now.0, first.0, "series, batch {batch}");
             // The scrape before may still hold its connection.
-            assert!(
-                now.1 <= first.1 + 2.0,
-                "descriptors grew from {} to {}",
-                first.1,
-                now.1
-            );
+            assert!(now.1 <= first.1 + 2.0, "descriptors grew from {} to {}", first.1, now.1);
             assert!(
                 now.2 < first.2 + 8.0 * 1024.0 * 1024.0,
                 "memory grew from {} to {} bytes",

@@ -26,19 +26,11 @@ impl Engine {
     /// `flags` beyond those that keep it apart from the machine.
     pub fn start_with(flags: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "pstree-engine-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("pstree-engine-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).expect("a scratch directory");
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let mut engine = Self {
-            directory,
-            daemon: None,
-            flags,
-        };
+        let mut engine = Self { directory, daemon: None, flags };
         engine.up();
         engine.import_image();
         engine
@@ -49,14 +41,7 @@ impl Engine {
         let at = |name: &str| self.directory.join(name).display().to_string();
         let log = fs::File::create(self.directory.join("log")).expect("a log file");
         let daemon = Command::new("dockerd")
-            .args([
-                "--data-root",
-                &at("data"),
-                "--exec-root",
-                &at("exec"),
-                "--pidfile",
-                &at("pid"),
-            ])
+            .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
             .args(["-H", &self.address(), "--bridge=none", "--iptables=false"])
             .args(&self.flags)
             .stdin(Stdio::null())
@@ -66,12 +51,7 @@ impl Engine {
             .expect("dockerd is installed");
         self.daemon = Some(daemon);
         wait_for("dockerd answers", || {
-            self.command(&["version"])
-                .output()
-                .ok()?
-                .status
-                .success()
-                .then_some(())
+            self.command(&["version"]).output().ok()?.status.success().then_some(())
         });
     }
 
@@ -114,43 +94,27 @@ impl Engine {
         let output = self.command(arguments).output().expect("docker is installed");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "docker {arguments:?}: {stderr}");
-        String::from_utf8(output.stdout)
-            .expect("docker prints text")
-            .trim()
-            .to_owned()
+        String::from_utf8(output.stdout).expect("docker prints text").trim().to_owned()
     }
 
     /// `docker run -d`, with a name; returns the id. `arguments` hold flags, then the command, divided by `--`.
     pub fn run(&self, name: &str, arguments: &[&str]) -> String {
-        let split = arguments
-            .iter()
-            .position(|&argument| argument == "--")
-            .expect("flags -- command");
+        let split = arguments.iter().position(|&argument| argument == "--").expect("flags -- command");
         let (flags, command) = (&arguments[..split], &arguments[split + 1..]);
-        let all = [
-            &["run", "-d", "--network=none", "--name", name][..],
-            flags,
-            &[IMAGE],
-            command,
-        ]
-        .concat();
+        let all = [&["run", "-d", "--network=none", "--name", name][..], flags, &[IMAGE], command].concat();
         self.docker(&all)
     }
 
     /// Runs a workload in a container and waits until its forest stands.
     pub fn run_workload(&self, name: &str, flags: &[&str], workload: &[&str]) -> String {
         let id = self.run(name, &[flags, &["--", "/bin/workload"], workload].concat());
-        wait_for("the workload is ready", || {
-            self.docker(&["logs", name]).contains("ready").then_some(())
-        });
+        wait_for("the workload is ready", || self.docker(&["logs", name]).contains("ready").then_some(()));
         id
     }
 
     /// The host's pid of a container's init.
     pub fn pid(&self, name: &str) -> u32 {
-        self.docker(&["inspect", "--format={{.State.Pid}}", name])
-            .parse()
-            .expect("a pid")
+        self.docker(&["inspect", "--format={{.State.Pid}}", name]).parse().expect("a pid")
     }
 
     fn import_image(&self) {
@@ -170,11 +134,7 @@ impl Engine {
             .spawn()
             .expect("tar is installed");
         let archive = tar.stdout.take().expect("stdout is piped");
-        let status = self
-            .command(&["import", "-", IMAGE])
-            .stdin(archive)
-            .stdout(Stdio::null())
-            .status();
+        let status = self.command(&["import", "-", IMAGE]).stdin(archive).stdout(Stdio::null()).status();
         assert!(status.expect("docker is installed").success() && tar.wait().expect("tar ends").success());
     }
 }
@@ -189,11 +149,8 @@ impl Drop for Engine {
         if let Some(daemon) = &self.daemon {
             send(daemon.id(), Signal::CONT);
         }
-        let containers = self
-            .command(&["ps", "-aq"])
-            .output()
-            .map(|output| output.stdout)
-            .unwrap_or_default();
+        let containers =
+            self.command(&["ps", "-aq"]).output().map(|output| output.stdout).unwrap_or_default();
         let containers = String::from_utf8_lossy(&containers).into_owned();
         let ids: Vec<&str> = containers.split_whitespace().collect();
         if !ids.is_empty() {

@@ -12,23 +12,14 @@ fn assert_exact(engine: &Engine, metrics: &Exposition, name: &str) {
     let pid = engine.pid(name);
     let label = [("name", name)];
     let current = metrics.value("pstree_container_pids_current", &label);
-    assert_eq!(
-        current,
-        pids_file(pid, "pids.current").map(|count| count as f64),
-        "{name}"
-    );
+    assert_eq!(current, pids_file(pid, "pids.current").map(|count| count as f64), "{name}");
     // Tasks are threads and zombies; a leader that exited is both a thread and no zombie.
     assert_eq!(current, Some((truth.threads + truth.zombies) as f64), "{name}");
 }
 
 fn roots(metrics: &Exposition, name: &str) -> [f64; 3] {
     ["init", "exec", "adopted"].map(|kind| {
-        metrics
-            .value(
-                "pstree_container_root_processes",
-                &[("name", name), ("kind", kind)],
-            )
-            .unwrap()
+        metrics.value("pstree_container_root_processes", &[("name", name), ("kind", kind)]).unwrap()
     })
 }
 
@@ -57,15 +48,7 @@ fn a_dozen_containers_match_ps_and_docker_top() {
     engine.run_workload("paused", &[], &["fan", "3"]);
     engine.docker(&["pause", "paused"]);
     engine.run_workload("limited", &["--pids-limit=40"], &["fan", "5"]);
-    engine.run(
-        "shell",
-        &[
-            "--",
-            "/bin/sh",
-            "-c",
-            "/bin/workload fan 3 & /bin/workload chain 4 & wait",
-        ],
-    );
+    engine.run("shell", &["--", "/bin/sh", "-c", "/bin/workload fan 3 & /bin/workload chain 4 & wait"]);
 
     let exporter = engine.exporter();
     wait_for_processes(&exporter, "execs", 7.0);
@@ -90,10 +73,7 @@ fn a_dozen_containers_match_ps_and_docker_top() {
         assert_exact(&engine, &metrics, name);
     }
     assert_eq!(metrics.sum("pstree_containers", &[]), names.len() as f64);
-    assert_eq!(
-        metrics.value("pstree_containers", &[("runtime", "docker")]),
-        Some(names.len() as f64)
-    );
+    assert_eq!(metrics.value("pstree_containers", &[("runtime", "docker")]), Some(names.len() as f64));
 
     // Row 26: who came in how.
     assert_eq!(roots(&metrics, "plain"), [1.0, 0.0, 0.0]);
@@ -110,88 +90,49 @@ fn a_dozen_containers_match_ps_and_docker_top() {
     assert_eq!(value("pstree_container_paused", "paused"), Some(1.0));
     assert_eq!(value("pstree_container_paused", "plain"), Some(0.0));
     assert_eq!(
-        metrics.value(
-            "pstree_container_processes_by_state",
-            &[("name", "paused"), ("state", "disk_sleep")]
-        ),
+        metrics.value("pstree_container_processes_by_state", &[("name", "paused"), ("state", "disk_sleep")]),
         Some(4.0)
     );
     assert_eq!(value("pstree_container_pids_limit", "limited"), Some(40.0));
-    assert_eq!(
-        value("pstree_container_pids_limit", "plain"),
-        None,
-        "unlimited is no number"
-    );
+    assert_eq!(value("pstree_container_pids_limit", "plain"), None, "unlimited is no number");
     assert_ages(&engine, &metrics);
     // The bound of the contract, for far fewer commands than it allows.
     for name in names {
-        let series = metrics
-            .samples
-            .iter()
-            .filter(|(_, labels, _)| labels.get("name").is_some_and(|it| it == name));
+        let series =
+            metrics.samples.iter().filter(|(_, labels, _)| labels.get("name").is_some_and(|it| it == name));
         assert!(series.count() <= 60, "{name}");
     }
 }
 
 /// `ps` knows how long a process runs, in seconds.
 fn assert_ages(engine: &Engine, metrics: &Exposition) {
-    let started = metrics.value(
-        "pstree_container_oldest_root_start_time_seconds",
-        &[("name", "plain"), ("kind", "init")],
-    );
+    let started = metrics
+        .value("pstree_container_oldest_root_start_time_seconds", &[("name", "plain"), ("kind", "init")]);
     let pid = engine.pid("plain").to_string();
-    let ps = std::process::Command::new("ps")
-        .args(["-o", "etimes=", "-p", &pid])
-        .output()
-        .expect("ps runs");
-    let age: f64 = String::from_utf8_lossy(&ps.stdout)
-        .trim()
-        .parse()
-        .expect("seconds");
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs_f64();
-    assert!(
-        (now - started.expect("known") - age).abs() < 3.0,
-        "{started:?} with an age of {age}"
-    );
+    let ps = std::process::Command::new("ps").args(["-o", "etimes=", "-p", &pid]).output().expect("ps runs");
+    let age: f64 = String::from_utf8_lossy(&ps.stdout).trim().parse().expect("seconds");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!((now - started.expect("known") - age).abs() < 3.0, "{started:?} with an age of {age}");
 }
 
 #[test]
 fn row_05_a_process_that_names_itself_badly() {
     let engine = Engine::start();
-    let names: [&[u8]; 6] = [
-        b") R 1 1",
-        b"a\nb",
-        b"\xff",
-        b"\"}\\",
-        b"\x1b[31m",
-        "\u{202e}x".as_bytes(),
-    ];
+    let names: [&[u8]; 6] = [b") R 1 1", b"a\nb", b"\xff", b"\"}\\", b"\x1b[31m", "\u{202e}x".as_bytes()];
     for (number, name) in names.iter().enumerate() {
         let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
         engine.run_workload(&format!("hostile-{number}"), &["--init"], &["name", &hex]);
     }
     let exporter = engine.exporter();
-    let metrics = exporter.scrape_until("all", |metrics| {
-        (metrics.container_names().len() == 6).then(|| metrics.clone())
-    });
+    let metrics = exporter
+        .scrape_until("all", |metrics| (metrics.container_names().len() == 6).then(|| metrics.clone()));
     for number in 0..names.len() {
         let name = format!("hostile-{number}");
         let value = |family: &str| metrics.value(family, &[("name", &name)]);
         assert_eq!(value("pstree_container_processes"), Some(2.0));
-        assert_eq!(
-            value("pstree_container_tree_depth"),
-            Some(2.0),
-            "{name} lost its parent"
-        );
+        assert_eq!(value("pstree_container_tree_depth"), Some(2.0), "{name} lost its parent");
     }
-    assert!(
-        !metrics
-            .text
-            .contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}')
-    );
+    assert!(!metrics.text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'));
 }
 
 #[test]
@@ -209,14 +150,8 @@ fn row_26_intruders_nested_containers_and_shared_namespaces() {
         (metrics.value("pstree_host_namespace_intruders", &[("name", "victim")]) == Some(1.0)).then_some(())
     });
     let metrics = exporter.scrape();
-    assert_eq!(
-        metrics.value("pstree_container_processes", &[("name", "victim")]),
-        Some(1.0)
-    );
-    let child = crate::truth::ps()
-        .values()
-        .find(|row| row.parent == intruder.id())
-        .map(|row| row.pid);
+    assert_eq!(metrics.value("pstree_container_processes", &[("name", "victim")]), Some(1.0));
+    let child = crate::truth::ps().values().find(|row| row.parent == intruder.id()).map(|row| row.pid);
     let child = rustix::process::Pid::from_raw(child.expect("nsenter forks") as i32).expect("a pid");
     rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("our own process");
     intruder.wait().expect("nsenter ends with its child");
@@ -234,11 +169,8 @@ fn row_26_orphans_of_a_shared_pid_namespace_are_adopted() {
     wait_for_processes(&exporter, "guest", 3.0);
     assert_eq!(roots(&exporter.scrape(), "guest"), [1.0, 0.0, 0.0]);
     let init = engine.pid("guest");
-    let middle = crate::truth::ps()
-        .values()
-        .find(|row| row.parent == init)
-        .map(|row| row.pid)
-        .expect("a child");
+    let middle =
+        crate::truth::ps().values().find(|row| row.parent == init).map(|row| row.pid).expect("a child");
     let middle = rustix::process::Pid::from_raw(middle as i32).expect("a pid");
     rustix::process::kill_process(middle, rustix::process::Signal::USR1).expect("our own process");
     exporter.scrape_until("an adopted root", |metrics| {
@@ -255,10 +187,7 @@ fn row_27_a_cgroup_named_as_another_container_counts_for_the_outer_one() {
     let hierarchies = ["pids", "unified"].map(|name| format!("/sys/fs/cgroup/{name}/docker/{outer}/docker"));
     let child = wait_for("a child", || {
         let init = engine.pid("outer");
-        crate::truth::ps()
-            .values()
-            .find(|row| row.parent == init)
-            .map(|row| row.pid)
+        crate::truth::ps().values().find(|row| row.parent == init).map(|row| row.pid)
     });
     for hierarchy in &hierarchies {
         let inner = format!("{hierarchy}/{victim}");
@@ -269,15 +198,9 @@ fn row_27_a_cgroup_named_as_another_container_counts_for_the_outer_one() {
     let exporter = engine.exporter();
     wait_for_processes(&exporter, "outer", 3.0);
     let metrics = exporter.fresh_scrape();
-    assert_eq!(
-        metrics.value("pstree_container_processes", &[("name", "victim")]),
-        Some(1.0)
-    );
+    assert_eq!(metrics.value("pstree_container_processes", &[("name", "victim")]), Some(1.0));
     assert_eq!(metrics.sum("pstree_containers", &[]), 2.0);
-    assert_eq!(
-        metrics.value("pstree_container_pids_current", &[("name", "outer")]),
-        Some(3.0)
-    );
+    assert_eq!(metrics.value("pstree_container_pids_current", &[("name", "outer")]), Some(3.0));
     engine.docker(&["kill", "outer"]);
     for hierarchy in &hierarchies {
         for path in [format!("{hierarchy}/{victim}"), hierarchy.clone()] {

@@ -18,11 +18,7 @@ pub fn hierarchies() -> Vec<PathBuf> {
     if root.join("cgroup.controllers").exists() {
         return vec![root.to_owned()];
     }
-    ["pids", "unified"]
-        .map(|name| root.join(name))
-        .into_iter()
-        .filter(|path| path.is_dir())
-        .collect()
+    ["pids", "unified"].map(|name| root.join(name)).into_iter().filter(|path| path.is_dir()).collect()
 }
 
 impl Group {

@@ -19,10 +19,7 @@ fn row_10_a_chain_of_five_thousand() {
         (metrics.value("pstree_container_processes", &[]) == Some(5000.0)).then(|| metrics.clone())
     });
     assert_eq!(metrics.value("pstree_container_tree_depth", &[]), Some(5000.0));
-    assert_eq!(
-        metrics.value("pstree_container_processes_by_depth", &[("depth", "16+")]),
-        Some(4985.0)
-    );
+    assert_eq!(metrics.value("pstree_container_processes_by_depth", &[("depth", "16+")]), Some(4985.0));
     assert_eq!(metrics.sum("pstree_container_tree_node_processes", &[]), 5000.0);
 }
 
@@ -37,15 +34,9 @@ fn row_11_ten_thousand_zombies() {
     let exporter = engine.exporter();
     let label = [("name", "morgue")];
     let metrics = exporter.scrape_until("the zombies", |metrics| {
-        metrics
-            .value("pstree_container_zombie_processes", &label)
-            .is_some()
-            .then(|| metrics.clone())
+        metrics.value("pstree_container_zombie_processes", &label).is_some().then(|| metrics.clone())
     });
-    assert_eq!(
-        metrics.value("pstree_container_zombie_processes", &label),
-        Some(10_000.0)
-    );
+    assert_eq!(metrics.value("pstree_container_zombie_processes", &label), Some(10_000.0));
     assert_eq!(metrics.value("pstree_container_threads", &label), Some(1.0));
     assert_eq!(
         metrics.value(
@@ -54,14 +45,8 @@ fn row_11_ten_thousand_zombies() {
         ),
         Some(10_000.0)
     );
-    assert_eq!(
-        metrics.value("pstree_container_pids_current", &label),
-        Some(10_001.0)
-    );
-    assert_eq!(
-        metrics.value("pstree_container_processes", &[("name", "bystander")]),
-        Some(1.0)
-    );
+    assert_eq!(metrics.value("pstree_container_pids_current", &label), Some(10_001.0));
+    assert_eq!(metrics.value("pstree_container_processes", &[("name", "bystander")]), Some(1.0));
 }
 
 #[test]
@@ -79,16 +64,7 @@ fn row_13_five_hundred_threads() {
 #[test]
 fn a_refused_fork_is_a_hit_of_the_limit() {
     let engine = Engine::start();
-    engine.run(
-        "bomb",
-        &[
-            "--pids-limit=20",
-            "--",
-            "/bin/sh",
-            "-c",
-            "/bin/workload fan 100; /bin/sleep 1000",
-        ],
-    );
+    engine.run("bomb", &["--pids-limit=20", "--", "/bin/sh", "-c", "/bin/workload fan 100; /bin/sleep 1000"]);
     let exporter = engine.exporter();
     let metrics = exporter.scrape_until("a hit", |metrics| {
         (metrics.value("pstree_container_pids_limit_hits_total", &[]) >= Some(1.0)).then(|| metrics.clone())
@@ -96,45 +72,24 @@ fn a_refused_fork_is_a_hit_of_the_limit() {
     assert_eq!(metrics.value("pstree_container_pids_limit", &[]), Some(20.0));
     assert!(metrics.value("pstree_container_pids_current", &[]) <= Some(20.0));
     let peak = crate::truth::pids_file(engine.pid("bomb"), "pids.peak").map(|peak| peak as f64);
-    assert_eq!(
-        exporter.fresh_scrape().value("pstree_container_pids_peak", &[]),
-        peak
-    );
+    assert_eq!(exporter.fresh_scrape().value("pstree_container_pids_peak", &[]), peak);
 }
 
 #[test]
 fn row_02_esrch_in_the_middle_of_a_read() {
     // Every tenth read fails as it does for a process that exits in mid-read.
     let output = Command::new("strace")
-        .args([
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=read",
-            "-e",
-            "inject=read:error=ESRCH:when=20+10",
-        ])
+        .args(["-f", "-o", "/dev/null", "-e", "trace=read", "-e", "inject=read:error=ESRCH:when=20+10"])
         .args([BINARY, "--once", "--no-docker", "--log.level=error"])
         .output()
         .expect("strace is installed");
     let text = String::from_utf8(output.stdout).expect("text");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metrics = crate::support::exposition::Exposition::parse(&text);
     assert!(
-        metrics.value(
-            "pstree_collection_skipped_processes_total",
-            &[("reason", "vanished")]
-        ) > Some(0.0)
+        metrics.value("pstree_collection_skipped_processes_total", &[("reason", "vanished")]) > Some(0.0)
     );
-    assert_eq!(
-        metrics.value("pstree_collector_success", &[("collector", "processes")]),
-        Some(1.0)
-    );
+    assert_eq!(metrics.value("pstree_collector_success", &[("collector", "processes")]), Some(1.0));
 }
 
 #[test]
@@ -168,13 +123,7 @@ fn a_fork_storm_next_door_delays_no_scrape() {
     let engine = Engine::start();
     engine.run(
         "storm",
-        &[
-            "--pids-limit=500",
-            "--",
-            "/bin/sh",
-            "-c",
-            "while :; do /bin/workload forks 100 & /bin/true; done",
-        ],
+        &["--pids-limit=500", "--", "/bin/sh", "-c", "while :; do /bin/workload forks 100 & /bin/true; done"],
     );
     let exporter = engine.exporter();
     exporter.scrape_until("the storm", |metrics| {
@@ -187,10 +136,5 @@ fn a_fork_storm_next_door_delays_no_scrape() {
         slowest = slowest.max(begun.elapsed());
     }
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
-    assert_eq!(
-        exporter
-            .scrape()
-            .value("pstree_collector_success", &[("collector", "processes")]),
-        Some(1.0)
-    );
+    assert_eq!(exporter.scrape().value("pstree_collector_success", &[("collector", "processes")]), Some(1.0));
 }

@@ -24,21 +24,11 @@ fn from_the_inside_there_is_one_forest() {
     let engine = Engine::start();
     let id = engine.run_workload("web", &["--hostname=web-host", &mount()], &["fan", "3"]);
     let once = |more: &[&str]| {
-        let exec = [
-            "exec",
-            "web",
-            INSIDE,
-            "--once",
-            "--no-docker",
-            "--log.level=error",
-        ];
+        let exec = ["exec", "web", INSIDE, "--once", "--no-docker", "--log.level=error"];
         Exposition::parse(&engine.docker(&[&exec[..], more].concat()))
     };
     let metrics = once(&[]);
-    let (info, _) = metrics
-        .select("pstree_container_info", &[])
-        .next()
-        .expect("one container");
+    let (info, _) = metrics.select("pstree_container_info", &[]).next().expect("one container");
     // As seen: this machine's containers share the cgroup namespace of the host.
     let seen = engine.docker(&["exec", "web", "/bin/cat", "/proc/self/cgroup"]);
     assert_eq!(info["id"], format!("/docker/{id}"));
@@ -46,23 +36,10 @@ fn from_the_inside_there_is_one_forest() {
     assert_eq!(info["name"], "web-host");
     // Init with three children, and the exporter, which came in by exec.
     assert_eq!(metrics.sum("pstree_container_processes", &[]), 5.0);
-    assert_eq!(
-        metrics.value("pstree_container_root_processes", &[("kind", "init")]),
-        Some(1.0)
-    );
-    assert_eq!(
-        metrics.value("pstree_container_root_processes", &[("kind", "exec")]),
-        Some(1.0)
-    );
-    assert_eq!(
-        metrics.value("pstree_source_partial", &[("reason", "pid_namespace")]),
-        Some(1.0)
-    );
-    assert_eq!(
-        metrics.value("pstree_host_processes", &[]),
-        None,
-        "nothing is known of the host"
-    );
+    assert_eq!(metrics.value("pstree_container_root_processes", &[("kind", "init")]), Some(1.0));
+    assert_eq!(metrics.value("pstree_container_root_processes", &[("kind", "exec")]), Some(1.0));
+    assert_eq!(metrics.value("pstree_source_partial", &[("reason", "pid_namespace")]), Some(1.0));
+    assert_eq!(metrics.value("pstree_host_processes", &[]), None, "nothing is known of the host");
     assert_eq!(once(&["--container.name=shop"]).container_names(), ["shop"]);
 }
 
@@ -94,19 +71,10 @@ fn in_a_container_with_the_least_rights_it_sees_all_others() {
         ],
     );
     let once = || {
-        let exec = [
-            "exec",
-            "exporter",
-            INSIDE,
-            "--once",
-            "--log.level=error",
-            "--path.cgroupfs=/host/cgroup",
-        ];
+        let exec =
+            ["exec", "exporter", INSIDE, "--once", "--log.level=error", "--path.cgroupfs=/host/cgroup"];
         let output = engine.command(&exec).output().expect("docker is installed");
-        output
-            .status
-            .success()
-            .then(|| Exposition::parse(&String::from_utf8_lossy(&output.stdout)))
+        output.status.success().then(|| Exposition::parse(&String::from_utf8_lossy(&output.stdout)))
     };
     let metrics = wait_for("a first answer", once);
     let value = |family: &str, name: &str| metrics.value(family, &[("name", name)]);
@@ -115,10 +83,7 @@ fn in_a_container_with_the_least_rights_it_sees_all_others() {
     assert_eq!(value("pstree_container_pids_current", "web"), Some(4.0));
     assert_eq!(metrics.value("pstree_docker_up", &[]), Some(1.0));
     assert_eq!(
-        metrics.value(
-            "pstree_collection_skipped_processes_total",
-            &[("reason", "denied")]
-        ),
+        metrics.value("pstree_collection_skipped_processes_total", &[("reason", "denied")]),
         Some(0.0)
     );
     // Namespaces of others are hidden from it, so it says nothing about intruders rather than 0.

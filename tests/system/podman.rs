@@ -14,10 +14,7 @@ impl Podman {
     fn new() -> Self {
         let directory = std::env::temp_dir().join(format!("pstree-podman-{}", std::process::id()));
         std::fs::create_dir_all(directory.join("image/bin")).expect("a scratch directory");
-        let podman = Self {
-            directory,
-            service: None,
-        };
+        let podman = Self { directory, service: None };
         std::fs::copy(workload::binary(), podman.directory.join("image/bin/workload"))
             .expect("it is compiled");
         let tar = podman.directory.join("image.tar");
@@ -29,12 +26,7 @@ impl Podman {
             .arg(".")
             .status();
         assert!(packed.expect("tar is installed").success());
-        podman.run(&[
-            "import",
-            "--quiet",
-            &tar.display().to_string(),
-            "localhost/pstree-test",
-        ]);
+        podman.run(&["import", "--quiet", &tar.display().to_string(), "localhost/pstree-test"]);
         podman
     }
 
@@ -52,35 +44,23 @@ impl Podman {
                 &at("tmp"),
                 "--storage-driver=vfs",
             ])
-            .args([
-                "--cgroup-manager=cgroupfs",
-                "--events-backend=file",
-                "--runtime=runc",
-            ])
+            .args(["--cgroup-manager=cgroupfs", "--events-backend=file", "--runtime=runc"])
             .args(arguments);
         command
     }
 
     fn run(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().expect("podman is installed");
-        assert!(
-            output.status.success(),
-            "podman {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "podman {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     fn serve(&mut self) -> String {
         let address = format!("unix://{}", self.directory.join("podman.sock").display());
-        let service = self
-            .command(&["system", "service", "--time=0", &address])
-            .stderr(Stdio::null())
-            .spawn();
+        let service =
+            self.command(&["system", "service", "--time=0", &address]).stderr(Stdio::null()).spawn();
         self.service = Some(service.expect("podman is installed"));
-        wait_for("podman's socket", || {
-            self.directory.join("podman.sock").exists().then_some(())
-        });
+        wait_for("podman's socket", || self.directory.join("podman.sock").exists().then_some(()));
         address
     }
 }
@@ -110,44 +90,22 @@ fn podman_containers_have_their_names_and_forests() {
         "--name=shop",
         "--label=com.docker.compose.service=db",
     ];
-    let id = podman.run(
-        &[
-            &flags[..],
-            &["localhost/pstree-test", "/bin/workload", "fan", "3"],
-        ]
-        .concat(),
-    );
+    let id = podman.run(&[&flags[..], &["localhost/pstree-test", "/bin/workload", "fan", "3"]].concat());
     let address = podman.serve();
     let exporter = Exporter::start(&[&format!("--docker.host={address}"), "--collection.interval=250ms"]);
     let metrics = exporter.scrape_until("the container", |metrics| {
         (metrics.value("pstree_container_processes", &[("name", "shop")]) == Some(4.0))
             .then(|| metrics.clone())
     });
-    let (info, _) = metrics
-        .select("pstree_container_info", &[])
-        .next()
-        .expect("one container");
-    assert_eq!(
-        (info["runtime"].as_str(), info["container_id"].as_str()),
-        ("podman", id.as_str())
-    );
+    let (info, _) = metrics.select("pstree_container_info", &[]).next().expect("one container");
+    assert_eq!((info["runtime"].as_str(), info["container_id"].as_str()), ("podman", id.as_str()));
     assert_eq!(info["compose_service"], "db");
     assert!(info["image"].contains("pstree-test"));
-    assert_eq!(
-        metrics.value("pstree_container_root_processes", &[("kind", "init")]),
-        Some(1.0)
-    );
+    assert_eq!(metrics.value("pstree_container_root_processes", &[("kind", "init")]), Some(1.0));
     assert_eq!(metrics.sum("pstree_container_root_processes", &[]), 1.0);
     assert_eq!(metrics.value("pstree_docker_up", &[]), Some(1.0));
     // conmon, the monitor, is no part of it; podman's events are understood.
     podman.run(&["rename", "shop", "store"]);
-    exporter.scrape_until("the new name", |metrics| {
-        (metrics.container_names() == ["store"]).then_some(())
-    });
-    assert!(
-        !exporter
-            .log_so_far()
-            .iter()
-            .any(|line| line.contains("level=warn"))
-    );
+    exporter.scrape_until("the new name", |metrics| (metrics.container_names() == ["store"]).then_some(()));
+    assert!(!exporter.log_so_far().iter().any(|line| line.contains("level=warn")));
 }

@@ -19,20 +19,12 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 #[test]
 fn rename_restart_pause_and_remove_show_in_the_next_collection() {
     let engine = Engine::start();
-    let id = engine.run_workload(
-        "before",
-        &["--label", "com.docker.compose.service=shop"],
-        &["fan", "2"],
-    );
+    let id = engine.run_workload("before", &["--label", "com.docker.compose.service=shop"], &["fan", "2"]);
     let exporter = engine.exporter();
-    exporter.scrape_until("the container", |metrics| {
-        (metrics.container_names() == ["before"]).then_some(())
-    });
+    exporter.scrape_until("the container", |metrics| (metrics.container_names() == ["before"]).then_some(()));
     let series = format!("/docker/{id}");
     let starts = |exporter: &Exporter| {
-        exporter
-            .fresh_scrape()
-            .value("pstree_container_observed_starts_total", &[("id", &series)])
+        exporter.fresh_scrape().value("pstree_container_observed_starts_total", &[("id", &series)])
     };
     assert_eq!(starts(&exporter), Some(3.0));
 
@@ -60,12 +52,7 @@ fn rename_restart_pause_and_remove_show_in_the_next_collection() {
 
     engine.docker(&["rm", "--force", "after"]);
     let gone = exporter.fresh_scrape();
-    assert!(
-        gone.samples
-            .iter()
-            .all(|(_, labels, _)| !labels.contains_key("id")),
-        "series stayed behind"
-    );
+    assert!(gone.samples.iter().all(|(_, labels, _)| !labels.contains_key("id")), "series stayed behind");
 }
 
 #[test]
@@ -78,9 +65,7 @@ fn a_new_container_has_its_name_within_two_seconds() {
     for number in 0..5 {
         let name = format!("new-{number}");
         engine.run(&name, &["--", "/bin/sleep", "1000"]);
-        wait_at_most(Duration::from_secs(2), "its name", || {
-            names(&exporter).contains(&name).then_some(())
-        });
+        wait_at_most(Duration::from_secs(2), "its name", || names(&exporter).contains(&name).then_some(()));
         assert_eq!(names(&exporter).len(), number + 1, "shown under two names");
     }
 }
@@ -91,9 +76,7 @@ fn row_21_a_stopped_daemon_stops_no_collection() {
     engine.run("kept", &["--", "/bin/sleep", "1000"]);
     // The usual interval: the state of Docker must not wait for the next collection to be shown.
     let exporter = Exporter::start(&[&engine.flag()]);
-    exporter.scrape_until("the name", |metrics| {
-        (metrics.container_names() == ["kept"]).then_some(())
-    });
+    exporter.scrape_until("the name", |metrics| (metrics.container_names() == ["kept"]).then_some(()));
     engine.signal(Signal::STOP);
     wait_at_most(Duration::from_secs(5), "pstree_docker_up 0", || {
         (exporter.scrape().value("pstree_docker_up", &[]) == Some(0.0)).then_some(())
@@ -112,9 +95,7 @@ fn row_22_a_daemon_that_restarts_leaves_no_gap() {
     engine.run_workload("first", &[], &["fan", "2"]);
     engine.run("second", &["--", "/bin/sleep", "1000"]);
     let exporter = engine.exporter();
-    exporter.scrape_until("both", |metrics| {
-        (metrics.container_names().len() == 2).then_some(())
-    });
+    exporter.scrape_until("both", |metrics| (metrics.container_names().len() == 2).then_some(()));
     let wanted = set(&["first", "second"]);
     let mut checks = 0;
     engine.down();

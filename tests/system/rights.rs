@@ -21,16 +21,10 @@ fn public_binary() -> String {
 }
 
 fn run(command: &str, arguments: &[&str]) -> (Exposition, String) {
-    let output: Output = Command::new(command)
-        .args(arguments)
-        .output()
-        .expect("util-linux is installed");
+    let output: Output = Command::new(command).args(arguments).output().expect("util-linux is installed");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{stderr}");
-    (
-        Exposition::parse(&String::from_utf8(output.stdout).expect("text")),
-        stderr,
-    )
+    (Exposition::parse(&String::from_utf8(output.stdout).expect("text")), stderr)
 }
 
 fn seen(metrics: &Exposition) -> f64 {
@@ -53,9 +47,7 @@ fn row_20_hidepid() {
     let (metrics, log) = run("unshare", &["--mount", "sh", "-c", &script]);
     assert_eq!(partial(&metrics, "hidepid"), Some(1.0));
     assert_eq!(
-        log.lines()
-            .filter(|line| line.contains("hidepid") && line.contains("CAP_SYS_PTRACE"))
-            .count(),
+        log.lines().filter(|line| line.contains("hidepid") && line.contains("CAP_SYS_PTRACE")).count(),
         1,
         "{log}"
     );
@@ -65,15 +57,11 @@ fn row_20_hidepid() {
 
 #[test]
 fn row_20_a_pid_namespace_of_its_own() {
-    let (metrics, log) = run(
-        "unshare",
-        &["--pid", "--fork", "--mount-proc", BINARY, "--once", "--no-docker"],
-    );
+    let (metrics, log) =
+        run("unshare", &["--pid", "--fork", "--mount-proc", BINARY, "--once", "--no-docker"]);
     assert_eq!(partial(&metrics, "pid_namespace"), Some(1.0));
     assert_eq!(
-        log.lines()
-            .filter(|line| line.contains("--pid=host") && line.contains("--path.procfs"))
-            .count(),
+        log.lines().filter(|line| line.contains("--pid=host") && line.contains("--path.procfs")).count(),
         1,
         "{log}"
     );
@@ -85,37 +73,19 @@ fn without_any_right_all_numbers_are_there() {
     let group = crate::groups::Group::make("a1");
     let forest = Workload::start(&["zombies", "3"]);
     group.add(forest.pid());
-    let as_nobody = [
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "--inh-caps=-all",
-    ];
+    let as_nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
     let binary = public_binary();
-    let (metrics, _) = run(
-        "setpriv",
-        &[&as_nobody[..], &[&binary, "--once", "--no-docker"]].concat(),
-    );
+    let (metrics, _) = run("setpriv", &[&as_nobody[..], &[&binary, "--once", "--no-docker"]].concat());
     let (as_root, _) = run(BINARY, &["--once", "--no-docker"]);
     let label = [("id", group.id.as_str())];
-    for family in [
-        "pstree_container_processes",
-        "pstree_container_threads",
-        "pstree_container_pids_current",
-    ] {
-        assert_eq!(
-            metrics.value(family, &label),
-            as_root.value(family, &label),
-            "{family}"
-        );
+    for family in ["pstree_container_processes", "pstree_container_threads", "pstree_container_pids_current"]
+    {
+        assert_eq!(metrics.value(family, &label), as_root.value(family, &label), "{family}");
         assert!(metrics.value(family, &label).is_some(), "{family}");
     }
     assert_eq!(partial(&metrics, "hidepid"), Some(0.0));
     assert_eq!(
-        metrics.value(
-            "pstree_collection_skipped_processes_total",
-            &[("reason", "denied")]
-        ),
+        metrics.value("pstree_collection_skipped_processes_total", &[("reason", "denied")]),
         Some(0.0)
     );
     drop(forest);
@@ -126,9 +96,6 @@ fn root_is_told_that_it_is_not_needed() {
     let script = format!(
         "timeout 2 {BINARY} --no-docker --web.listen-address=127.0.0.1:0 2>&1 | grep -c 'running as root'"
     );
-    let output = Command::new("sh")
-        .args(["-c", &script])
-        .output()
-        .expect("sh runs");
+    let output = Command::new("sh").args(["-c", &script]).output().expect("sh runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "1");
 }

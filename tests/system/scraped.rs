@@ -32,24 +32,15 @@ impl Prometheus {
         let log = std::fs::File::create(directory.join("log")).expect("a scratch file");
         let server = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                directory.join("data").display()
-            ))
+            .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
             .arg(format!("--web.listen-address={address}"))
             .arg("--log.level=debug")
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("prometheus is installed");
-        let prometheus = Self {
-            directory,
-            server,
-            address,
-        };
-        wait_for("Prometheus answers", || {
-            std::net::TcpStream::connect(&prometheus.address).ok()
-        });
+        let prometheus = Self { directory, server, address };
+        wait_for("Prometheus answers", || std::net::TcpStream::connect(&prometheus.address).ok());
         prometheus
     }
 
@@ -61,9 +52,7 @@ impl Prometheus {
             .output()
             .expect("promtool runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.lines()
-            .filter_map(|line| line.rsplit_once("=> ")?.1.split(' ').next()?.parse().ok())
-            .collect()
+        text.lines().filter_map(|line| line.rsplit_once("=> ")?.1.split(' ').next()?.parse().ok()).collect()
     }
 
     fn log(&self) -> String {
@@ -85,9 +74,7 @@ fn prometheus_scrapes_it_while_containers_come_and_go() {
     engine.run_workload("steady", &[], &["fan", "3"]);
     let exporter = engine.exporter();
     let prometheus = Prometheus::start(&exporter.address);
-    wait_for("a first scrape", || {
-        (prometheus.query("up") == [1.0]).then_some(())
-    });
+    wait_for("a first scrape", || (prometheus.query("up") == [1.0]).then_some(()));
     for round in 0..5 {
         let name = format!("guest-{round}");
         engine.run(&name, &["--", "/bin/sleep", "1000"]);
@@ -101,10 +88,7 @@ fn prometheus_scrapes_it_while_containers_come_and_go() {
     }
     assert_eq!(prometheus.query("min_over_time(up[5m])"), [1.0]);
     assert_eq!(prometheus.query("count(pstree_container_processes)"), [1.0]);
-    assert_eq!(
-        prometheus.query("pstree_container_processes{name=\"steady\"}"),
-        [4.0]
-    );
+    assert_eq!(prometheus.query("pstree_container_processes{name=\"steady\"}"), [4.0]);
     assert_eq!(
         prometheus
             .query("sum by (id) (pstree_container_tree_node_processes) - on(id) pstree_container_processes"),
@@ -125,20 +109,14 @@ fn promtool_and_the_python_parser_accept_both_formats() {
     engine.run_workload("web", &["--label=a=b"], &["zombies", "3"]);
     engine.run_workload("hostile", &["--init"], &["name", "220a5c7dff1b"]);
     let exporter = engine.exporter();
-    exporter.scrape_until("both", |metrics| {
-        (metrics.container_names().len() == 2).then_some(())
-    });
+    exporter.scrape_until("both", |metrics| (metrics.container_names().len() == 2).then_some(()));
 
     let text = exporter.scrape().text;
     let output = pipe(Command::new("promtool").args(["check", "metrics"]), &text);
     assert_eq!(output, "", "promtool check metrics");
 
-    let openmetrics = exporter
-        .get(
-            "/metrics",
-            &[("Accept", "application/openmetrics-text; version=1.0.0")],
-        )
-        .text();
+    let openmetrics =
+        exporter.get("/metrics", &[("Accept", "application/openmetrics-text; version=1.0.0")]).text();
     let script = "
 import sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
@@ -149,10 +127,7 @@ assert not [s for s in series if s[0].endswith('_created')]
 print(sum(int(s.value) for f in families for s in f.samples if s.name == 'pstree_container_processes'))
 ";
     let python = std::env::var("PSTREE_PYTHON").expect("PSTREE_PYTHON has prometheus-client: run make test");
-    assert_eq!(
-        pipe(Command::new(python).args(["-c", script]), &openmetrics),
-        "6\n"
-    );
+    assert_eq!(pipe(Command::new(python).args(["-c", script]), &openmetrics), "6\n");
 }
 
 /// Feeds a reader; returns all that it says. Panics when it fails.
@@ -163,12 +138,7 @@ fn pipe(command: &mut Command, text: &str) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    child
-        .stdin
-        .take()
-        .expect("stdin is piped")
-        .write_all(text.as_bytes())
-        .expect("it reads");
+    child.stdin.take().expect("stdin is piped").write_all(text.as_bytes()).expect("it reads");
     let output = child.wait_with_output().expect("it ends");
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();

@@ -19,36 +19,18 @@ pub struct Row {
 
 /// All processes of the machine, by pid.
 pub fn ps() -> BTreeMap<u32, Row> {
-    let output = Command::new("ps")
-        .args(["-e", "-o", "pid=,ppid=,state=,nlwp=,comm="])
-        .output()
-        .expect("ps runs");
+    let output =
+        Command::new("ps").args(["-e", "-o", "pid=,ppid=,state=,nlwp=,comm="]).output().expect("ps runs");
     let parse = |line: &str| {
         let mut fields = line.split_whitespace();
         let mut number = || fields.next()?.parse::<u32>().ok();
         let (pid, parent) = (number()?, number()?);
         let state = fields.next()?.chars().next()?;
         let threads = fields.next()?.parse().ok()?;
-        let comm = fields
-            .collect::<Vec<_>>()
-            .join(" ")
-            .trim_end_matches(" <defunct>")
-            .to_owned();
-        Some((
-            pid,
-            Row {
-                pid,
-                parent,
-                state,
-                threads,
-                comm,
-            },
-        ))
+        let comm = fields.collect::<Vec<_>>().join(" ").trim_end_matches(" <defunct>").to_owned();
+        Some((pid, Row { pid, parent, state, threads, comm }))
     };
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(parse)
-        .collect()
+    String::from_utf8_lossy(&output.stdout).lines().filter_map(parse).collect()
 }
 
 /// What the metrics must say.
@@ -70,11 +52,8 @@ pub struct Truth {
 /// has.
 pub fn members(engine: &Engine, name: &str) -> BTreeSet<u32> {
     let top = engine.docker(&["top", name, "-eo", "pid"]);
-    let mut members: BTreeSet<u32> = top
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.trim().parse().ok())
-        .collect();
+    let mut members: BTreeSet<u32> =
+        top.lines().skip(1).filter_map(|line| line.trim().parse().ok()).collect();
     let all = ps();
     while let Some(more) = all
         .values()
@@ -99,10 +78,7 @@ pub fn truth_of(members: &BTreeSet<u32>) -> Truth {
         path.reverse();
         path
     };
-    let mut truth = Truth {
-        processes: rows.len() as u64,
-        ..Truth::default()
-    };
+    let mut truth = Truth { processes: rows.len() as u64, ..Truth::default() };
     for row in rows {
         let is_zombie = row.state == 'Z' && row.threads <= 1;
         let path = path_of(row);
@@ -114,18 +90,11 @@ pub fn truth_of(members: &BTreeSet<u32>) -> Truth {
         let children = members.iter().filter(|pid| all[pid].parent == row.pid).count() as u64;
         truth.max_children = truth.max_children.max(children);
         *truth.by_state.entry(state_name(row, is_zombie)).or_default() += 1;
-        let bucket = if depth < 16 {
-            depth.to_string()
-        } else {
-            "16+".to_owned()
-        };
+        let bucket = if depth < 16 { depth.to_string() } else { "16+".to_owned() };
         *truth.by_depth.entry(bucket).or_default() += 1;
         *truth.nodes.entry(shown_path(path)).or_default() += 1;
         if is_zombie {
-            *truth
-                .zombies_by_parent
-                .entry(all[&row.parent].comm.clone())
-                .or_default() += 1;
+            *truth.zombies_by_parent.entry(all[&row.parent].comm.clone()).or_default() += 1;
         }
     }
     truth
@@ -160,26 +129,13 @@ fn state_name(row: &Row, is_zombie: bool) -> &'static str {
 pub fn measured(metrics: &Exposition, name: &str) -> Truth {
     let name = [("name", name)];
     let whole = |family: &str| {
-        metrics
-            .value(family, &name)
-            .unwrap_or_else(|| panic!("no {family} of {name:?}")) as u64
+        metrics.value(family, &name).unwrap_or_else(|| panic!("no {family} of {name:?}")) as u64
     };
     let by = |family: &str, label: &str| -> BTreeMap<String, u64> {
         let samples = metrics.select(family, &name).filter(|&(_, value)| value > 0.0);
-        samples
-            .map(|(labels, value)| (labels[label].clone(), value as u64))
-            .collect()
+        samples.map(|(labels, value)| (labels[label].clone(), value as u64)).collect()
     };
-    let states = [
-        "running",
-        "sleeping",
-        "disk_sleep",
-        "stopped",
-        "tracing_stop",
-        "zombie",
-        "dead",
-        "idle",
-    ];
+    let states = ["running", "sleeping", "disk_sleep", "stopped", "tracing_stop", "zombie", "dead", "idle"];
     let by_state = by("pstree_container_processes_by_state", "state");
     Truth {
         processes: whole("pstree_container_processes"),
@@ -188,10 +144,7 @@ pub fn measured(metrics: &Exposition, name: &str) -> Truth {
         roots: metrics.sum("pstree_container_root_processes", &name) as u64,
         depth: whole("pstree_container_tree_depth"),
         max_children: whole("pstree_container_tree_max_children"),
-        by_state: states
-            .into_iter()
-            .filter_map(|state| Some((state, *by_state.get(state)?)))
-            .collect(),
+        by_state: states.into_iter().filter_map(|state| Some((state, *by_state.get(state)?))).collect(),
         by_depth: by("pstree_container_processes_by_depth", "depth"),
         nodes: by("pstree_container_tree_node_processes", "node"),
         zombies_by_parent: by("pstree_container_zombie_processes_by_parent", "parent"),
@@ -204,10 +157,7 @@ pub fn pids_file(pid: u32, file: &str) -> Option<u64> {
     let line = |wanted: fn(&str) -> bool| cgroup.lines().find(|line| wanted(line)).map(str::to_owned);
     let (root, line) = match line(|line| line.contains(":pids:")) {
         Some(line) => ("/sys/fs/cgroup/pids", line),
-        None => (
-            "/sys/fs/cgroup",
-            line(|line| line.starts_with("0::")).expect("a cgroup"),
-        ),
+        None => ("/sys/fs/cgroup", line(|line| line.starts_with("0::")).expect("a cgroup")),
     };
     let path = line.splitn(3, ':').nth(2).expect("a path").to_owned();
     fs::read_to_string(format!("{root}{path}/{file}"))
