@@ -22,9 +22,8 @@ unit:
 
 packages:
 	tests/install-packages
-	python3 -m venv --without-pip target/python 2>/dev/null || python3 -m venv target/python
-	test -x target/python/bin/pip || python3 -m venv target/python
-	target/python/bin/pip install --quiet --disable-pip-version-check prometheus-client==0.26.0 virtme-ng==1.42
+	test -x $(PYTHON) || python3 -m venv target/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check prometheus-client==0.26.0 virtme-ng==1.42
 
 # Static for x86_64 alone: glibc wants its own target for that, apart from the build scripts.
 static:

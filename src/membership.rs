@@ -140,19 +140,18 @@ impl Memberships {
 
     /// The slot of the container that a cgroup file names, a new one where it is new.
     fn place(&mut self, file: &CgroupFile<'_>, snapshot: &mut Snapshot) -> Membership {
-        let (path, container) = match (&file.container, &self.surroundings) {
-            (Some(found), _) => (found.path, None),
-            (None, Some(surroundings)) => (&*surroundings.path, Some(Arc::clone(surroundings))),
+        let path = match (&file.container, &self.surroundings) {
+            (Some(found), _) => found.path,
+            (None, Some(surroundings)) => &surroundings.path,
             (None, None) => return Membership::HOST,
         };
         if let Some(&slot) = self.slot_of_path.get(path) {
             return Membership::container(slot);
         }
-        let container = match (container, &file.container, &self.surroundings) {
-            (Some(surroundings), _, _) => surroundings,
-            (None, Some(found), Some(own)) if found.path == &*own.path => Arc::clone(own),
-            (None, Some(found), _) => Arc::new(found.to_container()),
-            (None, None, _) => return Membership::HOST,
+        let container = match (&self.surroundings, &file.container) {
+            (Some(surroundings), _) if &*surroundings.path == path => Arc::clone(surroundings),
+            (_, Some(found)) => Arc::new(found.to_container()),
+            (_, None) => return Membership::HOST,
         };
         let slot = self.free_slots.pop().unwrap_or_else(|| {
             snapshot.containers.push(None);

@@ -126,7 +126,10 @@ impl Collector {
         loop {
             let (directory, status, mut version) = self.registry.read();
             let publication = self.publisher.publish(&self.pipeline, (&directory, status), interval, true);
-            self.exposition.replace(publication.published);
+            // Before the first success there are no numbers, and zeros would be false.
+            if self.pipeline.taken.is_some() {
+                self.exposition.replace(publication.published);
+            }
             loop {
                 let deadline = publication.next_deadline.map_or(next, |deadline| deadline.min(next));
                 match self.registry.wait(version, deadline) {

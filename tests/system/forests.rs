@@ -116,6 +116,25 @@ fn assert_ages(engine: &Engine, metrics: &Exposition) {
 }
 
 #[test]
+fn containers_and_host_together_are_what_ps_shows() {
+    let engine = Engine::start();
+    engine.run_workload("fan", &[], &["fan", "10"]);
+    engine.run_workload("dead", &[], &["zombies", "5"]);
+    let exporter = engine.exporter();
+    // Kernel threads come and go: until nothing does between the two looks.
+    wait_for("the same count", || {
+        let metrics = exporter.fresh_scrape();
+        let rows = crate::truth::ps();
+        let seen = metrics.sum("pstree_host_processes", &[]) + metrics.sum("pstree_container_processes", &[]);
+        let kernel_threads = rows.values().filter(|row| row.pid == 2 || row.parent == 2).count();
+        // ps itself was not there.
+        let matches = seen == (rows.len() - 1) as f64
+            && metrics.value("pstree_host_kernel_threads", &[]) == Some(kernel_threads as f64);
+        matches.then_some(())
+    });
+}
+
+#[test]
 fn row_05_a_process_that_names_itself_badly() {
     let engine = Engine::start();
     let names: [&[u8]; 6] = [b") R 1 1", b"a\nb", b"\xff", b"\"}\\", b"\x1b[31m", "\u{202e}x".as_bytes()];

@@ -71,6 +71,24 @@ fn a_new_container_has_its_name_within_two_seconds() {
 }
 
 #[test]
+fn names_come_over_tcp_and_by_the_usual_variable() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|it| it.local_addr())
+        .expect("a free port")
+        .port();
+    let address = format!("tcp://127.0.0.1:{port}");
+    let engine = Engine::start_with(&[&format!("--host={address}"), "--tls=false"]);
+    engine.run("web", &["--", "/bin/sleep", "1000"]);
+    let named = |exporter: Exporter| {
+        exporter.scrape_until("the name", |metrics| (metrics.container_names() == ["web"]).then_some(()));
+    };
+    named(Exporter::start(&[&format!("--docker.host={address}")]));
+    let mut command = std::process::Command::new(crate::support::BINARY);
+    command.env("DOCKER_HOST", &address);
+    named(Exporter::spawn(command));
+}
+
+#[test]
 fn row_21_a_stopped_daemon_stops_no_collection() {
     let engine = Engine::start();
     engine.run("kept", &["--", "/bin/sleep", "1000"]);
