@@ -32,7 +32,7 @@ pub struct PidsReader {
     /// `pids.max` by directory, within one collection: containers share their ancestors.
     ancestor_limits: HashMap<PathBuf, Option<u64>>,
     file_path: PathBuf,
-    buffer: Vec<u8>,
+    buffer: [u8; 1024],
 }
 
 #[derive(Debug)]
@@ -60,13 +60,7 @@ impl PidsReader {
                 freezer.or_else(|| unified.map(Freezer::V2)),
             )
         };
-        Self {
-            pids,
-            freezer,
-            ancestor_limits: HashMap::new(),
-            file_path: PathBuf::new(),
-            buffer: Vec::with_capacity(256),
-        }
+        Self { pids, freezer, ancestor_limits: HashMap::new(), file_path: PathBuf::new(), buffer: [0; 1024] }
     }
 
     /// Whether there is anything to read.
@@ -138,14 +132,12 @@ impl PidsReader {
         parse_number(self.file(directory, name)?)
     }
 
+    /// One read: these files have a line or a few, which the kernel hands out whole.
     fn file(&mut self, directory: &Path, name: &str) -> Option<&[u8]> {
         self.file_path.clear();
         self.file_path.push(directory);
         self.file_path.push(name);
-        self.buffer.clear();
-        let file = File::open(&self.file_path).ok()?;
-        // These files have a line or two; the bound is for a directory that is no cgroupfs.
-        file.take(4096).read_to_end(&mut self.buffer).ok()?;
-        Some(self.buffer.trim_ascii())
+        let length = File::open(&self.file_path).ok()?.read(&mut self.buffer).ok()?;
+        Some(self.buffer[..length].trim_ascii())
     }
 }
