@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use support::Exporter;
 use support::exposition::Exposition;
-use support::fixture::{Fixture, Process, container_cgroup};
+use support::fixture::{CONTAINER_ID, Fixture, Process, container_cgroup};
 use support::workload::Workload;
 
 fn scrape(fixture: &Fixture) -> Exposition {
@@ -140,6 +140,69 @@ fn row_09_a_child_without_its_parent_is_a_root() {
     fixture.member(11, 4_000, 210);
     let metrics = scrape(&fixture);
     assert_eq!(metrics.sum("pstree_container_root_processes", &[]), 2.0);
+}
+
+const V1_ROOT: &str = "8:pids:/\n1:name=systemd:/\n";
+
+/// A pure cgroup v1 machine: a container of one process in a pid namespace of its own, and its shim.
+fn v1_machine() -> (Fixture, String) {
+    let fixture = Fixture::new();
+    let cgroup = format!("8:pids:/docker/{CONTAINER_ID}\n1:name=systemd:/docker/{CONTAINER_ID}\n");
+    fixture.process(&Process { cgroup: V1_ROOT, ..Process::default() });
+    fixture.process(&Process {
+        pid: 5,
+        parent: 1,
+        comm: b"shim",
+        start: 150,
+        cgroup: V1_ROOT,
+        ..Process::default()
+    });
+    let init = Process {
+        pid: 10,
+        parent: 5,
+        start: 200,
+        cgroup: &cgroup,
+        inner_pids: "10\t1",
+        ..Process::default()
+    };
+    fixture.process(&init);
+    fixture.namespace(1, 4_026_531_836).namespace(10, 4_026_532_500);
+    (fixture, cgroup)
+}
+
+/// On cgroup v1 every line of a zombie's cgroup reads `/`.
+fn hidden_zombie(fixture: &Fixture, pid: u32, parent: u32) {
+    let zombie = Process { pid, parent, state: 'Z', start: 300, cgroup: V1_ROOT, ..Process::default() };
+    fixture.process(&zombie);
+}
+
+#[test]
+fn row_11_a_hidden_zombie_is_resolved_by_its_pid_namespace() {
+    let (fixture, _) = v1_machine();
+    // A child of the shim, as what docker exec starts; one inside the container's namespace, one not.
+    hidden_zombie(&fixture, 20, 5);
+    hidden_zombie(&fixture, 21, 5);
+    fixture.namespace(20, 4_026_532_500).namespace(21, 4_026_531_836);
+    let metrics = scrape(&fixture);
+    assert_eq!(metrics.sum("pstree_container_zombie_processes", &[]), 1.0);
+    assert_eq!(metrics.value("pstree_host_zombie_processes", &[]), Some(1.0));
+}
+
+#[test]
+fn row_11_a_hidden_zombie_is_resolved_by_what_was_known_of_it() {
+    let (fixture, cgroup) = v1_machine();
+    let alive = Process { pid: 20, parent: 5, start: 300, cgroup: &cgroup, ..Process::default() };
+    fixture.process(&alive);
+    let exporter = fixture.exporter(&["--no-docker", "--collection.interval=100ms"]);
+    exporter.scrape_until("it lives", |metrics| {
+        (metrics.sum("pstree_container_processes", &[]) == 2.0).then_some(())
+    });
+    hidden_zombie(&fixture, 20, 5);
+    let metrics = exporter.scrape_until("it is dead", |metrics| {
+        (metrics.sum("pstree_container_zombie_processes", &[]) == 1.0).then(|| metrics.clone())
+    });
+    assert_eq!(metrics.value("pstree_host_zombie_processes", &[]), Some(0.0));
+    assert_eq!(metrics.sum("pstree_container_observed_starts_total", &[]), 2.0, "it is no new process");
 }
 
 #[test]
