@@ -1,5 +1,6 @@
-//! Puts the parts together and runs them: one thread for the web and Docker, one for collections. Both are
-//! made here; no thread or process is made later, for under pid exhaustion none could be.
+//! Puts the parts together and runs them: one thread for the web and Docker, one for collections, one that
+//! looks names up. All are made here; no thread or process is made later, for under pid exhaustion none could
+//! be.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -39,6 +40,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         exposition: Arc::clone(&exposition),
         interval: config.collector.interval,
     };
+    if !collector.pipeline.reads_pids() {
+        warn!(
+            cgroupfs = %config.collector.cgroupfs.display(),
+            "no pids controller to be read here: give --path.cgroupfs the directory where cgroups are mounted"
+        );
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // For names in addresses, which the C library looks up while a thread waits.
@@ -46,7 +53,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .thread_keep_alive(Duration::from_secs(u64::from(u32::MAX)))
         .build()
         .context("cannot start; are there descriptors and processes left (ulimit -n, ulimit -u)?")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         #[allow(clippy::disallowed_methods, reason = "makes the one blocking thread now, at start")]
         tokio::task::spawn_blocking(|| ()).await?;
         if config.once {
@@ -85,7 +92,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             }
             _ = ended => Err(anyhow!("the collector ended, which is a bug; please report it with the log")),
         }
-    })
+    });
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 fn publisher(config: &Config) -> Publisher {
@@ -125,7 +135,7 @@ fn warn_of_needless_root() {
     }
 }
 
-/// Starts the only thread beside the main one. The receiver resolves when it is over.
+/// Starts the thread for collections. The receiver resolves when it is over.
 fn start_thread(body: impl FnOnce() + Send + 'static) -> anyhow::Result<oneshot::Receiver<()>> {
     let (sender, receiver) = oneshot::channel();
     std::thread::Builder::new()

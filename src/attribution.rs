@@ -35,7 +35,7 @@ impl Attribution<'_> {
     pub fn to_container(&self) -> Container {
         Container {
             path: self.path.into(),
-            id: printable(self.path.as_bytes()).into(),
+            id: label_id(self.path).into(),
             container_id: label_value(self.container_id).into(),
             // systemd slices cannot have dashes in a name's last part.
             pod_uid: label_value(&self.pod_uid.replace('_', "-")).into(),
@@ -43,6 +43,13 @@ impl Attribution<'_> {
             runtime: self.runtime,
         }
     }
+}
+
+/// A path as the label `id`: unchanged but for what must not be shown, which is escaped, so that no two
+/// paths share an id.
+#[must_use]
+pub fn label_id(path: &str) -> String {
+    if printable(path.as_bytes()) == path { path.to_owned() } else { path.escape_debug().to_string() }
 }
 
 /// What one `/proc/PID/cgroup` tells.
@@ -53,22 +60,23 @@ pub struct CgroupFile<'a> {
     pub path: &'a str,
     pub has_v1: bool,
     pub has_v2: bool,
-    /// Every line reads `/`: the root cgroup, or a zombie on cgroup v1.
-    pub all_root: bool,
+    /// Every line of cgroup v1 reads `/` (of v2, where there is no other): the root cgroup, or a zombie.
+    pub is_root: bool,
 }
 
 /// Reads all lines of a cgroup file. On v1 and hybrid hosts the pids hierarchy is asked first, since its
 /// files are the ones to be read, then the other v1 hierarchies, then the default one (v2).
 #[must_use]
 pub fn parse_cgroup_file(bytes: &[u8]) -> CgroupFile<'_> {
-    let mut file = CgroupFile { path: "/", all_root: true, ..CgroupFile::default() };
+    let mut file = CgroupFile { path: "/", ..CgroupFile::default() };
+    let (mut v1_is_root, mut v2_is_root) = (true, true);
     let mut best_rank = u8::MAX;
     let mut path_rank = u8::MAX;
     for line in parse_cgroup_lines(bytes) {
         let rank = if line.has_pids_controller { 0 } else { 1 + u8::from(line.is_v2) };
         *(if line.is_v2 { &mut file.has_v2 } else { &mut file.has_v1 }) = true;
         let path = utf8_components(line.path);
-        file.all_root &= path == "/";
+        *(if line.is_v2 { &mut v2_is_root } else { &mut v1_is_root }) &= path == "/";
         if rank < path_rank {
             (path_rank, file.path) = (rank, path);
         }
@@ -78,6 +86,7 @@ pub fn parse_cgroup_file(bytes: &[u8]) -> CgroupFile<'_> {
             (best_rank, file.container) = (rank, Some(container));
         }
     }
+    file.is_root = if file.has_v1 { v1_is_root } else { v2_is_root };
     file
 }
 
@@ -376,13 +385,13 @@ mod tests {
         let file = format!("3:memory:/docker/{OTHER}\n2:pids:/docker/{ID}\n0::/x\n");
         let found = parse_cgroup_file(file.as_bytes());
         assert_eq!(found.container.unwrap().container_id, ID);
-        assert!(found.has_v1 && found.has_v2 && !found.all_root);
+        assert!(found.has_v1 && found.has_v2 && !found.is_root);
     }
 
     #[test]
     fn a_zombie_of_a_hybrid_host_is_named_by_the_default_hierarchy() {
         let file = format!("8:pids:/\n1:name=systemd:/\n0::/docker/{ID} (deleted)\n");
         assert_eq!(parse_cgroup_file(file.as_bytes()).container.unwrap().container_id, ID);
-        assert!(parse_cgroup_file(b"8:pids:/\n0::/\n").all_root);
+        assert!(parse_cgroup_file(b"8:pids:/\n0::/\n").is_root);
     }
 }

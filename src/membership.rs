@@ -25,14 +25,17 @@ pub struct Memory {
     pub had_parent_inside: bool,
     /// Whether it is pid 1 of a pid namespace of its own; `None` until it was read.
     pub is_namespace_init: Option<bool>,
-    pid_namespace: NamespaceMemory,
+    pid_namespace: PidNamespace,
     /// Unix time in seconds at which it was first seen as a zombie.
     pub zombie_since: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NamespaceMemory {
-    NotRead,
+/// What is known of a process's pid namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PidNamespace {
+    /// Not read yet, or gone before it could be.
+    Unknown,
+    /// The kernel does not show it to us.
     Hidden,
     Inode(u64),
 }
@@ -102,7 +105,6 @@ impl Memberships {
         self.collection = self.collection.wrapping_add(1);
         self.unresolved.clear();
         snapshot.records.clear();
-        snapshot.newcomers.clear();
     }
 
     /// Adds one process of the walk to the snapshot, with its membership.
@@ -126,7 +128,8 @@ impl Memberships {
                 self.has_v1 |= file.has_v1;
                 self.has_v2 |= file.has_v2;
                 self.has_foreign_cgroup_paths |= file.path.starts_with("/../");
-                let is_hidden = file.all_root && known.is_none() && record.state == ProcessState::Zombie;
+                let is_dead = record.state == ProcessState::Zombie || record.leader_exited;
+                let is_hidden = is_dead && file.is_root && file.container.is_none() && known.is_none();
                 if is_hidden {
                     self.unresolved.push(snapshot.records.len());
                 }
@@ -169,7 +172,7 @@ impl Memberships {
             last_seen: self.collection,
             had_parent_inside: false,
             is_namespace_init: None,
-            pid_namespace: NamespaceMemory::NotRead,
+            pid_namespace: PidNamespace::Unknown,
             zombie_since: None,
         };
         match self.memories.entry(record.key.pid) {
@@ -221,7 +224,7 @@ impl Memberships {
         }
         let mut unresolved = std::mem::take(&mut self.unresolved);
         unresolved.sort_unstable_by_key(|&index| snapshot.records[index].key);
-        let mut owners: Option<FxHashMap<u64, Membership>> = None;
+        let mut owners: Option<FxHashMap<PidNamespace, Membership>> = None;
         for &index in &unresolved {
             let record = snapshot.records[index];
             let parent = self.memories.get(&record.parent_pid);
@@ -232,7 +235,7 @@ impl Memberships {
             if membership == Membership::HOST {
                 let namespace = self.pid_namespace(&record, files);
                 let owners = owners.get_or_insert_with(|| self.namespace_owners(files, snapshot));
-                membership = namespace.and_then(|ns| owners.get(&ns)).copied().unwrap_or(Membership::HOST);
+                membership = owners.get(&namespace).copied().unwrap_or(Membership::HOST);
             }
             snapshot.records[index].membership = membership;
             self.remember(&snapshot.records[index], &mut snapshot.newcomers);
@@ -246,7 +249,7 @@ impl Memberships {
         &mut self,
         files: &mut impl ProcessFiles,
         snapshot: &Snapshot,
-    ) -> FxHashMap<u64, Membership> {
+    ) -> FxHashMap<PidNamespace, Membership> {
         let mut oldest: FxHashMap<usize, &ProcessRecord> = FxHashMap::default();
         for record in &snapshot.records {
             if let Some(slot) = record.membership.slot() {
@@ -258,9 +261,9 @@ impl Memberships {
         }
         let mut owners = FxHashMap::default();
         for record in oldest.into_values() {
-            if self.is_namespace_init(record, files)
-                && let Some(namespace) = self.pid_namespace(record, files)
-            {
+            let is_init = self.is_namespace_init(record, files);
+            let namespace = self.pid_namespace(record, files);
+            if is_init && matches!(namespace, PidNamespace::Inode(_)) {
                 owners.insert(namespace, record.membership);
             }
         }
@@ -281,16 +284,16 @@ impl Memberships {
     }
 
     /// The pid namespace of a process, read once: no process can change its own.
-    pub fn pid_namespace(&mut self, record: &ProcessRecord, files: &mut impl ProcessFiles) -> Option<u64> {
-        let memory = self.memory_mut(record)?;
-        if memory.pid_namespace == NamespaceMemory::NotRead {
-            memory.pid_namespace =
-                files.pid_namespace(record.key.pid).map_or(NamespaceMemory::Hidden, NamespaceMemory::Inode);
+    pub fn pid_namespace(&mut self, record: &ProcessRecord, files: &mut impl ProcessFiles) -> PidNamespace {
+        let Some(memory) = self.memory_mut(record) else { return PidNamespace::Unknown };
+        if memory.pid_namespace == PidNamespace::Unknown {
+            memory.pid_namespace = match files.pid_namespace(record.key.pid) {
+                Ok(inode) => PidNamespace::Inode(inode),
+                Err(SkipReason::Denied) => PidNamespace::Hidden,
+                Err(SkipReason::Vanished | SkipReason::Malformed) => PidNamespace::Unknown,
+            };
         }
-        match memory.pid_namespace {
-            NamespaceMemory::Inode(inode) => Some(inode),
-            NamespaceMemory::Hidden | NamespaceMemory::NotRead => None,
-        }
+        memory.pid_namespace
     }
 
     /// The layout as the cgroup files seen so far show it: the kernel prints the line of a hierarchy only

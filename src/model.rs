@@ -125,6 +125,8 @@ pub struct ProcessRecord {
     pub kernel_thread: bool,
     pub comm: Comm,
     pub membership: Membership,
+    /// The leader has exited while other threads of its group run on: the kernel shows it as a zombie.
+    pub leader_exited: bool,
 }
 
 /// Where a process belongs: to exactly one container, or to the host.

@@ -189,6 +189,26 @@ fn row_11_a_hidden_zombie_is_resolved_by_its_pid_namespace() {
 }
 
 #[test]
+fn row_12_an_exited_leader_whose_cgroup_is_hidden_stays_in_its_container() {
+    let (fixture, _) = v1_machine();
+    let leader = Process {
+        pid: 20,
+        parent: 5,
+        state: 'Z',
+        threads: 3,
+        start: 300,
+        cgroup: V1_ROOT,
+        ..Process::default()
+    };
+    fixture.process(&leader);
+    fixture.namespace(20, 4_026_532_500);
+    let metrics = scrape(&fixture);
+    assert_eq!(metrics.sum("pstree_container_processes", &[]), 2.0);
+    assert_eq!(metrics.sum("pstree_container_threads", &[]), 4.0);
+    assert_eq!(metrics.sum("pstree_container_zombie_processes", &[]), 0.0);
+}
+
+#[test]
 fn row_11_a_hidden_zombie_is_resolved_by_what_was_known_of_it() {
     let (fixture, cgroup) = v1_machine();
     let alive = Process { pid: 20, parent: 5, start: 300, cgroup: &cgroup, ..Process::default() };

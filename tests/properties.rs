@@ -46,6 +46,7 @@ fn record(made: &Made) -> ProcessRecord {
         kernel_thread: false,
         comm: Comm::new(&[b'a' + made.comm]),
         membership: Membership::HOST,
+        leader_exited: false,
     }
 }
 
@@ -61,8 +62,8 @@ impl ProcessFiles for Cgroups {
         None
     }
 
-    fn pid_namespace(&mut self, _: u32) -> Option<u64> {
-        None
+    fn pid_namespace(&mut self, _: u32) -> Result<u64, SkipReason> {
+        Err(SkipReason::Denied)
     }
 }
 
@@ -89,6 +90,7 @@ impl Engine {
     fn collect(&mut self, processes: &[Made]) {
         let mut files = cgroups(processes);
         let memberships = self.memberships.get_or_insert_with(|| Memberships::new(None));
+        self.snapshot.newcomers.clear();
         memberships.begin(&mut self.snapshot);
         for made in processes {
             memberships.admit(record(made), &mut files, &mut self.snapshot).unwrap();
@@ -310,8 +312,8 @@ proptest! {
         line.extend_from_slice(&comm);
         line.extend_from_slice(format!(") S {parent} 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 {start} 0 0\n").as_bytes());
         let stat = parse::parse_stat(7, &line).expect("a whole line");
-        prop_assert_eq!(stat.record.comm.as_bytes(), &comm[..]);
-        prop_assert_eq!((stat.record.parent_pid, stat.record.key.start_time), (parent, start));
+        prop_assert_eq!(stat.comm.as_bytes(), &comm[..]);
+        prop_assert_eq!((stat.parent_pid, stat.key.start_time), (parent, start));
     }
 }
 

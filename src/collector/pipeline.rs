@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustc_hash::FxHashMap;
+
 use crate::accounting::Accounting;
 use crate::config::{Bounds, CollectorConfig};
 use crate::forest::Forest;
 use crate::forest::nodes::{Nodes, OTHER, ShownNode, Steps};
 use crate::forest::roots::RootKinds;
 use crate::forest::shape::{Shape, Shapes};
-use crate::membership::Memberships;
+use crate::membership::{Memberships, PidNamespace};
 use crate::metrics::families::CollectorRun;
 use crate::model::{ProcessRecord, Runtime, Skipped, Snapshot};
 use crate::pids::{PidsReader, PidsReading};
@@ -134,6 +136,8 @@ impl Pipeline {
         self.build(taken.unix);
         let now = self.monotonic(taken.at);
         self.accounting.update(&self.snapshot, now);
+        // Kept until they are counted, so that a walk that failed loses none.
+        self.snapshot.newcomers.clear();
         self.list_containers();
         self.choose_nodes(now);
         self.processes_run = CollectorRun {
@@ -202,6 +206,7 @@ impl Pipeline {
             for slot in self.shown.drain(self.bounds.max_containers..) {
                 overflow.shape.absorb(&self.shapes.containers[slot]);
                 self.overflow_starts += self.accounting.new_starts(slot);
+                self.accounting.count_folded(self.nodes.count(slot) as u64);
             }
             self.overflow = Some(overflow);
         }
@@ -251,29 +256,36 @@ impl Pipeline {
         }
     }
 
-    /// Processes of the host inside a container's own pid namespace.
+    /// Processes of the host inside a container's own pid namespace. Known only where we are shown the
+    /// namespaces of all of them.
     fn count_intruders(&mut self) {
         let Self { source, memberships, snapshot, root_kinds, results, .. } = self;
         let files = source.files();
         for result in results.iter_mut() {
             result.intruders = None;
         }
-        let mut slot_of_namespace = BTreeMap::new();
+        let mut intruders = FxHashMap::default();
         for (slot, index) in root_kinds.namespace_inits() {
-            if let Some(namespace) = memberships.pid_namespace(&snapshot.records[index], files) {
-                slot_of_namespace.insert(namespace, slot);
-                results[slot].intruders = Some(0);
+            let namespace = memberships.pid_namespace(&snapshot.records[index], files);
+            if matches!(namespace, PidNamespace::Inode(_)) {
+                intruders.insert(namespace, (slot, 0));
             }
         }
-        if slot_of_namespace.is_empty() {
+        if intruders.is_empty() {
             return;
         }
         let on_host = |record: &&ProcessRecord| record.membership.slot().is_none() && !record.kernel_thread;
         for record in snapshot.records.iter().filter(on_host) {
             let namespace = memberships.pid_namespace(record, files);
-            if let Some(&slot) = namespace.and_then(|namespace| slot_of_namespace.get(&namespace)) {
-                results[slot].intruders = results[slot].intruders.map(|count| count + 1);
+            if namespace == PidNamespace::Hidden {
+                return;
             }
+            if let Some((_, count)) = intruders.get_mut(&namespace) {
+                *count += 1;
+            }
+        }
+        for (slot, count) in intruders.into_values() {
+            results[slot].intruders = Some(count);
         }
     }
 
@@ -302,6 +314,12 @@ impl Pipeline {
     #[must_use]
     pub fn collections(&self) -> u64 {
         self.accounting.collections()
+    }
+
+    /// Whether there is a pids controller to read.
+    #[must_use]
+    pub fn reads_pids(&self) -> bool {
+        self.pids.is_available()
     }
 
     /// `None` where there is no pids controller to read.

@@ -133,8 +133,13 @@ async fn follow(
                 None => return Ended::Stream(std::io::Error::other("it ended").into()),
             },
             () = &mut relist => {
-                if let Err(error) = list(&docker, allowed_labels, registry).await {
-                    return Ended::Daemon(error);
+                tokio::select! {
+                    listed = list(&docker, allowed_labels, registry) => {
+                        if let Err(error) = listed {
+                            return Ended::Daemon(error);
+                        }
+                    }
+                    error = &mut death => return Ended::Daemon(error),
                 }
                 relist.as_mut().reset(tokio::time::Instant::now() + RELIST_INTERVAL);
             }

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -53,10 +53,14 @@ impl Encoding {
     }
 }
 
+/// Collections for which a format stays wanted: at the usual 5 s, more than a minute between two scrapes.
+const KEPT_READY: u8 = 15;
+
 #[derive(Debug, Default)]
 struct Slot {
     body: OnceLock<Bytes>,
-    requested: AtomicBool,
+    /// For how many more collections it is made ready, since somebody asked for it.
+    kept_ready: AtomicU8,
 }
 
 /// One collection's result. Shared with all requests; replaced, never changed.
@@ -77,10 +81,12 @@ impl Published {
         Self { families, slots: Default::default(), taken_at, interval }
     }
 
-    /// Encodes what the scrapers of the last one asked for, so that they find it ready.
+    /// Encodes what scrapers of the last ones asked for, so that they find it ready.
     pub fn prepare_like(&self, last: &Self) {
         for encoding in Encoding::ALL {
-            if last.slots[encoding.index()].requested.load(Ordering::Relaxed) {
+            let left = last.slots[encoding.index()].kept_ready.load(Ordering::Relaxed);
+            if left > 0 {
+                self.slots[encoding.index()].kept_ready.store(left - 1, Ordering::Relaxed);
                 self.encode(encoding);
             }
         }
@@ -89,7 +95,7 @@ impl Published {
     /// The exposition, encoded by the first who asks for it.
     #[must_use]
     pub fn body(&self, encoding: Encoding) -> Bytes {
-        self.slots[encoding.index()].requested.store(true, Ordering::Relaxed);
+        self.slots[encoding.index()].kept_ready.store(KEPT_READY, Ordering::Relaxed);
         self.encode(encoding)
     }
 
@@ -142,8 +148,12 @@ mod tests {
         second.prepare_like(&first);
         let is_ready: Vec<bool> = second.slots.iter().map(|slot| slot.body.get().is_some()).collect();
         assert_eq!(is_ready, [false, true, false, false]);
-        let third = Published::new(families(), Instant::now(), Duration::ZERO);
-        third.prepare_like(&second);
-        assert!(third.slots.iter().all(|slot| slot.body.get().is_none()));
+        // And not for ever, when nobody comes back.
+        let last = (0..KEPT_READY).fold(second, |last, _| {
+            let next = Published::new(families(), Instant::now(), Duration::ZERO);
+            next.prepare_like(&last);
+            next
+        });
+        assert!(last.slots.iter().all(|slot| slot.body.get().is_none()));
     }
 }

@@ -23,9 +23,12 @@ pub trait ProcessFiles {
     /// where that cannot be read.
     fn inner_pid(&mut self, pid: u32) -> Option<InnerPid>;
 
-    /// The inode number of the pid namespace (`pid_namespaces(7)`, `/proc/PID/ns/pid`); `None` where the
-    /// kernel does not show it to us. Readable for zombies, too.
-    fn pid_namespace(&mut self, pid: u32) -> Option<u64>;
+    /// The inode number of the pid namespace (`pid_namespaces(7)`, `/proc/PID/ns/pid`). Readable for
+    /// zombies, too.
+    ///
+    /// # Errors
+    /// `Denied` where the kernel does not show it to us.
+    fn pid_namespace(&mut self, pid: u32) -> Result<u64, SkipReason>;
 }
 
 /// A whole walk failed. One process that cannot be read is no such error: see

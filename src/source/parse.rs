@@ -6,28 +6,18 @@ use crate::model::{Comm, Membership, ProcessKey, ProcessRecord, ProcessState};
 /// `PF_KTHREAD` (include/linux/sched.h), in the flags of `proc_pid_stat(5)`, field 9.
 const KERNEL_THREAD_FLAG: u64 = 0x0020_0000;
 
-/// A parsed `stat`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stat {
-    /// Membership is still unknown: [`Membership::HOST`].
-    pub record: ProcessRecord,
-    /// The leader exited while other threads of its group run on. The record says `Sleeping`, which the
-    /// state of a live thread may correct.
-    pub leader_exited: bool,
-}
-
 /// Parses `/proc/PID/stat` (`proc_pid_stat(5)`): `pid (comm) state ppid … num_threads … starttime …`.
 ///
 /// `pid` is the number of the directory. `comm` is raw and may hold anything, parentheses, spaces and
 /// newlines included, so the fields begin behind the *last* closing parenthesis. `None` where a field that
 /// is needed is missing, no number, or out of range.
 #[must_use]
-pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<Stat> {
+pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<ProcessRecord> {
     let open = bytes.iter().position(|&b| b == b'(')?;
     let close = bytes.iter().rposition(|&b| b == b')').filter(|&close| close > open)?;
     let comm = Comm::new(&bytes[open + 1..close]);
 
-    let mut fields = bytes[close + 1..].trim_ascii().split(|&b| b == b' ');
+    let mut fields = bytes[close + 1..].trim_ascii_start().split(|&b| b == b' ' || b == b'\n');
     let &[letter] = fields.next()? else { return None };
     let state = ProcessState::from_letter(letter)?;
     let parent_pid = u32::try_from(parse_number(fields.next()?)?).ok()?;
@@ -37,11 +27,13 @@ pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<Stat> {
     let kernel_threads_of_group = u32::try_from(parse_number(fields.nth(10)?)?).unwrap_or(u32::MAX);
     // itrealvalue (21), then starttime (22).
     let start_time = parse_number(fields.nth(1)?)?;
+    // Something must follow, or the number itself may have been cut.
+    fields.next()?;
 
     // The kernel counts a zombie leader as a thread of its group until it is reaped.
     let is_zombie = state == ProcessState::Zombie;
     let leader_exited = is_zombie && kernel_threads_of_group > 1;
-    let record = ProcessRecord {
+    Some(ProcessRecord {
         key: ProcessKey { start_time, pid },
         parent_pid,
         threads: if is_zombie && !leader_exited { 0 } else { kernel_threads_of_group },
@@ -49,8 +41,8 @@ pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<Stat> {
         kernel_thread: flags & KERNEL_THREAD_FLAG != 0,
         comm,
         membership: Membership::HOST,
-    };
-    Some(Stat { record, leader_exited })
+        leader_exited,
+    })
 }
 
 /// Only the state out of `/proc/PID/task/TID/stat`.
@@ -143,20 +135,20 @@ mod tests {
     #[test]
     fn reads_the_fields_that_are_needed() {
         let stat = parse_stat(42, &stat_of(b"nginx", "S 7")).unwrap();
-        assert_eq!(stat.record.key, ProcessKey { start_time: 12345, pid: 42 });
-        assert_eq!(stat.record.parent_pid, 7);
-        assert_eq!(stat.record.threads, 3);
-        assert_eq!(stat.record.state, ProcessState::Sleeping);
-        assert_eq!(stat.record.comm.as_bytes(), b"nginx");
-        assert!(!stat.record.kernel_thread && !stat.leader_exited);
+        assert_eq!(stat.key, ProcessKey { start_time: 12345, pid: 42 });
+        assert_eq!(stat.parent_pid, 7);
+        assert_eq!(stat.threads, 3);
+        assert_eq!(stat.state, ProcessState::Sleeping);
+        assert_eq!(stat.comm.as_bytes(), b"nginx");
+        assert!(!stat.kernel_thread && !stat.leader_exited);
     }
 
     #[test]
     fn row_5_hostile_comm_keeps_the_right_parent() {
         for comm in [&b") R 1 1"[..], b"a\nb", b"\xff\xfe", b"", b"\"}\\", b"\x1b[2J", b"((((", b"))))"] {
             let stat = parse_stat(42, &stat_of(comm, "S 7")).unwrap();
-            assert_eq!(stat.record.parent_pid, 7, "{comm:?}");
-            assert_eq!(stat.record.comm.as_bytes(), comm);
+            assert_eq!(stat.parent_pid, 7, "{comm:?}");
+            assert_eq!(stat.comm.as_bytes(), comm);
         }
     }
 
@@ -166,8 +158,8 @@ mod tests {
             assert_eq!(parse_stat(1, garbage.as_bytes()), None, "{garbage:?}");
         }
         let whole = stat_of(b"nginx", "S 7");
-        let start_time_begins = whole.len() - " 12345 1000 10 18446744073709551615 0\n".len() + 1;
-        for end in 0..start_time_begins {
+        let after_start_time = whole.len() - " 1000 10 18446744073709551615 0\n".len();
+        for end in 0..=after_start_time {
             assert_eq!(parse_stat(42, &whole[..end]), None, "cut at {end}");
         }
     }
@@ -179,9 +171,9 @@ mod tests {
             parse_stat(1, line.as_bytes())
         };
         let most = with("4294967295", "18446744073709551615", "18446744073709551615").unwrap();
-        assert_eq!(most.record.parent_pid, u32::MAX);
-        assert_eq!(most.record.threads, u32::MAX);
-        assert_eq!(most.record.key.start_time, u64::MAX);
+        assert_eq!(most.parent_pid, u32::MAX);
+        assert_eq!(most.threads, u32::MAX);
+        assert_eq!(most.key.start_time, u64::MAX);
         assert_eq!(with("4294967296", "1", "1"), None);
         assert_eq!(with("1", "1", "18446744073709551616"), None);
         assert_eq!(with("-1", "1", "1"), None);
@@ -190,9 +182,9 @@ mod tests {
     #[test]
     fn row_12_a_zombie_leader_with_live_threads_is_no_zombie() {
         let lone = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0").unwrap();
-        assert_eq!((lone.record.state, lone.record.threads), (ProcessState::Zombie, 0));
+        assert_eq!((lone.state, lone.threads), (ProcessState::Zombie, 0));
         let leader = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0 5 0 0").unwrap();
-        assert_eq!((leader.record.state, leader.record.threads), (ProcessState::Sleeping, 2));
+        assert_eq!((leader.state, leader.threads), (ProcessState::Sleeping, 2));
         assert!(leader.leader_exited);
     }
 

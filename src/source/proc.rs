@@ -35,6 +35,8 @@ pub struct ProcFiles {
     root: OwnedFd,
     file_path: Vec<u8>,
     buffer: Vec<u8>,
+    /// Set where not one process, but reading as a whole has failed.
+    exhausted: Option<Errno>,
 }
 
 impl ProcSource {
@@ -57,6 +59,7 @@ impl ProcSource {
                 root: open().map_err(unreadable)?,
                 file_path: Vec::with_capacity(64),
                 buffer: vec![0; 4096],
+                exhausted: None,
             },
             directory_buffer: vec![MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES].into_boxed_slice(),
             path: shown,
@@ -93,6 +96,9 @@ impl ProcSource {
                 Err(ReadError::Process(reason)) => Err(reason),
                 Err(ReadError::Exhausted(errno)) => return Err(errno),
             };
+            if let Some(errno) = files.exhausted.take() {
+                return Err(errno);
+            }
             if let Err(reason) = outcome {
                 skipped.count(reason);
             }
@@ -155,9 +161,8 @@ fn classify(errno: Errno) -> ReadError {
 impl ProcFiles {
     fn stat(&mut self, pid: u32) -> Result<ProcessRecord, ReadError> {
         let bytes = self.read(format_args!("{pid}/stat")).map_err(classify)?;
-        let stat = parse::parse_stat(pid, bytes).ok_or(ReadError::Process(SkipReason::Malformed))?;
-        let mut record = stat.record;
-        if stat.leader_exited
+        let mut record = parse::parse_stat(pid, bytes).ok_or(ReadError::Process(SkipReason::Malformed))?;
+        if record.leader_exited
             && let Some(state) = self.live_thread_state(pid)
         {
             record.state = state;
@@ -227,21 +232,32 @@ fn path_of(file_path: &[u8]) -> &CStr {
 
 impl ProcessFiles for ProcFiles {
     fn cgroup(&mut self, pid: u32) -> Result<&[u8], SkipReason> {
-        self.read(format_args!("{pid}/cgroup")).map_err(|errno| match classify(errno) {
-            ReadError::Process(reason) => reason,
-            ReadError::Exhausted(_) => SkipReason::Denied,
-        })
+        let length = match self.read(format_args!("{pid}/cgroup")) {
+            Ok(bytes) => bytes.len(),
+            Err(errno) => {
+                return Err(match classify(errno) {
+                    ReadError::Process(reason) => reason,
+                    ReadError::Exhausted(errno) => {
+                        self.exhausted = Some(errno);
+                        SkipReason::Denied
+                    }
+                });
+            }
+        };
+        Ok(&self.buffer[..length])
     }
 
     fn inner_pid(&mut self, pid: u32) -> Option<InnerPid> {
         parse::parse_inner_pid(self.read(format_args!("{pid}/status")).ok()?)
     }
 
-    fn pid_namespace(&mut self, pid: u32) -> Option<u64> {
+    fn pid_namespace(&mut self, pid: u32) -> Result<u64, SkipReason> {
         self.set_path(format_args!("{pid}/ns/pid"));
         let mut target = [MaybeUninit::<u8>::uninit(); 64];
-        let (target, _) =
-            rustix::fs::readlinkat_raw(&self.root, path_of(&self.file_path), &mut target).ok()?;
-        parse::parse_namespace_link(target)
+        match rustix::fs::readlinkat_raw(&self.root, path_of(&self.file_path), &mut target) {
+            Ok((target, _)) => parse::parse_namespace_link(target).ok_or(SkipReason::Malformed),
+            Err(Errno::ACCESS | Errno::PERM) => Err(SkipReason::Denied),
+            Err(_) => Err(SkipReason::Vanished),
+        }
     }
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use procfs::prelude::FromRead as _;
 
 use super::parse::{parse_keyed, parse_namespace_link, parse_number};
-use crate::attribution::parse_cgroup_file;
+use crate::attribution::{label_id, parse_cgroup_file};
 use crate::model::{Container, Runtime};
-use crate::text::{label_value, printable};
+use crate::text::label_value;
 
 /// `PROC_PID_INIT_INO` (include/linux/proc_ns.h): the pid namespace that a machine boots with.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
@@ -62,13 +62,19 @@ impl System {
         }
         let cgroup = fs::read(self.root.join("self/cgroup")).unwrap_or_default();
         let file = parse_cgroup_file(&cgroup);
+        // With --pid=host in a machine that is itself a container, pid 1 is that machine's, not ours.
+        let init = fs::read(self.root.join("1/cgroup")).unwrap_or_default();
+        let container_of_init = parse_cgroup_file(&init).container.map(|it| it.path.to_owned());
+        if container_of_init.as_deref() != file.container.as_ref().map(|it| it.path) {
+            return None;
+        }
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let own_name = Some(label_value(name.unwrap_or(&host_name)).into());
         Some(match file.container {
             Some(found) => Container { own_name, ..found.to_container() },
             None => Container {
                 path: file.path.into(),
-                id: printable(file.path.as_bytes()).into(),
+                id: label_id(file.path).into(),
                 container_id: "".into(),
                 pod_uid: "".into(),
                 own_name,
@@ -91,9 +97,18 @@ impl System {
         };
         // The last mount on a directory is the one that is seen.
         let mount = mounts.into_iter().rfind(|mount| mount.mount_point == root);
-        let hidepid = mount.and_then(|mount| mount.super_options.get("hidepid").cloned().flatten());
-        hidepid.is_some_and(|value| !matches!(value.as_str(), "0" | "off")) && !may_see_hidden()
+        let option = |name| mount.as_ref()?.super_options.get(name)?.clone();
+        let hides = option("hidepid").is_some_and(|value| !matches!(value.as_str(), "0" | "off"));
+        let is_exempt = option("gid").and_then(|gid| gid.parse().ok()).is_some_and(is_in_group);
+        hides && !is_exempt && !may_see_hidden()
     }
+}
+
+/// The mount option `gid=` names a group that sees everything.
+fn is_in_group(gid: u32) -> bool {
+    let has = |group: rustix::process::Gid| group.as_raw() == gid;
+    has(rustix::process::getegid())
+        || rustix::process::getgroups().is_ok_and(|groups| groups.into_iter().any(has))
 }
 
 /// Root's `CAP_SYS_PTRACE` sees through `hidepid`.
