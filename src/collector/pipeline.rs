@@ -274,8 +274,11 @@ impl Pipeline {
         if intruders.is_empty() {
             return;
         }
-        let on_host = |record: &&ProcessRecord| record.membership.slot().is_none() && !record.kernel_thread;
-        for record in snapshot.records.iter().filter(on_host) {
+        // Pid 1 is in the namespace of the procfs, even where it does not show that to us.
+        let may_intrude = |record: &&ProcessRecord| {
+            record.membership.slot().is_none() && !record.kernel_thread && record.key.pid != 1
+        };
+        for record in snapshot.records.iter().filter(may_intrude) {
             let namespace = memberships.pid_namespace(record, files);
             if namespace == PidNamespace::Hidden {
                 return;
