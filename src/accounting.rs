@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use crate::events::tally::EventCounts;
 use crate::model::Snapshot;
 
 /// A counter that somebody else keeps and may begin anew.
@@ -73,6 +74,10 @@ pub struct Ledger {
     /// Processes that a collection saw for the first time.
     pub observed_starts: u64,
     pub limit_hits: Monotonic,
+    /// `None` until one of its cgroups is known to the kernel's counters.
+    pub events: Option<EventCounts>,
+    /// Those among them that came with the last collection.
+    pub new_events: EventCounts,
     /// Monotonic time of the first collection that saw it (again, after it was gone).
     pub present_since: Duration,
     names: NameBudget,
@@ -80,6 +85,18 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    fn new(new_names_per_hour: u32, now: Duration) -> Self {
+        Self {
+            observed_starts: 0,
+            limit_hits: Monotonic::default(),
+            events: None,
+            new_events: EventCounts::default(),
+            present_since: now,
+            names: NameBudget::new(new_names_per_hour, now),
+            last_present: now,
+        }
+    }
+
     /// Whether the container may show a node of this name (a hash), spending its budget where it is new.
     pub fn admit_name(&mut self, name: u64, now: Duration) -> bool {
         self.names.admit(name, now)
@@ -125,21 +142,9 @@ impl Accounting {
         }
         for (slot, container) in snapshot.containers.iter().enumerate() {
             let Some(container) = container else { continue };
-            // Twice the look-up for a new container, so that a known one costs no allocation.
-            if !self.ledgers.contains_key(&container.path) {
-                let names = NameBudget::new(self.new_names_per_hour, now);
-                let fresh = Ledger {
-                    observed_starts: 0,
-                    limit_hits: Monotonic::default(),
-                    present_since: now,
-                    names,
-                    last_present: now,
-                };
-                self.ledgers.insert(container.path.clone(), fresh);
-            }
-            let Some(ledger) = self.ledgers.get_mut(&container.path) else {
-                continue;
-            };
+            let fresh = || Ledger::new(self.new_names_per_hour, now);
+            let ledger = self.ledgers.entry(container.path.clone()).or_insert_with(fresh);
+            ledger.new_events = EventCounts::default();
             if ledger.last_present < self.last_update {
                 ledger.present_since = now;
             }
@@ -150,6 +155,14 @@ impl Accounting {
         self.collections += 1;
         self.last_update = now;
         self.forget(now);
+    }
+
+    /// Adds events of a container, which may have no process now.
+    pub fn credit(&mut self, path: &str, news: EventCounts, now: Duration) {
+        let fresh = || Ledger::new(self.new_names_per_hour, now);
+        let ledger = self.ledgers.entry(path.into()).or_insert_with(fresh);
+        *ledger.events.get_or_insert_default() += news;
+        ledger.new_events += news;
     }
 
     fn forget(&mut self, now: Duration) {

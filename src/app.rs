@@ -46,6 +46,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             "no pids controller to be read here: give --path.cgroupfs the directory where cgroups are mounted"
         );
     }
+    if !config.once {
+        report_source(&collector.pipeline);
+    }
+    let is_proc = collector.pipeline.events.is_none();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // For names in addresses, which the C library looks up while a thread waits.
@@ -64,7 +68,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         if let Some(docker) = config.docker {
             spawn_docker(docker, &registry);
         }
-        warn_of_needless_root();
+        if is_proc {
+            warn_of_needless_root();
+        }
         info!(
             version = env!("CARGO_PKG_VERSION"),
             revision = crate::REVISION,
@@ -123,6 +129,18 @@ fn what_is_hidden(config: &CollectorConfig) -> [(&'static str, bool); 2] {
         );
     }
     [("hidepid", hidepid), ("pid_namespace", surroundings.is_some())]
+}
+
+/// Says once where processes are read from, and why.
+fn report_source(pipeline: &Pipeline) {
+    let (source, reason) = (pipeline.source_label(), &pipeline.reason);
+    if pipeline.events.is_some() {
+        info!(source, %reason, "processes are listed, and forks, execs and exits counted, by the kernel");
+    } else if reason.is_expected() {
+        info!(source, %reason, "processes are read from /proc; forks, execs and exits are not counted");
+    } else {
+        warn!(source, %reason, "processes are read from /proc; forks, execs and exits are not counted");
+    }
 }
 
 /// Root buys little here, and costs much if anything is wrong.

@@ -58,6 +58,8 @@ pub struct CgroupFile<'a> {
     pub container: Option<Attribution<'a>>,
     /// The path to show where no container is found: of the pids hierarchy, else the first.
     pub path: &'a str,
+    /// In the default hierarchy (cgroup v2), where the file has it.
+    pub default_path: Option<&'a str>,
     pub has_v1: bool,
     pub has_v2: bool,
     /// Every line of cgroup v1 reads `/` (of v2, where there is no other): the root cgroup, or a zombie.
@@ -73,9 +75,12 @@ pub fn parse_cgroup_file(bytes: &[u8]) -> CgroupFile<'_> {
     let mut best_rank = u8::MAX;
     let mut path_rank = u8::MAX;
     for line in parse_cgroup_lines(bytes) {
-        let rank = if line.has_pids_controller { 0 } else { 1 + u8::from(line.is_v2) };
+        let rank = if line.has_controller(b"pids") { 0 } else { 1 + u8::from(line.is_v2) };
         *(if line.is_v2 { &mut file.has_v2 } else { &mut file.has_v1 }) = true;
         let path = utf8_components(line.path);
+        if line.is_v2 {
+            file.default_path = Some(path);
+        }
         *(if line.is_v2 { &mut v2_is_root } else { &mut v1_is_root }) &= path == "/";
         if rank < path_rank {
             (path_rank, file.path) = (rank, path);

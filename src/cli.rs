@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 
-use crate::config::{Bounds, CollectorConfig, Config, DockerConfig, DockerLabel, WebConfig};
+use crate::config::{Bounds, CollectorConfig, Config, DockerConfig, DockerLabel, SourceFlag, WebConfig};
 use crate::logging::{LogFormat, LogLevel};
 use crate::metadata::endpoint::Endpoint;
 
@@ -36,7 +36,17 @@ pub struct Cli {
     #[arg(long = "collection.interval", value_name = "DURATION", default_value = "5s", help_heading = "Collection", value_parser = parse_interval)]
     interval: Duration,
 
-    /// Collect once, print the metrics and exit
+    /// Where to read processes from. bpf also counts forks, execs and exits, and wants CAP_BPF and CAP_PERFMON
+    #[arg(
+        long = "collection.source",
+        value_name = "SOURCE",
+        default_value = "auto",
+        value_enum,
+        help_heading = "Collection"
+    )]
+    source: SourceFlag,
+
+    /// Collect once, print the metrics and exit; from /proc unless --collection.source=bpf is given
     #[arg(long, help_heading = "Collection")]
     once: bool,
 
@@ -85,6 +95,10 @@ pub struct Cli {
     /// New node names that a container may bring in an hour
     #[arg(long = "bounds.new-nodes-per-hour", value_name = "N", default_value_t = Bounds::default().new_nodes_per_hour, help_heading = "Bounds", value_parser = clap::value_parser!(u32).range(1..))]
     new_nodes_per_hour: u32,
+
+    /// Cgroups whose forks, execs and exits are counted at one time; events of more are lost
+    #[arg(long = "bounds.event-cgroups", value_name = "N", default_value_t = Bounds::default().event_cgroups, help_heading = "Bounds", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    event_cgroups: u32,
 
     /// Least severe messages to log
     #[arg(
@@ -164,11 +178,17 @@ impl Cli {
                 procfs: self.procfs,
                 cgroupfs: self.cgroupfs,
                 interval: self.interval,
+                // Counters would begin and end with the one collection.
+                source: match self.source {
+                    SourceFlag::Auto if self.once => SourceFlag::Proc,
+                    source => source,
+                },
                 bounds: Bounds {
                     max_containers: self.max_containers,
                     nodes_per_container: self.nodes_per_container,
                     nodes_per_host: self.nodes_per_host,
                     new_nodes_per_hour: self.new_nodes_per_hour,
+                    event_cgroups: self.event_cgroups,
                 },
                 container_name: self.container_name,
             },

@@ -12,6 +12,8 @@ pub struct Bounds {
     pub nodes_per_container: usize,
     pub nodes_per_host: usize,
     pub new_nodes_per_hour: u32,
+    /// Cgroups whose events the kernel counts at one time.
+    pub event_cgroups: u32,
 }
 
 impl Default for Bounds {
@@ -21,8 +23,21 @@ impl Default for Bounds {
             nodes_per_container: 50,
             nodes_per_host: 2_000,
             new_nodes_per_hour: 100,
+            event_cgroups: 16_384,
         }
     }
+}
+
+/// Where to read processes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SourceFlag {
+    /// BPF where the kernel and our rights allow it, else /proc
+    #[default]
+    Auto,
+    /// The files of /proc; no counts of forks, execs and exits
+    Proc,
+    /// BPF, or not at all
+    Bpf,
 }
 
 /// An allow-listed Docker label.
@@ -40,6 +55,7 @@ pub struct CollectorConfig {
     pub procfs: PathBuf,
     pub cgroupfs: PathBuf,
     pub interval: Duration,
+    pub source: SourceFlag,
     pub bounds: Bounds,
     /// The name to show when all that is seen is the container around us.
     pub container_name: Option<String>,

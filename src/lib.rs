@@ -35,14 +35,17 @@
 //! `events` beside [`pids`], read by [`collector::pipeline`], and a second source beside [`source::proc`]
 //! that fills the same [`model::Snapshot`].
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod accounting;
 pub mod app;
 pub mod attribution;
+pub mod bpf;
+pub mod cgroups;
 pub mod cli;
 pub mod collector;
 pub mod config;
+pub mod events;
 pub mod forest;
 pub mod logging;
 pub mod membership;

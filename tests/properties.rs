@@ -93,7 +93,7 @@ impl Engine {
         self.snapshot.newcomers.clear();
         memberships.begin(&mut self.snapshot);
         for made in processes {
-            memberships.admit(record(made), &mut files, &mut self.snapshot).unwrap();
+            memberships.admit(record(made), None, &mut files, &mut self.snapshot).unwrap();
         }
         memberships.finish(&mut files, &mut self.snapshot);
         self.steps.begin();

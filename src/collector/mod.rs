@@ -2,6 +2,8 @@
 
 pub mod pipeline;
 pub mod publisher;
+pub mod result;
+mod share;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};

@@ -1,54 +1,37 @@
 //! One collection, from the walk to the numbers. Owns everything that is kept from one to the next.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustc_hash::FxHashMap;
 
+use tracing::warn;
+
+use super::result::{ContainerResult, Overflow, Taken};
+use super::share::fair_share;
 use crate::accounting::Accounting;
 use crate::config::{Bounds, CollectorConfig};
+use crate::events::Events;
+use crate::events::tally::EventCounts;
 use crate::forest::Forest;
 use crate::forest::nodes::{Nodes, OTHER, ShownNode, Steps};
 use crate::forest::roots::RootKinds;
-use crate::forest::shape::{Shape, Shapes};
+use crate::forest::shape::Shapes;
 use crate::membership::{Memberships, PidNamespace};
 use crate::metrics::families::CollectorRun;
-use crate::model::{ProcessRecord, Runtime, Skipped, Snapshot};
-use crate::pids::{PidsReader, PidsReading};
-use crate::source::SourceError;
-use crate::source::proc::ProcSource;
+use crate::model::{Container, ProcessRecord, Runtime, Skipped, Snapshot};
+use crate::pids::PidsReader;
+use crate::source::choice::{Choice, Reason, choose};
 use crate::source::system::{System, TaskLimits};
-
-/// What a collection found of one container, beside its shape.
-#[derive(Debug, Default)]
-pub struct ContainerResult {
-    pub nodes: Vec<ShownNode>,
-    pub pids: PidsReading,
-    pub limit_hits: Option<u64>,
-    pub observed_starts: u64,
-    /// Monotonic time since which it is there.
-    pub present_since: Duration,
-    pub intruders: Option<u64>,
-}
-
-/// All containers beyond the cap, as one.
-#[derive(Debug, Default)]
-pub struct Overflow {
-    pub shape: Shape,
-    pub result: ContainerResult,
-}
-
-/// When a collection was begun, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Taken {
-    pub at: Instant,
-    /// Seconds.
-    pub unix: f64,
-}
+use crate::source::{Source, SourceError};
 
 /// The stages, their memory, and the results of the last successful collection.
 pub struct Pipeline {
-    source: ProcSource,
+    source: Source,
+    /// Why this source.
+    pub reason: Reason,
+    pub events: Option<Events>,
     system: System,
     pids: PidsReader,
     bounds: Bounds,
@@ -69,11 +52,13 @@ pub struct Pipeline {
     pub shown: Vec<usize>,
     pub overflow: Option<Overflow>,
     overflow_starts: u64,
+    overflow_events: EventCounts,
     /// Runtimes ever seen, with their present containers.
     pub containers_by_runtime: BTreeMap<Runtime, u64>,
     pub skipped: Skipped,
     pub processes_run: CollectorRun,
     pub pids_run: CollectorRun,
+    pub events_run: CollectorRun,
     pub taken: Option<Taken>,
     pub boot_time: Option<u64>,
     pub task_limits: TaskLimits,
@@ -89,12 +74,15 @@ impl Pipeline {
     /// Opens what is to be read.
     ///
     /// # Errors
-    /// When there is no procfs at the path, or no process to be seen in it.
+    /// When there is no procfs at the path, no process to be seen in it, or no source as asked for.
     pub fn new(config: &CollectorConfig) -> Result<Self, SourceError> {
         let system = System::new(&config.procfs);
         let surroundings = system.surroundings(config.container_name.as_deref());
+        let Choice { source, events, reason } = choose(config, &system)?;
         Ok(Self {
-            source: ProcSource::open(&config.procfs)?,
+            source,
+            reason,
+            events,
             system,
             pids: PidsReader::find(&config.cgroupfs),
             bounds: config.bounds,
@@ -111,10 +99,12 @@ impl Pipeline {
             shown: Vec::new(),
             overflow: None,
             overflow_starts: 0,
+            overflow_events: EventCounts::default(),
             containers_by_runtime: BTreeMap::new(),
             skipped: Skipped::default(),
             processes_run: CollectorRun::default(),
             pids_run: CollectorRun::default(),
+            events_run: CollectorRun { success: true, ..CollectorRun::default() },
             taken: None,
             boot_time: None,
             task_limits: TaskLimits::default(),
@@ -127,7 +117,7 @@ impl Pipeline {
     /// When the walk as a whole failed.
     pub fn collect(&mut self) -> Result<(), SourceError> {
         let taken = Taken { at: Instant::now(), unix: unix_now() };
-        if let Err(error) = self.walk() {
+        if let Err(error) = self.walk_or_fall_back() {
             self.processes_run.success = false;
             self.processes_run.duration = taken.at.elapsed().as_secs_f64();
             return Err(error);
@@ -138,6 +128,7 @@ impl Pipeline {
         self.accounting.update(&self.snapshot, now);
         // Kept until they are counted, so that a walk that failed loses none.
         self.snapshot.newcomers.clear();
+        self.count_events(now);
         self.list_containers();
         self.choose_nodes(now);
         self.processes_run = CollectorRun {
@@ -159,13 +150,67 @@ impl Pipeline {
         at.saturating_duration_since(self.started)
     }
 
+    /// BPF makes nothing worse: where it fails or cannot tell containers apart, `/proc` takes its place.
+    fn walk_or_fall_back(&mut self) -> Result<(), SourceError> {
+        match self.walk() {
+            Err(error) if self.source.is_bpf() && !error.is_exhaustion() => {
+                self.leave_bpf(Reason::Failed(error))?;
+                self.walk()
+            }
+            Ok(()) if self.source.is_bpf() && self.memberships.is_default_hierarchy_blind() => {
+                self.leave_bpf(Reason::Hierarchy("a container is in cgroup v1 alone, and BPF sees cgroup v2"))
+            }
+            done => done,
+        }
+    }
+
     fn walk(&mut self) -> Result<(), SourceError> {
         let Self { source, memberships, snapshot, .. } = self;
         memberships.begin(snapshot);
-        let skipped = source.walk(|record, files| memberships.admit(record, files, snapshot))?;
+        let skipped =
+            source.walk(|record, details, files| memberships.admit(record, details, files, snapshot))?;
         memberships.finish(source.files(), snapshot);
         self.skipped.add(skipped);
         Ok(())
+    }
+
+    fn leave_bpf(&mut self, reason: Reason) -> Result<(), SourceError> {
+        self.source.fall_back()?;
+        self.events = None;
+        warn!(%reason, "processes are read from /proc from now on, and forks, execs and exits no more counted");
+        self.reason = reason;
+        Ok(())
+    }
+
+    /// Learns which cgroups the walk has met, then credits the kernel's counts.
+    fn count_events(&mut self, now: Duration) {
+        let Some(events) = &mut self.events else { return };
+        let begun = Instant::now();
+        let cgroups = &mut self.memberships.cgroups;
+        for (id, sighting) in self.memberships.cgroup_sightings.drain() {
+            if events.hierarchy().id_of(&sighting.path) == Some(id) {
+                cgroups.learn(id, sighting.owner);
+            }
+        }
+        let lost_before = events.lost();
+        let credit = |container: &Arc<Container>, news| self.accounting.credit(&container.path, news, now);
+        let counted = events.count(cgroups, credit);
+        if let Err(error) = &counted
+            && self.events_run.success
+        {
+            warn!(%error, "cannot read the kernel's counts of forks, execs and exits; they will be made up for");
+        }
+        if lost_before == 0 && events.lost() > 0 {
+            warn!(
+                lost = events.lost(),
+                "the kernel could not count all events, see pstree_events_lost_total; raise --bounds.event-cgroups"
+            );
+        }
+        self.events_run.success = counted.is_ok();
+        self.events_run.duration = begun.elapsed().as_secs_f64();
+        if counted.is_ok() {
+            self.events_run.last_success = self.taken.map(|taken| taken.unix);
+        }
     }
 
     fn build(&mut self, unix: f64) {
@@ -192,6 +237,10 @@ impl Pipeline {
             let Some(container) = container else { continue };
             *self.containers_by_runtime.entry(container.runtime).or_default() += 1;
             if let Some(ledger) = self.accounting.ledger(&container.path) {
+                if ledger.events.is_none() && self.memberships.cgroups.knows(container) {
+                    ledger.events = Some(EventCounts::default());
+                }
+                result.events = ledger.events.filter(|_| self.events.is_some());
                 result.observed_starts = ledger.observed_starts;
                 result.present_since = ledger.present_since;
             }
@@ -206,6 +255,11 @@ impl Pipeline {
             for slot in self.shown.drain(self.bounds.max_containers..) {
                 overflow.shape.absorb(&self.shapes.containers[slot]);
                 self.overflow_starts += self.accounting.new_starts(slot);
+                if let Some(ledger) =
+                    containers[slot].as_ref().and_then(|it| self.accounting.ledger(&it.path))
+                {
+                    self.overflow_events += ledger.new_events;
+                }
                 self.accounting.count_folded(self.nodes.count(slot) as u64);
             }
             self.overflow = Some(overflow);
@@ -297,6 +351,7 @@ impl Pipeline {
             return;
         };
         overflow.result.observed_starts = self.overflow_starts;
+        overflow.result.events = self.events.is_some().then_some(self.overflow_events);
         overflow.result.nodes = vec![ShownNode {
             path: OTHER.into(),
             parent_len: 0,
@@ -305,6 +360,12 @@ impl Pipeline {
             processes: overflow.shape.processes,
             zombies: overflow.shape.zombies(),
         }];
+    }
+
+    /// The label `source`.
+    #[must_use]
+    pub fn source_label(&self) -> &'static str {
+        if self.source.is_bpf() { "bpf" } else { "proc" }
     }
 
     /// Nodes folded over all collections.
@@ -329,41 +390,5 @@ impl Pipeline {
     #[must_use]
     pub fn pids_run(&self) -> Option<CollectorRun> {
         self.pids.is_available().then_some(self.pids_run)
-    }
-}
-
-/// The most nodes that each container may have, so that all together stay below `per_host`: the largest
-/// give way first. At least 1, since every process has to be counted somewhere.
-fn fair_share(wanted: impl Iterator<Item = usize>, per_container: usize, per_host: usize) -> usize {
-    let mut wanted: Vec<usize> = wanted.map(|count| count.min(per_container)).collect();
-    if wanted.iter().sum::<usize>() <= per_host {
-        return per_container;
-    }
-    wanted.sort_unstable();
-    let mut left = per_host;
-    let mut containers = wanted.len();
-    for count in wanted {
-        let share = left / containers;
-        if count > share {
-            return share.max(1);
-        }
-        left -= count;
-        containers -= 1;
-    }
-    per_container
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_containers_keep_their_nodes_when_the_host_is_full() {
-        let share = |wanted: &[usize], per_host| fair_share(wanted.iter().copied(), 50, per_host);
-        assert_eq!(share(&[10, 20, 50], 100), 50);
-        assert_eq!(share(&[10, 90, 90], 100), 45);
-        assert_eq!(share(&[2; 2000], 2000), 1);
-        assert_eq!(share(&[2; 3000], 2000), 1);
-        assert_eq!(share(&[], 2000), 50);
     }
 }

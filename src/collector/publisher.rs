@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pipeline::{ContainerResult, Pipeline};
+use super::pipeline::Pipeline;
+use super::result::ContainerResult;
 use crate::config::DockerLabel;
+use crate::events::Events;
 use crate::forest::shape::Shape;
 use crate::metadata::{ContainerMetadata, Directory, DockerStatus};
-use crate::metrics::families::{BootClock, ContainerView, ExporterView, Families, HostView};
+use crate::metrics::families::{BootClock, ContainerView, EventsView, ExporterView, Families, HostView};
 use crate::metrics::own_process::OwnProcess;
 use crate::metrics::published::Published;
 use crate::model::Container;
@@ -98,6 +100,7 @@ impl Publisher {
                 shape: &overflow.shape,
                 nodes: &overflow.result.nodes,
                 observed_starts: overflow.result.observed_starts,
+                events: overflow.result.events,
                 pids: &overflow.result.pids,
                 limit_hits: None,
                 paused: None,
@@ -141,14 +144,22 @@ impl Publisher {
         families.host(&HostView {
             shape: (!pipeline.memberships.looks_from_inside()).then_some(&pipeline.shapes.host),
             kernel_threads: pipeline.shapes.host_kernel_threads,
+            forks: pipeline.events.as_ref().map(Events::host_forks),
             limits: pipeline.task_limits,
             containers: &by_runtime,
         });
         families.exporter(&ExporterView {
+            source: pipeline.source_label(),
+            reason: pipeline.reason.label(),
             layout: pipeline.memberships.cgroup_layout(),
             partial: &self.partial,
             processes: pipeline.processes_run,
             pids: pipeline.pids_run(),
+            events: pipeline.events.as_ref().map(|events| EventsView {
+                run: pipeline.events_run,
+                lost: events.lost(),
+                unattributed: events.unattributed(),
+            }),
             docker: self.has_docker.then_some(status),
             collections: pipeline.collections(),
             taken_at: pipeline.taken.map(|taken| taken.unix),
@@ -184,6 +195,7 @@ fn view<'a>(
         shape,
         nodes: &result.nodes,
         observed_starts: result.observed_starts,
+        events: result.events,
         pids: &result.pids,
         limit_hits: result.limit_hits,
         paused: result.pids.frozen.or(metadata.map(|metadata| metadata.paused)),

@@ -79,6 +79,14 @@ catalog! {
         "Zombies merged by the path of commands from their root; only where there are any.";
     ContainerObservedStarts: Container Counter "pstree_container_observed_starts_total" []
         "Processes that a collection saw for the first time: a lower bound on forks.";
+    ContainerForks: Container Counter "pstree_container_forks_total" []
+        "Processes started, as the kernel counts them; absent where it does not.";
+    ContainerThreadStarts: Container Counter "pstree_container_thread_starts_total" []
+        "Threads started that are not a process's first, as the kernel counts them.";
+    ContainerExecs: Container Counter "pstree_container_execs_total" []
+        "Programs executed, as the kernel counts them.";
+    ContainerExits: Container Counter "pstree_container_exits_total" ["outcome"]
+        "Processes ended, as the kernel counts them: by exit status 0, another one, or a signal.";
     ContainerPidsCurrent: Container Gauge "pstree_container_pids_current" []
         "The pids controller's own count of tasks, threads and zombies included.";
     ContainerPidsLimit: Container Gauge "pstree_container_pids_limit" []
@@ -103,14 +111,16 @@ catalog! {
         "Zombies in no container.";
     HostDepth: Host Gauge "pstree_host_tree_depth" []
         "Processes on the longest path from a root to a leaf, containers left out.";
+    HostForks: Host Counter "pstree_host_forks_total" []
+        "Processes started in no container, kernel threads included, as the kernel counts them.";
     HostPidMax: Host Gauge "pstree_host_pid_max" []
         "The kernel's pid_max: pids wrap before it, so it also bounds the number of tasks.";
     HostThreadsMax: Host Gauge "pstree_host_threads_max" []
         "The kernel's threads-max: most tasks at one time.";
     BuildInfo: Exporter Gauge "pstree_build_info" ["version", "revision", "rustversion"]
         "Always 1; what this exporter was built from.";
-    SourceInfo: Exporter Gauge "pstree_source_info" ["source", "cgroup"]
-        "Always 1; where processes are read from, and the layout of cgroups.";
+    SourceInfo: Exporter Gauge "pstree_source_info" ["source", "cgroup", "reason"]
+        "Always 1; where processes are read from, the layout of cgroups, and why this source.";
     SourcePartial: Exporter Gauge "pstree_source_partial" ["reason"]
         "1 when only some of the processes of this machine can be seen, by reason.";
     CollectorSuccess: Exporter Gauge "pstree_collector_success" ["collector"]
@@ -129,6 +139,10 @@ catalog! {
         "Processes that were listed but could not be read.";
     DockerUp: Exporter Gauge "pstree_docker_up" []
         "1 when the Docker API answers. Only names depend on it.";
+    EventsLost: Exporter Counter "pstree_events_lost_total" []
+        "Forks, execs and exits that the kernel could not count, mostly for want of room.";
+    EventsUnattributed: Exporter Counter "pstree_events_unattributed_total" []
+        "Forks, execs and exits counted in cgroups that came and went between two collections.";
     NodesFolded: Exporter Counter "pstree_tree_nodes_folded_total" []
         "Tree nodes counted under `other` because of a cap, summed over collections.";
     ProcessCpu: Exporter Counter "process_cpu_seconds_total" []

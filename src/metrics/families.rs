@@ -4,6 +4,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 
 use super::catalog::{CATALOG, Id, Kind};
 use super::own_process::OwnProcess;
+use crate::events::tally::{EventCounts, OUTCOMES};
 use crate::forest::nodes::{OTHER, ShownNode, Steps};
 use crate::forest::roots::RootKind;
 use crate::forest::shape::{DEPTH_BUCKETS, Shape};
@@ -28,6 +29,8 @@ pub struct ContainerView<'a> {
     pub shape: &'a Shape,
     pub nodes: &'a [ShownNode],
     pub observed_starts: u64,
+    /// `None` where the kernel does not count.
+    pub events: Option<EventCounts>,
     pub pids: &'a PidsReading,
     /// Over all restarts.
     pub limit_hits: Option<u64>,
@@ -41,9 +44,19 @@ pub struct HostView<'a> {
     /// `None` where only the inside of a container is seen.
     pub shape: Option<&'a Shape>,
     pub kernel_threads: u64,
+    /// `None` where the kernel does not count.
+    pub forks: Option<u64>,
     pub limits: TaskLimits,
     /// Present containers by runtime.
     pub containers: &'a [(Runtime, u64)],
+}
+
+/// What the kernel's counters did beside counting.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventsView {
+    pub run: CollectorRun,
+    pub lost: u64,
+    pub unattributed: u64,
 }
 
 /// How one collector's last run went.
@@ -58,12 +71,17 @@ pub struct CollectorRun {
 /// The exporter about itself.
 #[derive(Clone, Copy, Debug)]
 pub struct ExporterView<'a> {
+    /// The labels `source` and `reason`.
+    pub source: &'static str,
+    pub reason: &'static str,
     pub layout: Option<CgroupLayout>,
     /// Reasons why the snapshot is not whole, with whether they apply.
     pub partial: &'a [(&'static str, bool)],
     pub processes: CollectorRun,
     /// `None` where there is no pids controller to read.
     pub pids: Option<CollectorRun>,
+    /// `None` where the kernel does not count.
+    pub events: Option<EventsView>,
     /// `None` with `--no-docker`.
     pub docker: Option<DockerStatus>,
     pub collections: u64,
@@ -164,6 +182,9 @@ impl<'a> Families<'a> {
             (Id::ContainerDepth, Some(u64::from(shape.depth))),
             (Id::ContainerMaxChildren, Some(u64::from(shape.max_children))),
             (Id::ContainerObservedStarts, Some(view.observed_starts)),
+            (Id::ContainerForks, view.events.map(|events| events.forks)),
+            (Id::ContainerThreadStarts, view.events.map(|events| events.thread_starts)),
+            (Id::ContainerExecs, view.events.map(|events| events.execs)),
             (Id::ContainerPidsCurrent, pids.current),
             (Id::ContainerPidsLimit, pids.limit),
             (Id::ContainerPidsPeak, pids.peak),
@@ -179,6 +200,10 @@ impl<'a> Families<'a> {
         for (state, count) in ProcessState::ALL.iter().zip(shape.by_state) {
             let id = Id::ContainerProcessesByState;
             self.push(id, with(id, &[state.label()]), count as f64);
+        }
+        for (outcome, count) in view.events.iter().flat_map(|events| OUTCOMES.iter().zip(events.exits)) {
+            let id = Id::ContainerExits;
+            self.push(id, with(id, &[outcome]), count as f64);
         }
         for (kind, roots) in RootKind::ALL.iter().zip(&shape.roots) {
             let id = Id::ContainerRoots;
@@ -260,6 +285,7 @@ impl<'a> Families<'a> {
             self.single(Id::HostZombies, Some(shape.zombies() as f64));
             self.single(Id::HostDepth, Some(f64::from(shape.depth)));
         }
+        self.single(Id::HostForks, view.forks.map(|forks| forks as f64));
         self.single(Id::HostPidMax, view.limits.pid_max.map(|most| most as f64));
         self.single(Id::HostThreadsMax, view.limits.threads_max.map(|most| most as f64));
     }
@@ -273,7 +299,8 @@ impl<'a> Families<'a> {
         let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| pair(name, value)).collect();
         self.push(Id::BuildInfo, labels(&build), 1.0);
         if let Some(layout) = view.layout {
-            self.push(Id::SourceInfo, labels(&[("source", "proc"), ("cgroup", layout.label())]), 1.0);
+            let source = [("source", view.source), ("cgroup", layout.label()), ("reason", view.reason)];
+            self.push(Id::SourceInfo, labels(&source), 1.0);
         }
         for &(reason, applies) in view.partial {
             self.labelled(Id::SourcePartial, reason, f64::from(u8::from(applies)));
@@ -281,6 +308,11 @@ impl<'a> Families<'a> {
         self.run("processes", view.processes);
         if let Some(pids) = view.pids {
             self.run("pids", pids);
+        }
+        if let Some(events) = view.events {
+            self.run("events", events.run);
+            self.single(Id::EventsLost, Some(events.lost as f64));
+            self.single(Id::EventsUnattributed, Some(events.unattributed as f64));
         }
         if let Some(docker) = view.docker {
             let success = docker.up == Some(true);

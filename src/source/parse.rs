@@ -4,7 +4,7 @@
 use crate::model::{Comm, Membership, ProcessKey, ProcessRecord, ProcessState};
 
 /// `PF_KTHREAD` (include/linux/sched.h), in the flags of `proc_pid_stat(5)`, field 9.
-const KERNEL_THREAD_FLAG: u64 = 0x0020_0000;
+pub(super) const KERNEL_THREAD_FLAG: u64 = 0x0020_0000;
 
 /// Parses `/proc/PID/stat` (`proc_pid_stat(5)`): `pid (comm) state ppid … num_threads … starttime …`.
 ///
@@ -58,6 +58,8 @@ pub struct InnerPid {
     pub pid: u32,
     /// How many namespaces lie between that one and the one of the procfs; 0 when they are the same.
     pub nesting: usize,
+    /// The pid in the namespace just below that of the procfs, where there is one.
+    pub below: Option<u32>,
 }
 
 /// Finds `NSpid:` in `/proc/PID/status` (`proc_pid_status(5)`): the pids from the namespace of the procfs
@@ -65,9 +67,18 @@ pub struct InnerPid {
 #[must_use]
 pub fn parse_inner_pid(status: &[u8]) -> Option<InnerPid> {
     let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"))?;
-    let mut pids = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
-    let innermost = pids.next_back()?;
-    Some(InnerPid { pid: parse_number(innermost)?.try_into().ok()?, nesting: pids.count() })
+    let mut innermost = None;
+    let mut below = None;
+    let mut count = 0;
+    for field in line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()) {
+        let pid = parse_number(field)?.try_into().ok()?;
+        innermost = Some(pid);
+        if count == 1 {
+            below = Some(pid);
+        }
+        count += 1;
+    }
+    Some(InnerPid { pid: innermost?, nesting: count - 1, below })
 }
 
 /// Parses the target of a namespace link, `pid:[4026531836]` (`namespaces(7)`), to its inode number.
@@ -102,10 +113,18 @@ pub fn parse_keyed(file: &[u8], key: &[u8]) -> Option<u64> {
 pub struct CgroupLine<'a> {
     /// The line of the default hierarchy (cgroup v2), `0::`.
     pub is_v2: bool,
-    /// The hierarchy of the pids controller of cgroup v1.
-    pub has_pids_controller: bool,
+    /// Of cgroup v1, separated by commas.
+    controllers: &'a [u8],
     /// Without the mark of a removed cgroup.
     pub path: &'a [u8],
+}
+
+impl CgroupLine<'_> {
+    /// Whether this is the hierarchy of a controller of cgroup v1.
+    #[must_use]
+    pub fn has_controller(&self, name: &[u8]) -> bool {
+        self.controllers.split(|&b| b == b',').any(|controller| controller == name)
+    }
 }
 
 /// The lines of `/proc/PID/cgroup`. Split at the first two colons only, since paths may hold more of them.
@@ -116,7 +135,7 @@ pub fn parse_cgroup_lines(bytes: &[u8]) -> impl Iterator<Item = CgroupLine<'_>> 
         let (id, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
         path.starts_with(b"/").then(|| CgroupLine {
             is_v2: id == b"0" && controllers.is_empty(),
-            has_pids_controller: controllers.split(|&b| b == b',').any(|name| name == b"pids"),
+            controllers,
             path: path.strip_suffix(b" (deleted)").unwrap_or(path),
         })
     })
@@ -192,9 +211,9 @@ mod tests {
     fn inner_pid_is_the_last_of_nspid() {
         assert_eq!(
             parse_inner_pid(b"Name:\tsh\nNSpid:\t4711\t12\t1\nThreads:\t1\n"),
-            Some(InnerPid { pid: 1, nesting: 2 })
+            Some(InnerPid { pid: 1, nesting: 2, below: Some(12) })
         );
-        assert_eq!(parse_inner_pid(b"NSpid:\t4711\n"), Some(InnerPid { pid: 4711, nesting: 0 }));
+        assert_eq!(parse_inner_pid(b"NSpid:\t4711\n"), Some(InnerPid { pid: 4711, nesting: 0, below: None }));
         assert_eq!(parse_inner_pid(b"Name:\tNSpid: 1\n"), None);
         assert_eq!(parse_inner_pid(b"NSpid:\n"), None);
     }
@@ -206,7 +225,7 @@ mod tests {
         let lines: Vec<_> = parse_cgroup_lines(file).collect();
         assert_eq!(lines.len(), 3);
         assert_eq!(
-            (lines[0].path, lines[0].has_pids_controller, lines[0].is_v2),
+            (lines[0].path, lines[0].has_controller(b"pids"), lines[0].is_v2),
             (&b"/docker/a:b"[..], true, false)
         );
         assert_eq!((lines[2].path, lines[2].is_v2), (&b"/system.slice/c.service:cri:d"[..], true));

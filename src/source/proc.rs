@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::Errno;
 
 use super::parse::{self, InnerPid};
-use super::{ProcessFiles, SourceError};
+use super::{ProcessFiles, SourceError, is_exhaustion};
 use crate::model::{ProcessRecord, ProcessState, SkipReason, Skipped};
 
 /// Holds about 1,000 directory entries of procfs.
@@ -96,9 +96,7 @@ impl ProcSource {
                 Err(ReadError::Process(reason)) => Err(reason),
                 Err(ReadError::Exhausted(errno)) => return Err(errno),
             };
-            if let Some(errno) = files.exhausted.take() {
-                return Err(errno);
-            }
+            files.check_exhaustion()?;
             if let Err(reason) = outcome {
                 skipped.count(reason);
             }
@@ -153,7 +151,7 @@ fn classify(errno: Errno) -> ReadError {
     match errno {
         Errno::NOENT | Errno::SRCH => ReadError::Process(SkipReason::Vanished),
         Errno::ACCESS | Errno::PERM => ReadError::Process(SkipReason::Denied),
-        Errno::MFILE | Errno::NFILE | Errno::NOMEM => ReadError::Exhausted(errno),
+        errno if is_exhaustion(errno) => ReadError::Exhausted(errno),
         _ => ReadError::Process(SkipReason::Malformed),
     }
 }
@@ -170,8 +168,13 @@ impl ProcFiles {
         Ok(record)
     }
 
+    /// Whether not one process, but reading as a whole has failed since this was last asked.
+    pub(super) fn check_exhaustion(&mut self) -> Result<(), Errno> {
+        self.exhausted.take().map_or(Ok(()), Err)
+    }
+
     /// The busiest state among the first live threads of a group whose leader has exited.
-    fn live_thread_state(&mut self, pid: u32) -> Option<ProcessState> {
+    pub(super) fn live_thread_state(&mut self, pid: u32) -> Option<ProcessState> {
         self.set_path(format_args!("{pid}/task"));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let tasks = rustix::fs::openat(&self.root, path_of(&self.file_path), flags, Mode::empty()).ok()?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use procfs::prelude::FromRead as _;
 
-use super::parse::{parse_keyed, parse_namespace_link, parse_number};
+use super::parse::{parse_cgroup_lines, parse_keyed, parse_namespace_link, parse_number};
 use crate::attribution::{label_id, parse_cgroup_file};
 use crate::model::{Container, Runtime};
 use crate::text::label_value;
@@ -51,13 +51,43 @@ impl System {
         fs::read_link(self.root.join("self")).is_ok_and(|target| target.as_os_str() == own_pid.as_str())
     }
 
+    /// Whether this procfs shows the processes that the kernel itself would list to us, all of them.
+    #[must_use]
+    pub fn is_whole_machine(&self) -> bool {
+        self.is_our_own() && self.own_pid_namespace() == Some(INITIAL_PID_NAMESPACE)
+    }
+
+    fn own_pid_namespace(&self) -> Option<u64> {
+        let namespace = fs::read_link(self.root.join("self/ns/pid")).ok()?;
+        parse_namespace_link(namespace.as_os_str().as_encoded_bytes())
+    }
+
+    /// How much memory the exporter's own cgroup may take, in bytes; `None` where there is no limit to be
+    /// seen (`memory.max` of cgroup v2, `memory.limit_in_bytes` of v1, with those above).
+    #[must_use]
+    pub fn memory_limit(&self, cgroupfs: &Path) -> Option<u64> {
+        let own = fs::read(self.root.join("self/cgroup")).ok()?;
+        let limits = parse_cgroup_lines(&own).filter_map(|line| {
+            let (hierarchy, name) = match (line.is_v2, line.has_controller(b"memory")) {
+                (true, _) => (cgroupfs.to_owned(), "memory.max"),
+                (false, true) => (cgroupfs.join("memory"), "memory.limit_in_bytes"),
+                (false, false) => return None,
+            };
+            let path = std::str::from_utf8(line.path).ok()?.trim_start_matches(['/', '.']);
+            let own = hierarchy.join(path);
+            let above = own.ancestors().take_while(|directory| directory.starts_with(&hierarchy));
+            above
+                .filter_map(|directory| parse_number(fs::read(directory.join(name)).ok()?.trim_ascii()))
+                .min()
+        });
+        limits.min()
+    }
+
     /// The container around us, where we see only its processes: the procfs is that of our own pid
     /// namespace, and that is not the one the machine booted with.
     #[must_use]
     pub fn surroundings(&self, name: Option<&str>) -> Option<Container> {
-        let namespace = fs::read_link(self.root.join("self/ns/pid")).ok()?;
-        let inode = parse_namespace_link(namespace.as_os_str().as_encoded_bytes())?;
-        if !self.is_our_own() || inode == INITIAL_PID_NAMESPACE {
+        if !self.is_our_own() || self.own_pid_namespace()? == INITIAL_PID_NAMESPACE {
             return None;
         }
         let cgroup = fs::read(self.root.join("self/cgroup")).unwrap_or_default();

@@ -1,9 +1,13 @@
 //! Which container each process belongs to, and what earlier collections knew of it.
 //!
 //! A process's cgroup is read once it is new and kept once a container was found, by (pid, start time).
-//! Processes on the host are read again each time, so that nothing that enters a container is missed.
+//! Processes on the host are read again each time, so that nothing that enters a container is missed; where
+//! the kernel tells a process's cgroup id, only those of a cgroup that is not known.
 //! Zombies on cgroup v1, whose cgroup the kernel hides, are resolved by what was known of them, else by
 //! their parent, else by their pid namespace.
+
+mod layout;
+mod memory;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,52 +15,25 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::attribution::{CgroupFile, parse_cgroup_file};
+use crate::attribution::{CgroupFile, attribute, parse_cgroup_file};
+use crate::cgroups::{Cgroups, Owner};
 use crate::model::{Container, Membership, ProcessRecord, ProcessState, SkipReason, Snapshot};
-use crate::source::ProcessFiles;
+pub use layout::CgroupLayout;
+pub use memory::{Memory, PidNamespace};
 
-/// What is remembered of a process for as long as it is seen.
-#[derive(Clone, Copy, Debug)]
-pub struct Memory {
-    start_time: u64,
-    membership: Membership,
-    last_seen: u32,
-    /// A collection saw it with a parent inside its container.
-    pub had_parent_inside: bool,
-    /// Whether it is pid 1 of a pid namespace of its own; `None` until it was read.
-    pub is_namespace_init: Option<bool>,
-    pid_namespace: PidNamespace,
-    /// Unix time in seconds at which it was first seen as a zombie.
-    pub zombie_since: Option<f64>,
-}
+use crate::source::parse::InnerPid;
+use crate::source::{Details, ProcessFiles};
 
-/// What is known of a process's pid namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PidNamespace {
-    /// Not read yet, or gone before it could be.
-    Unknown,
-    /// The kernel does not show it to us.
-    Hidden,
-    Inode(u64),
-}
+/// A runtime moves a process from hierarchy to hierarchy within moments: what stays astray for so many
+/// collections is in cgroup v1 alone.
+const MAX_COLLECTIONS_ASTRAY: u8 = 3;
 
-/// The layout of cgroups on this machine. The label `cgroup` of `pstree_source_info`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CgroupLayout {
-    V1,
-    V2,
-    Hybrid,
-}
-
-impl CgroupLayout {
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::V1 => "v1",
-            Self::V2 => "v2",
-            Self::Hybrid => "hybrid",
-        }
-    }
+/// Where a process was when it was asked, a moment after the kernel told the id of its cgroup.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CgroupSighting {
+    /// In the default hierarchy.
+    pub path: Box<str>,
+    pub owner: Owner,
 }
 
 /// The long memory of the collector. One for its whole life.
@@ -74,6 +51,11 @@ pub struct Memberships {
     /// All that is in no container belongs to this one: set when we look from inside a container.
     surroundings: Option<Arc<Container>>,
     has_foreign_cgroup_paths: bool,
+    /// Cgroups of the default hierarchy by id.
+    pub cgroups: Cgroups,
+    /// By id, of the last walk: to be confirmed before they are learned.
+    pub cgroup_sightings: FxHashMap<u64, CgroupSighting>,
+    is_default_hierarchy_blind: bool,
 }
 
 impl Memberships {
@@ -91,6 +73,9 @@ impl Memberships {
             unresolved: Vec::new(),
             surroundings: surroundings.map(Arc::new),
             has_foreign_cgroup_paths: false,
+            cgroups: Cgroups::default(),
+            cgroup_sightings: FxHashMap::default(),
+            is_default_hierarchy_blind: false,
         }
     }
 
@@ -104,6 +89,7 @@ impl Memberships {
     pub fn begin(&mut self, snapshot: &mut Snapshot) {
         self.collection = self.collection.wrapping_add(1);
         self.unresolved.clear();
+        self.cgroup_sightings.clear();
         snapshot.records.clear();
     }
 
@@ -114,35 +100,81 @@ impl Memberships {
     pub fn admit(
         &mut self,
         mut record: ProcessRecord,
+        details: Option<&Details>,
         files: &mut impl ProcessFiles,
         snapshot: &mut Snapshot,
     ) -> Result<(), SkipReason> {
         let known =
             self.memories.get(&record.key.pid).filter(|known| known.start_time == record.key.start_time);
-        let known_membership = known.map(|known| known.membership);
-        record.membership = match known_membership {
-            _ if record.kernel_thread => Membership::HOST,
-            Some(membership) if membership != Membership::HOST => membership,
-            _ => {
-                let file = parse_cgroup_file(files.cgroup(record.key.pid)?);
-                self.has_v1 |= file.has_v1;
-                self.has_v2 |= file.has_v2;
-                self.has_foreign_cgroup_paths |= file.path.starts_with("/../");
-                let is_dead = record.state == ProcessState::Zombie || record.leader_exited;
-                let is_hidden = is_dead && file.is_root && file.container.is_none() && known.is_none();
-                if is_hidden {
-                    self.unresolved.push(snapshot.records.len());
-                }
-                self.place(&file, snapshot)
+        let is_new = known.is_none();
+        let settled =
+            known.filter(|known| known.membership != Membership::HOST && known.collections_astray == 0);
+        let mut is_astray = false;
+        record.membership = if record.kernel_thread {
+            Membership::HOST
+        } else if let Some(settled) = settled {
+            settled.membership
+        } else if let Some(owner) = details.and_then(|details| self.certain_owner(details.cgroup_id)) {
+            match owner {
+                Owner::Container(container) => self.place(&container, snapshot),
+                Owner::Host | Owner::Hidden => Membership::HOST,
             }
+        } else {
+            let file = parse_cgroup_file(files.cgroup(record.key.pid)?);
+            self.note_layout(&file);
+            let is_dead = record.state == ProcessState::Zombie || record.leader_exited;
+            if is_new && is_dead && file.is_root && file.container.is_none() {
+                self.unresolved.push(snapshot.records.len());
+            }
+            let membership = self.place_file(&file, snapshot);
+            is_astray =
+                details.is_some_and(|details| self.sight(details.cgroup_id, &file, membership, snapshot));
+            membership
         };
-        self.remember(&record, &mut snapshot.newcomers);
+        self.remember(&record, details, &mut snapshot.newcomers);
+        if let Some(memory) = self.memory_mut(&record).filter(|_| is_astray || !is_new) {
+            memory.collections_astray = if is_astray { memory.collections_astray + 1 } else { 0 };
+            self.is_default_hierarchy_blind |= memory.collections_astray >= MAX_COLLECTIONS_ASTRAY;
+        }
         snapshot.records.push(record);
         Ok(())
     }
 
-    /// The slot of the container that a cgroup file names, a new one where it is new.
-    fn place(&mut self, file: &CgroupFile<'_>, snapshot: &mut Snapshot) -> Membership {
+    fn note_layout(&mut self, file: &CgroupFile<'_>) {
+        self.has_v1 |= file.has_v1;
+        self.has_v2 |= file.has_v2;
+        self.has_foreign_cgroup_paths |= file.path.starts_with("/../");
+    }
+
+    /// The owner by id alone. Where there is cgroup v1, too, a process outside the containers of the default
+    /// hierarchy may still be in one.
+    fn certain_owner(&self, cgroup_id: u64) -> Option<Owner> {
+        match self.cgroups.owner(cgroup_id)? {
+            Owner::Container(container) => Some(Owner::Container(Arc::clone(container))),
+            Owner::Host if !self.has_v1 => Some(Owner::Host),
+            Owner::Host | Owner::Hidden => None,
+        }
+    }
+
+    /// Notes which cgroup has this id, to be confirmed: the process may have been moved since the kernel
+    /// told the id. Returns whether it is in a container by cgroup v1 alone.
+    fn sight(&mut self, id: u64, file: &CgroupFile<'_>, membership: Membership, snapshot: &Snapshot) -> bool {
+        let Some(path) = file.default_path else { return false };
+        let container = membership.slot().and_then(|slot| snapshot.containers[slot].as_ref());
+        let owner = match container {
+            Some(_) if attribute(path).is_none() => return true,
+            Some(container) => Owner::Container(Arc::clone(container)),
+            None => Owner::Host,
+        };
+        if self.cgroups.owner(id).is_none() {
+            let sighting = || CgroupSighting { path: path.into(), owner };
+            self.cgroup_sightings.entry(id).or_insert_with(sighting);
+        }
+        false
+    }
+
+    /// Where a cgroup file puts its process.
+    fn place_file(&mut self, file: &CgroupFile<'_>, snapshot: &mut Snapshot) -> Membership {
         let path = match (&file.container, &self.surroundings) {
             (Some(found), _) => found.path,
             (None, Some(surroundings)) => &surroundings.path,
@@ -156,24 +188,38 @@ impl Memberships {
             (_, Some(found)) => Arc::new(found.to_container()),
             (_, None) => return Membership::HOST,
         };
+        self.place(&container, snapshot)
+    }
+
+    /// The slot of a container, a new one where it is new.
+    fn place(&mut self, container: &Arc<Container>, snapshot: &mut Snapshot) -> Membership {
+        if let Some(&slot) = self.slot_of_path.get(&container.path) {
+            return Membership::container(slot);
+        }
         let slot = self.free_slots.pop().unwrap_or_else(|| {
             snapshot.containers.push(None);
             snapshot.containers.len() - 1
         });
         self.slot_of_path.insert(container.path.clone(), slot);
-        snapshot.containers[slot] = Some(container);
+        snapshot.containers[slot] = Some(Arc::clone(container));
         Membership::container(slot)
     }
 
-    fn remember(&mut self, record: &ProcessRecord, newcomers: &mut Vec<Membership>) {
+    fn remember(
+        &mut self,
+        record: &ProcessRecord,
+        details: Option<&Details>,
+        newcomers: &mut Vec<Membership>,
+    ) {
         let fresh = Memory {
             start_time: record.key.start_time,
             membership: record.membership,
             last_seen: self.collection,
             had_parent_inside: false,
-            is_namespace_init: None,
-            pid_namespace: PidNamespace::Unknown,
+            is_namespace_init: details.map(|details| self.is_init(details.inner)),
+            pid_namespace: details.map_or(PidNamespace::Unknown, |it| PidNamespace::Inode(it.pid_namespace)),
             zombie_since: None,
+            collections_astray: 0,
         };
         match self.memories.entry(record.key.pid) {
             Entry::Occupied(entry) if entry.get().start_time == fresh.start_time => {
@@ -238,7 +284,7 @@ impl Memberships {
                 membership = owners.get(&namespace).copied().unwrap_or(Membership::HOST);
             }
             snapshot.records[index].membership = membership;
-            self.remember(&snapshot.records[index], &mut snapshot.newcomers);
+            self.remember(&snapshot.records[index], None, &mut snapshot.newcomers);
         }
         self.unresolved = unresolved;
     }
@@ -272,15 +318,28 @@ impl Memberships {
 
     /// Whether a process is pid 1 in a pid namespace below that of the procfs. Read once.
     pub fn is_namespace_init(&mut self, record: &ProcessRecord, files: &mut impl ProcessFiles) -> bool {
-        let looks_from_inside = self.looks_from_inside();
         let Some(memory) = self.memory_mut(record) else {
             return false;
         };
-        *memory.is_namespace_init.get_or_insert_with(|| {
-            files
-                .inner_pid(record.key.pid)
-                .is_some_and(|inner| inner.pid == 1 && (inner.nesting > 0 || looks_from_inside))
-        })
+        if let Some(known) = memory.is_namespace_init {
+            return known;
+        }
+        let is_init = files.inner_pid(record.key.pid).is_some_and(|inner| self.is_init(inner));
+        if let Some(memory) = self.memory_mut(record) {
+            memory.is_namespace_init = Some(is_init);
+        }
+        is_init
+    }
+
+    fn is_init(&self, inner: InnerPid) -> bool {
+        inner.pid == 1 && (inner.nesting > 0 || self.looks_from_inside())
+    }
+
+    /// Whether there are containers that the default hierarchy does not tell apart: their runtime uses
+    /// cgroup v1 alone.
+    #[must_use]
+    pub fn is_default_hierarchy_blind(&self) -> bool {
+        self.is_default_hierarchy_blind
     }
 
     /// The pid namespace of a process, read once: no process can change its own.

@@ -1,0 +1,65 @@
+//! The directories of the default cgroup hierarchy (cgroup v2): from id to path.
+
+use std::fs;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use rustc_hash::FxHashSet;
+
+/// The id of the root cgroup (`cgroup_setup_root` makes its directory first).
+const ROOT_ID: u64 = 1;
+/// More directories than any machine has; one that has more is searched no further.
+const MAX_SEARCHED: usize = 200_000;
+
+/// Where the whole of it is mounted.
+#[derive(Clone, Debug)]
+pub struct DefaultHierarchy {
+    root: PathBuf,
+}
+
+impl DefaultHierarchy {
+    /// Looks for it below `cgroupfs` (the flag `--path.cgroupfs`): there on cgroup v2, in `unified` on hybrid
+    /// machines. `None` where it is missing, or where we see only a part of it, as from inside a cgroup
+    /// namespace.
+    #[must_use]
+    pub fn find(cgroupfs: &Path) -> Option<Self> {
+        [cgroupfs.to_owned(), cgroupfs.join("unified")]
+            .into_iter()
+            .find(|root| {
+                root.join("cgroup.controllers").exists()
+                    && fs::metadata(root).is_ok_and(|root| root.ino() == ROOT_ID)
+            })
+            .map(|root| Self { root })
+    }
+
+    /// The id of the cgroup at `path`, which begins with `/`. `None` where there is none now.
+    #[must_use]
+    pub fn id_of(&self, path: &str) -> Option<u64> {
+        Some(fs::metadata(self.root.join(path.trim_start_matches('/'))).ok()?.ino())
+    }
+
+    /// Shows the paths of the wanted cgroups, and takes them out of `wanted`. What stays does not exist.
+    pub fn search(&self, wanted: &mut FxHashSet<u64>, mut found: impl FnMut(u64, &str)) {
+        if wanted.remove(&ROOT_ID) {
+            found(ROOT_ID, "/");
+        }
+        let mut left = vec![String::new()];
+        let mut searched = 0;
+        while let Some(path) = left.pop().filter(|_| !wanted.is_empty() && searched < MAX_SEARCHED) {
+            searched += 1;
+            let Ok(entries) = fs::read_dir(self.root.join(path.trim_start_matches('/'))) else { continue };
+            for entry in entries.flatten() {
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    continue;
+                }
+                // No runtime makes names that are no UTF-8.
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let path = format!("{path}/{name}");
+                if wanted.remove(&entry.ino()) {
+                    found(entry.ino(), &path);
+                }
+                left.push(path);
+            }
+        }
+    }
+}

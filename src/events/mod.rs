@@ -1,0 +1,98 @@
+//! Forks, execs and exits, counted by the kernel and credited to containers once per collection.
+//!
+//! Nothing is sent per event: programs in the kernel ([`crate::bpf`]) keep one set of counters per cgroup,
+//! which only grow. A set is dropped when its cgroup is gone, after its last reading.
+
+pub mod hierarchy;
+pub mod tally;
+
+use std::io;
+use std::sync::Arc;
+
+use crate::attribution::attribute;
+use crate::bpf::Counters;
+use crate::cgroups::{Cgroups, Owner};
+use crate::model::Container;
+use hierarchy::DefaultHierarchy;
+use tally::{EventCounts, Reading, Tally};
+
+/// The counters, and what was made of them so far.
+pub struct Events {
+    counters: Counters,
+    hierarchy: DefaultHierarchy,
+    tally: Tally,
+    readings: Vec<Reading>,
+    lost: u64,
+}
+
+impl Events {
+    #[must_use]
+    pub fn new(counters: Counters, hierarchy: DefaultHierarchy) -> Self {
+        Self { counters, hierarchy, tally: Tally::default(), readings: Vec::new(), lost: 0 }
+    }
+
+    /// The directories behind the ids.
+    #[must_use]
+    pub fn hierarchy(&self) -> &DefaultHierarchy {
+        &self.hierarchy
+    }
+
+    /// Credits all events since the last time: to containers by `credit`, else as [`Events::host_forks`] and
+    /// [`Events::unattributed`].
+    ///
+    /// # Errors
+    /// The kernel's. What could not be read is credited the next time.
+    pub fn count(
+        &mut self,
+        cgroups: &mut Cgroups,
+        credit: impl FnMut(&Arc<Container>, EventCounts),
+    ) -> io::Result<()> {
+        self.readings.clear();
+        let readings = &mut self.readings;
+        let read = self.counters.each(|id, value| readings.push(Reading::new(id, value)));
+        self.identify(cgroups);
+        self.tally.settle(&self.readings, cgroups, credit);
+        for reading in self.readings.iter().filter(|reading| reading.removed) {
+            self.counters.forget(reading.id)?;
+            self.tally.forget(reading.id);
+            cgroups.forget(reading.id);
+        }
+        self.lost = self.counters.lost()?;
+        read
+    }
+
+    /// Looks for the cgroups that no process of the walk was in: it is gone already, or was moved.
+    fn identify(&self, cgroups: &mut Cgroups) {
+        let mut wanted = self.tally.unknown(&self.readings, cgroups);
+        if wanted.is_empty() {
+            return;
+        }
+        self.hierarchy.search(&mut wanted, |id, path| {
+            let container = attribute(path).map(|found| Arc::new(found.to_container()));
+            cgroups.learn(id, container.map_or(Owner::Host, Owner::Container));
+        });
+        for reading in self.readings.iter().filter(|reading| !reading.removed) {
+            if wanted.contains(&reading.id) {
+                cgroups.learn(reading.id, Owner::Hidden);
+            }
+        }
+    }
+
+    /// Processes started on the host.
+    #[must_use]
+    pub fn host_forks(&self) -> u64 {
+        self.tally.host_forks
+    }
+
+    /// Events that were counted, of cgroups that nobody can tell any more.
+    #[must_use]
+    pub fn unattributed(&self) -> u64 {
+        self.tally.unattributed
+    }
+
+    /// Events that the kernel could not count.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+}

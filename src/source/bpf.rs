@@ -1,0 +1,89 @@
+//! The kernel's own list of processes: one pass of a BPF task iterator, read like a file.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use super::kernel::{RECORD_BYTES, parse_process};
+use super::proc::{ProcFiles, ProcSource};
+use super::{Details, SourceError};
+use crate::bpf::TaskIterator;
+use crate::model::{ProcessRecord, SkipReason, Skipped};
+
+/// The kernel hands out at most 8 pages at a time (`bpf_seq_read`, kernel/bpf/bpf_iter.c).
+const BUFFER_BYTES: usize = 32 * 1024;
+
+/// Lists processes by the iterator; reads what it does not tell from a procfs of the same pid namespace.
+pub struct BpfSource {
+    iterator: TaskIterator,
+    buffer: Box<[u8]>,
+    procfs: PathBuf,
+    proc: ProcSource,
+}
+
+impl BpfSource {
+    /// # Errors
+    /// When there is no procfs at the path.
+    pub fn new(iterator: TaskIterator, procfs: &Path) -> Result<Self, SourceError> {
+        Ok(Self {
+            iterator,
+            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            procfs: procfs.to_owned(),
+            proc: ProcSource::open(procfs)?,
+        })
+    }
+
+    pub(super) fn reopen_proc(&self) -> Result<ProcSource, SourceError> {
+        ProcSource::open(&self.procfs)
+    }
+
+    pub(super) fn files(&mut self) -> &mut ProcFiles {
+        self.proc.files()
+    }
+
+    /// See [`super::Source::walk`].
+    pub(super) fn walk(
+        &mut self,
+        mut visit: impl FnMut(ProcessRecord, Details, &mut ProcFiles) -> Result<(), SkipReason>,
+    ) -> Result<Skipped, SourceError> {
+        let mut skipped = Skipped::default();
+        let mut list = self.iterator.open().map_err(SourceError::Iterator)?;
+        // Bytes of a record whose rest comes with the next read.
+        let mut filled = 0;
+        loop {
+            let count = read(&mut list, &mut self.buffer[filled..]).map_err(SourceError::Iterator)?;
+            if count == 0 {
+                return Ok(skipped);
+            }
+            filled += count;
+            let files = self.proc.files();
+            let mut records = self.buffer[..filled].chunks_exact(RECORD_BYTES);
+            for (mut record, details) in records.by_ref().filter_map(parse_process) {
+                if record.leader_exited
+                    && let Some(state) = files.live_thread_state(record.key.pid)
+                {
+                    record.state = state;
+                }
+                let outcome = visit(record, details, files);
+                files.check_exhaustion().map_err(|errno| SourceError::Iterator(errno.into()))?;
+                if let Err(reason) = outcome {
+                    skipped.count(reason);
+                }
+            }
+            let rest = records.remainder().len();
+            self.buffer.copy_within(filled - rest..filled, 0);
+            filled = rest;
+        }
+    }
+}
+
+/// Goes on where a signal came, and where the kernel wants to be asked again after many tasks without a
+/// process among them.
+fn read(list: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match list.read(buffer) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            done => return done,
+        }
+    }
+}

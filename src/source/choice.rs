@@ -1,0 +1,159 @@
+//! Which source is used, and why.
+
+use std::fmt;
+use std::path::Path;
+
+use super::bpf::BpfSource;
+use super::proc::ProcSource;
+use super::system::System;
+use super::{ProcessFiles as _, Source, SourceError};
+use crate::attribution::{attribute, parse_cgroup_file};
+use crate::bpf::{self, LoadError};
+use crate::config::{CollectorConfig, SourceFlag};
+use crate::events::Events;
+use crate::events::hierarchy::DefaultHierarchy;
+
+/// Loading takes 40 MiB for a moment, most of it for the kernel's description of its types.
+const MEMORY_TO_LOAD: u64 = 64 << 20;
+
+/// The source, with what only BPF has.
+pub struct Choice {
+    pub source: Source,
+    pub events: Option<Events>,
+    pub reason: Reason,
+}
+
+/// Why a source was chosen: the label `reason` of `pstree_source_info`, and what to log.
+#[derive(Debug)]
+pub enum Reason {
+    /// The flag asked for it.
+    Flag,
+    /// BPF, which works here.
+    Available,
+    /// Other processes are seen than the kernel would list.
+    Procfs(&'static str),
+    /// The default cgroup hierarchy does not tell containers apart.
+    Hierarchy(&'static str),
+    Memory(u64),
+    Load(LoadError),
+    /// It worked, and then failed.
+    Failed(SourceError),
+}
+
+impl Reason {
+    /// The value of the label `reason`.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Available => "available",
+            Self::Procfs(_) => "procfs",
+            Self::Hierarchy(_) => "hierarchy",
+            Self::Memory(_) => "memory",
+            Self::Load(LoadError::Rights(_)) => "rights",
+            Self::Load(LoadError::Btf(_)) => "btf",
+            Self::Load(LoadError::Refused(_)) => "kernel",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Whether this is how it is meant to be, not something that a user may want to mend.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        matches!(self, Self::Flag | Self::Available | Self::Load(LoadError::Rights(_)))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("a flag asks for it"),
+            Self::Available => f.write_str("the kernel and our rights allow it"),
+            Self::Procfs(why) | Self::Hierarchy(why) => f.write_str(why),
+            Self::Memory(limit) => write!(
+                f,
+                "loading takes 40 MiB for a moment, and this cgroup's limit is {} MiB; raise it to {} MiB",
+                limit >> 20,
+                MEMORY_TO_LOAD >> 20
+            ),
+            Self::Load(error) => error.fmt(f),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Opens the source that the flag asks for; with `auto` BPF, where nothing speaks against it.
+///
+/// # Errors
+/// When there is no procfs at its path, or BPF alone is asked for and cannot be had.
+pub fn choose(config: &CollectorConfig, system: &System) -> Result<Choice, SourceError> {
+    let proc = |reason| {
+        let source = Source::Proc(ProcSource::open(&config.procfs)?);
+        Ok(Choice { source, events: None, reason })
+    };
+    match (config.source, config.source == SourceFlag::Proc) {
+        (_, true) => proc(Reason::Flag),
+        (flag, _) => match open_bpf(config, system)? {
+            Ok((source, events)) => {
+                let reason = if flag == SourceFlag::Bpf { Reason::Flag } else { Reason::Available };
+                Ok(Choice { source: Source::Bpf(source), events: Some(events), reason })
+            }
+            Err(reason) if flag == SourceFlag::Bpf => Err(SourceError::NoBpf(reason.to_string())),
+            Err(reason) => proc(reason),
+        },
+    }
+}
+
+/// BPF, or what speaks against it.
+fn open_bpf(
+    config: &CollectorConfig,
+    system: &System,
+) -> Result<Result<(BpfSource, Events), Reason>, SourceError> {
+    if !system.is_whole_machine() {
+        return Ok(Err(Reason::Procfs(
+            "the procfs is not that of the machine's first pid namespace; run with --pid=host, and without \
+             another --path.procfs",
+        )));
+    }
+    if system.hides_processes() {
+        return Ok(Err(Reason::Procfs("hidepid hides files that BPF does not replace")));
+    }
+    let Some(hierarchy) = DefaultHierarchy::find(&config.cgroupfs) else {
+        return Ok(Err(Reason::Hierarchy(
+            "the whole of cgroup v2 is not mounted below --path.cgroupfs; in a container run with \
+             --cgroupns=host",
+        )));
+    };
+    if has_containers_of_v1_alone(&config.procfs)? {
+        return Ok(Err(Reason::Hierarchy("containers here are in cgroup v1 alone, and BPF sees cgroup v2")));
+    }
+    if let Some(limit) = system.memory_limit(&config.cgroupfs).filter(|&limit| limit < MEMORY_TO_LOAD) {
+        return Ok(Err(Reason::Memory(limit)));
+    }
+    match bpf::load(config.bounds.event_cgroups) {
+        Ok((iterator, counters)) => {
+            Ok(Ok((BpfSource::new(iterator, &config.procfs)?, Events::new(counters, hierarchy))))
+        }
+        Err(error) => Ok(Err(Reason::Load(error))),
+    }
+}
+
+/// Whether a process stays in a container by cgroup v1 and in none by cgroup v2. It may be on its way, so
+/// each is asked twice.
+fn has_containers_of_v1_alone(procfs: &Path) -> Result<bool, SourceError> {
+    let mut source = ProcSource::open(procfs)?;
+    let mut astray = Vec::new();
+    source.walk(|record, files| {
+        if is_in_v1_alone(files.cgroup(record.key.pid)?) {
+            astray.push(record.key.pid);
+        }
+        Ok(())
+    })?;
+    let files = source.files();
+    Ok(astray.into_iter().any(|pid| files.cgroup(pid).is_ok_and(is_in_v1_alone)))
+}
+
+fn is_in_v1_alone(cgroup_file: &[u8]) -> bool {
+    let file = parse_cgroup_file(cgroup_file);
+    file.container.is_some() && file.default_path.and_then(attribute).is_none()
+}
