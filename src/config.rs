@@ -28,15 +28,13 @@ impl Default for Bounds {
     }
 }
 
-/// Where to read processes from.
+/// Where to read processes from: the files of `/proc`, the kernel's own list by BPF (or not at all), or BPF
+/// where the kernel and our rights allow it and `/proc` elsewhere. Without BPF forks are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum SourceFlag {
-    /// BPF where the kernel and our rights allow it, else /proc
     #[default]
     Auto,
-    /// The files of /proc; no counts of forks, execs and exits
     Proc,
-    /// BPF, or not at all
     Bpf,
 }
 

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Exporter, wait_for, workload};
+use crate::support::{Exporter, wait_at_most, wait_for, workload};
 
 /// The image that all containers run: busybox and the workload, nothing else.
 pub const IMAGE: &str = "pstree-test";
@@ -112,6 +113,23 @@ impl Engine {
         id
     }
 
+    /// Runs a script that begins once [`Engine::open_gate`] is called, and says `done` in the end.
+    pub fn run_gated(&self, name: &str, script: &str) {
+        let whole = format!("read gate < /gate; {script}; echo done; read gate < /gate");
+        self.run(name, &["--", "/bin/sh", "-c", &whole]);
+    }
+
+    /// Lets a gated container go on.
+    pub fn open_gate(&self, name: &str) {
+        fs::write(format!("/proc/{}/root/gate", self.pid(name)), "open\n").expect("the container waits");
+    }
+
+    /// Waits for the end of the script of a gated container.
+    pub fn wait_for_done(&self, name: &str) {
+        let done = || self.docker(&["logs", name]).lines().any(|line| line == "done").then_some(());
+        wait_at_most(Duration::from_secs(120), "the script is done", done);
+    }
+
     /// The host's pid of a container's init.
     pub fn pid(&self, name: &str) -> u32 {
         self.docker(&["inspect", "--format={{.State.Pid}}", name]).parse().expect("a pid")
@@ -123,9 +141,12 @@ impl Engine {
         fs::create_dir_all(root.join("tmp")).expect("a scratch directory");
         fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static is installed");
         fs::copy(workload::binary(), root.join("bin/workload")).expect("the workload is compiled");
-        for applet in ["sh", "sleep", "true", "cat", "chroot"] {
+        for applet in ["sh", "sleep", "true", "false", "cat", "chroot"] {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
         }
+        // What reads from it waits without a fork until the test opens it, too.
+        let fifo = Command::new("mkfifo").arg(root.join("gate")).status();
+        assert!(fifo.expect("coreutils are installed").success());
         let mut tar = Command::new("tar")
             .args(["c", "-C"])
             .arg(&root)

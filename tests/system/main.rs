@@ -8,6 +8,8 @@ mod support;
 
 mod churn;
 mod engine;
+mod events;
+mod fallbacks;
 mod forests;
 mod groups;
 mod incidents;
@@ -16,4 +18,5 @@ mod podman;
 mod restarts;
 mod rights;
 mod scraped;
+mod sources;
 mod truth;

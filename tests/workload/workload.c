@@ -13,6 +13,11 @@
  *                               each with M processes: one parent and its children
  *   workload orphan             a child whose parent exits when it gets SIGUSR1
  *   workload forks N            forks N children that exit at once, reaps them all, then says ready
+ *   workload groups N M         N children that end by exit_group(2) with M threads running, and N whose M
+ *                               threads end by exit(2) side by side; reaps them all, then says ready
+ *   workload thread-execs N     N children whose second thread executes a program; reaps them, then says ready
+ *   workload quit               exits at once
+ *   workload once ...           the same, but exits when it is ready
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -180,6 +185,61 @@ static void forks(long count) {
     }
 }
 
+static void reap(pid_t pid) {
+    int status;
+    if (waitpid(pid, &status, 0) != pid || status != 0) fail("waitpid");
+}
+
+static void start_thread(void *(*body)(void *), void *argument) {
+    pthread_t thread;
+    errno = pthread_create(&thread, NULL, body, argument);
+    if (errno) fail("pthread_create");
+}
+
+static void *exit_together(void *barrier) {
+    pthread_barrier_wait(barrier);
+    syscall(SYS_exit, 0);
+    return NULL;
+}
+
+static void *sleep_for_ever(void *unused) {
+    (void)unused;
+    wait_for_ever();
+    return NULL;
+}
+
+static void groups(long count, long threads) {
+    for (long i = 0; i < 2 * count; i++) {
+        pid_t pid = fork_or_fail();
+        if (pid == 0) {
+            pthread_barrier_t barrier;
+            pthread_barrier_init(&barrier, NULL, threads);
+            for (long t = 1; t < threads; t++) start_thread(i < count ? sleep_for_ever : exit_together, &barrier);
+            if (i < count) _exit(0);
+            exit_together(&barrier);
+        }
+        reap(pid);
+    }
+}
+
+static void *execute_quit(void *unused) {
+    (void)unused;
+    execl("/proc/self/exe", "workload", "quit", NULL);
+    fail("execl");
+    return NULL;
+}
+
+static void thread_execs(long count) {
+    for (long i = 0; i < count; i++) {
+        pid_t pid = fork_or_fail();
+        if (pid == 0) {
+            start_thread(execute_quit, NULL);
+            wait_for_ever();
+        }
+        reap(pid);
+    }
+}
+
 static void set_name_from_hex(const char *hex) {
     char name[16] = {0};
     for (size_t i = 0; i < 15 && hex[2 * i] && hex[2 * i + 1]; i++) {
@@ -190,6 +250,9 @@ static void set_name_from_hex(const char *hex) {
 }
 
 int main(int argc, char **argv) {
+    int once = argc > 1 && !strcmp(argv[1], "once");
+    argc -= once;
+    argv += once;
     const char *mode = argc > 1 ? argv[1] : "";
     long count = argc > 2 ? atol(argv[2]) : 0;
     if (!strcmp(mode, "fan")) fan(count);
@@ -209,10 +272,14 @@ int main(int argc, char **argv) {
         spread(argv[2], atol(argv[3]), atol(argv[4]), argc > 5 ? atol(argv[5]) : 0);
     else if (!strcmp(mode, "orphan")) orphan();
     else if (!strcmp(mode, "forks")) forks(count);
+    else if (!strcmp(mode, "groups") && argc > 3) groups(count, atol(argv[3]));
+    else if (!strcmp(mode, "thread-execs")) thread_execs(count);
+    else if (!strcmp(mode, "quit")) return 0;
     else {
         fprintf(stderr, "workload: unknown mode; see the head of workload.c\n");
         return 2;
     }
+    if (once) return 0;
     ready();
     wait_for_ever();
 }

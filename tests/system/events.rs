@@ -1,0 +1,248 @@
+//! What the kernel counts is exactly what happened: each number is known from what the container was told to
+//! do.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::engine::Engine;
+use crate::groups::Group;
+use crate::support::exposition::Exposition;
+use crate::support::{Exporter, wait_for, workload};
+
+/// forks, thread starts, execs, exits by success, failure and signal.
+type Counts = [u64; 6];
+
+fn counts(metrics: &Exposition, label: (&str, &str)) -> Counts {
+    let plain =
+        |family: &str| metrics.value(&format!("pstree_container_{family}_total"), &[label]).expect(family);
+    let exits = |outcome| {
+        let labels = [label, ("outcome", outcome)];
+        metrics.value("pstree_container_exits_total", &labels).expect("exits")
+    };
+    [
+        plain("forks"),
+        plain("thread_starts"),
+        plain("execs"),
+        exits("success"),
+        exits("failure"),
+        exits("signal"),
+    ]
+    .map(|count| count as u64)
+}
+
+fn counts_of(metrics: &Exposition, name: &str) -> Counts {
+    counts(metrics, ("name", name))
+}
+
+fn difference(after: Counts, before: Counts) -> Counts {
+    std::array::from_fn(|index| after[index] - before[index])
+}
+
+fn unaccounted(metrics: &Exposition) -> (f64, f64) {
+    let value = |family| metrics.value(family, &[]).expect("the kernel counts");
+    (value("pstree_events_lost_total"), value("pstree_events_unattributed_total"))
+}
+
+/// Starts gated containers, lets them run side by side, and returns what was counted for each.
+fn count_gated(scripts: &[(&str, &str)]) -> Vec<Counts> {
+    let engine = Engine::start();
+    let exporter =
+        Exporter::start(&[&engine.flag(), "--collection.interval=200ms", "--collection.source=bpf"]);
+    for (name, script) in scripts {
+        engine.run_gated(name, script);
+    }
+    exporter.scrape_until("all containers", |metrics| {
+        (metrics.container_names().len() == scripts.len()).then_some(())
+    });
+    // The shells have opened the gate's other side, so the runtime is done with them.
+    let before = wait_for("the runtime is done", || {
+        let (first, second) = (exporter.fresh_scrape(), exporter.fresh_scrape());
+        let all = |metrics: &Exposition| scripts.iter().map(|(name, _)| counts_of(metrics, name)).collect();
+        let (first, second): (Vec<Counts>, Vec<Counts>) = (all(&first), all(&second));
+        (first == second).then_some(second)
+    });
+    for (name, _) in scripts {
+        engine.open_gate(name);
+    }
+    for (name, _) in scripts {
+        engine.wait_for_done(name);
+    }
+    let metrics = exporter.fresh_scrape();
+    assert_eq!(metrics.value("pstree_events_lost_total", &[]), Some(0.0));
+    let after = scripts.iter().map(|(name, _)| counts_of(&metrics, name));
+    after.zip(before).map(|(after, before)| difference(after, before)).collect()
+}
+
+#[test]
+fn ten_thousand_forks_from_eight_shells_beside_a_storm() {
+    let shells = "shell() { i=0; while [ $i -lt 1250 ]; do /bin/true; i=$((i+1)); done; }; \
+                  for n in 1 2 3 4 5 6 7 8; do shell & done; wait";
+    let storm = "/bin/workload once forks 25000 & /bin/workload once forks 25000; wait";
+    let counted = count_gated(&[("shells", shells), ("storm", storm)]);
+    // The shells themselves are forked, and nothing else.
+    assert_eq!(counted[0], [10_008, 0, 10_000, 10_008, 0, 0]);
+    assert_eq!(counted[1], [50_002, 0, 2, 50_002, 0, 0]);
+}
+
+#[test]
+fn exits_are_told_apart_by_outcome() {
+    let script = "i=0; while [ $i -lt 300 ]; do /bin/true; /bin/false; /bin/sh -c 'kill -KILL $$'; \
+                  i=$((i+1)); done 2>/dev/null";
+    assert_eq!(count_gated(&[("outcomes", script)]), [[900, 0, 900, 300, 300, 300]]);
+}
+
+#[test]
+fn a_process_of_many_threads_starts_and_exits_once() {
+    let groups = ("groups", "/bin/workload once groups 1000 4");
+    let execs = ("execs", "/bin/workload once thread-execs 500");
+    let counted = count_gated(&[groups, execs]);
+    assert_eq!(counted[0], [2_001, 6_000, 1, 2_001, 0, 0]);
+    assert_eq!(counted[1], [501, 500, 501, 501, 0, 0]);
+}
+
+#[test]
+fn counters_outlive_a_restart_of_the_container_and_a_pause_of_the_exporter() {
+    let engine = Engine::start();
+    let exporter =
+        Exporter::start(&[&engine.flag(), "--collection.interval=200ms", "--collection.source=bpf"]);
+    engine.run("web", &["--", "/bin/sh", "-c", "/bin/workload once forks 500; exec /bin/sleep 1000"]);
+    let all_forks = |at_least: f64| {
+        exporter.scrape_until(&format!("{at_least} forks"), |metrics| {
+            let forks = metrics.value("pstree_container_forks_total", &[("name", "web")])?;
+            (forks >= at_least).then_some(forks)
+        })
+    };
+    let once = all_forks(501.0);
+    exporter.signal(Signal::STOP);
+    engine.docker(&["restart", "--time=0", "web"]);
+    exporter.signal(Signal::CONT);
+    // Whatever the runtime itself forks in the container, it does the same each time.
+    assert_eq!(all_forks(2.0 * once), 2.0 * once);
+    // Docker gave it the same id, so that it is the same container.
+    assert_eq!(exporter.fresh_scrape().select("pstree_container_forks_total", &[]).count(), 1);
+}
+
+/// A cgroup inside that of a container, as a container makes it for itself.
+fn inside(group: &Group, name: &str) -> PathBuf {
+    let unified = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
+    let root = unified.into_iter().find(|root| root.join("cgroup.controllers").exists()).expect("cgroup v2");
+    root.join(&group.id[1..]).join(name)
+}
+
+/// Moves a shell there, which then forks exactly so often: the workload, and its children.
+fn fork_in(directory: &PathBuf, children: u64) {
+    let script = format!(
+        "echo $$ >{}/cgroup.procs && {} once forks {children}; true",
+        directory.display(),
+        workload::binary().display()
+    );
+    let status = Command::new("sh").args(["-c", &script]).status().expect("sh runs");
+    assert!(status.success());
+    wait_for("the cgroup is removed", || fs::remove_dir(directory).ok());
+}
+
+#[test]
+fn a_cgroup_inside_a_container_counts_for_it_even_when_it_is_gone() {
+    let group = Group::make("b1");
+    let process = workload::Workload::start(&["fan", "1"]);
+    group.add(process.pid());
+    let exporter = Exporter::start(&["--no-docker", "--collection.interval=1s", "--collection.source=bpf"]);
+    let label = ("id", group.id.as_str());
+    let before = counts(&exporter.fresh_scrape(), label);
+    for (number, depth) in ["a", "b/c", "d/e/f/g"].iter().enumerate() {
+        let directory = inside(&group, depth);
+        fs::create_dir_all(&directory).expect("a cgroup can be made");
+        fork_in(&directory, 100 + number as u64);
+    }
+    let expected = 3 + 100 + 101 + 102;
+    let after = exporter.scrape_until("all forks", |metrics| {
+        let after = counts(metrics, label);
+        (after[0] - before[0] >= expected).then_some(after)
+    });
+    // One exit more each: the shell, which came from outside.
+    assert_eq!(difference(after, before), [expected, 0, 3, expected + 3, 0, 0]);
+    assert_eq!(unaccounted(&exporter.fresh_scrape()), (0.0, 0.0));
+    for parent in ["b", "d/e/f", "d/e", "d"] {
+        fs::remove_dir(inside(&group, parent)).expect("our own cgroup");
+    }
+    drop(process);
+}
+
+#[test]
+fn a_cgroup_born_and_gone_between_two_collections_is_accounted_for() {
+    let parent = Group::make("c1");
+    let exporter = Exporter::start(&["--no-docker", "--collection.interval=2s", "--collection.source=bpf"]);
+    exporter.fresh_scrape();
+    let directory = inside(&parent, "..").join(format!("{:0>64}", "c2"));
+    fs::create_dir(&directory).expect("a cgroup can be made");
+    fork_in(&directory, 50);
+    let (lost, unattributed) = exporter.scrape_until("events of nobody", |metrics| {
+        let (lost, unattributed) = unaccounted(metrics);
+        (unattributed > 0.0).then_some((lost, unattributed))
+    });
+    // 51 forks, 1 exec, 51 exits and that of the shell.
+    assert_eq!((lost, unattributed), (0.0, 104.0));
+}
+
+#[test]
+fn a_container_whose_processes_are_gone_is_credited_when_it_is_seen() {
+    let group = Group::make("d1");
+    let exporter =
+        Exporter::start(&["--no-docker", "--collection.interval=200ms", "--collection.source=bpf"]);
+    exporter.fresh_scrape();
+    let script = format!(
+        "for procs in $(echo {}); do echo $$ >$procs; done; {} once forks 70; true",
+        crate::groups::hierarchies()
+            .iter()
+            .map(|root| format!("{}{}/cgroup.procs", root.display(), group.id))
+            .collect::<Vec<_>>()
+            .join(" "),
+        workload::binary().display()
+    );
+    assert!(Command::new("sh").args(["-c", &script]).status().expect("sh runs").success());
+    let gone = exporter.fresh_scrape();
+    assert_eq!(gone.select("pstree_container_forks_total", &[]).count(), 0, "no process, no series");
+    let process = workload::Workload::start(&["fan", "1"]);
+    group.add(process.pid());
+    let forks = exporter.scrape_until("the container", |metrics| {
+        metrics.value("pstree_container_forks_total", &[("id", &group.id)])
+    });
+    assert_eq!(forks, 71.0);
+    drop(process);
+}
+
+#[test]
+fn row_28_a_full_map_loses_events_and_says_so() {
+    let group = Group::make("e1");
+    let process = workload::Workload::start(&["fan", "1"]);
+    group.add(process.pid());
+    let exporter = Exporter::start(&[
+        "--no-docker",
+        "--collection.interval=200ms",
+        "--collection.source=bpf",
+        "--bounds.event-cgroups=1",
+    ]);
+    let before = exporter.fresh_scrape();
+    // The one place is taken by the root, where this test runs.
+    assert!(Command::new("true").status().expect("true runs").success());
+    let directory = inside(&group, "a");
+    fs::create_dir(&directory).expect("a cgroup can be made");
+    fork_in(&directory, 40);
+    let lost = exporter.scrape_until("lost events", |metrics| {
+        let (lost, _) = unaccounted(metrics);
+        (lost >= 83.0).then_some(lost)
+    });
+    // 41 forks, 1 exec, 42 exits.
+    assert_eq!(lost, 84.0);
+    let line = exporter.log_line("--bounds.event-cgroups");
+    assert!(line.contains("level=warn") && line.contains("pstree_events_lost_total"), "{line}");
+    let after = exporter.fresh_scrape();
+    assert!(!exporter.log_so_far().iter().any(|line| line.contains("event-cgroups")), "said once");
+    for family in ["pstree_container_processes", "pstree_container_threads"] {
+        assert_eq!(before.value(family, &[]), after.value(family, &[]), "{family}");
+    }
+    drop(process);
+}
