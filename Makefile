@@ -1,15 +1,18 @@
 # make test    installs what the full tests need (Debian, as root) and runs them all
 # make check   formatting, lints and the tests that need nothing
 # make static  one static binary, for containers and for any distribution
+# make bpf     compiles bpf/pstree.bpf.o anew, which is checked in
 # make bench   ratios against the bare loop, peers and nginx
 
 TARGET  := x86_64-unknown-linux-gnu
 STATIC  := target/$(TARGET)/release/pstree-exporter
 PYTHON  := target/python/bin/python
 
-.PHONY: test check lint unit system vm static bench packages
+BPF     := bpf/pstree.bpf.o
 
-test: packages lint unit system vm
+.PHONY: test check lint unit system vm static bench packages bpf bpf-check
+
+test: packages bpf-check lint unit system vm
 
 check: lint unit
 
@@ -29,6 +32,22 @@ packages:
 static:
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
 		cargo build --release --locked --target $(TARGET)
+
+# Compiled in its own directory, so that no path of this machine gets into the object.
+define compile-bpf
+	cd bpf && clang -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -target bpf -mcpu=v3 \
+		-D__TARGET_ARCH_x86 -fdebug-compilation-dir=. -I/usr/include/x86_64-linux-gnu -c pstree.bpf.c -o $(abspath $(1))
+	llvm-strip --strip-debug $(1)
+endef
+
+bpf:
+	$(call compile-bpf,$(BPF))
+
+# The object and its source belong together; Debian's clang makes the same bytes of the same source.
+bpf-check:
+	mkdir -p target
+	$(call compile-bpf,target/pstree.bpf.o)
+	cmp target/pstree.bpf.o $(BPF) || { echo "$(BPF) is not what its source gives: run make bpf" >&2; exit 1; }
 
 system: static
 	PSTREE_STATIC_BINARY=$(abspath $(STATIC)) PSTREE_PYTHON=$(abspath $(PYTHON)) \

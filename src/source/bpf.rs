@@ -12,6 +12,8 @@ use crate::model::{ProcessRecord, SkipReason, Skipped};
 
 /// The kernel hands out at most 8 pages at a time (`bpf_seq_read`, kernel/bpf/bpf_iter.c).
 const BUFFER_BYTES: usize = 32 * 1024;
+/// Hardened kernels keep pid 1 out of the reach of BPF, and it is the ancestor of all.
+const INIT: u32 = 1;
 
 /// Lists processes by the iterator; reads what it does not tell from a procfs of the same pid namespace.
 pub struct BpfSource {
@@ -44,27 +46,29 @@ impl BpfSource {
     /// See [`super::Source::walk`].
     pub(super) fn walk(
         &mut self,
-        mut visit: impl FnMut(ProcessRecord, Details, &mut ProcFiles) -> Result<(), SkipReason>,
+        mut visit: impl FnMut(ProcessRecord, Option<&Details>, &mut ProcFiles) -> Result<(), SkipReason>,
     ) -> Result<Skipped, SourceError> {
         let mut skipped = Skipped::default();
+        let mut has_init = false;
         let mut list = self.iterator.open().map_err(SourceError::Iterator)?;
         // Bytes of a record whose rest comes with the next read.
         let mut filled = 0;
         loop {
             let count = read(&mut list, &mut self.buffer[filled..]).map_err(SourceError::Iterator)?;
             if count == 0 {
-                return Ok(skipped);
+                break;
             }
             filled += count;
             let files = self.proc.files();
             let mut records = self.buffer[..filled].chunks_exact(RECORD_BYTES);
             for (mut record, details) in records.by_ref().filter_map(parse_process) {
+                has_init |= record.key.pid == INIT;
                 if record.leader_exited
                     && let Some(state) = files.live_thread_state(record.key.pid)
                 {
                     record.state = state;
                 }
-                let outcome = visit(record, details, files);
+                let outcome = visit(record, Some(&details), files);
                 files.check_exhaustion().map_err(|errno| SourceError::Iterator(errno.into()))?;
                 if let Err(reason) = outcome {
                     skipped.count(reason);
@@ -74,6 +78,10 @@ impl BpfSource {
             self.buffer.copy_within(filled - rest..filled, 0);
             filled = rest;
         }
+        if !has_init && let Ok(record) = self.proc.files().stat(INIT) {
+            visit(record, None, self.proc.files()).unwrap_or_else(|reason| skipped.count(reason));
+        }
+        Ok(skipped)
     }
 }
 

@@ -115,7 +115,7 @@ impl Source {
     ) -> Result<Skipped, SourceError> {
         match self {
             Self::Proc(source) => source.walk(|record, files| visit(record, None, files)),
-            Self::Bpf(source) => source.walk(|record, details, files| visit(record, Some(&details), files)),
+            Self::Bpf(source) => source.walk(visit),
         }
     }
 

@@ -139,7 +139,7 @@ fn parse_pid(name: &CStr) -> Option<u32> {
     parse::parse_number(name)?.try_into().ok()
 }
 
-enum ReadError {
+pub(super) enum ReadError {
     /// This process cannot be shown.
     Process(SkipReason),
     /// We cannot read anything any more: not the fault of the process.
@@ -157,7 +157,8 @@ fn classify(errno: Errno) -> ReadError {
 }
 
 impl ProcFiles {
-    fn stat(&mut self, pid: u32) -> Result<ProcessRecord, ReadError> {
+    /// One process, as a walk would show it.
+    pub(super) fn stat(&mut self, pid: u32) -> Result<ProcessRecord, ReadError> {
         let bytes = self.read(format_args!("{pid}/stat")).map_err(classify)?;
         let mut record = parse::parse_stat(pid, bytes).ok_or(ReadError::Process(SkipReason::Malformed))?;
         if record.leader_exited

@@ -41,6 +41,8 @@ pub struct Exporter {
     child: Child,
     pub address: String,
     log: Receiver<String>,
+    /// The lines before the one that says where it serves.
+    pub first_lines: Vec<String>,
 }
 
 impl Exporter {
@@ -63,8 +65,14 @@ impl Exporter {
                 BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
             })
             .expect("a thread can be made");
-        let mut exporter = Self { child, address: String::new(), log };
-        let line = exporter.log_line("serving");
+        let mut exporter = Self { child, address: String::new(), log, first_lines: Vec::new() };
+        let line = loop {
+            let line = exporter.log_line("");
+            if line.contains("message=serving") {
+                break line;
+            }
+            exporter.first_lines.push(line);
+        };
         let address = line.split("address=").nth(1).expect("the log says the address");
         exporter.address =
             address.split_whitespace().next().expect("an address").trim_matches('"').to_owned();

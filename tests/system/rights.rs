@@ -9,7 +9,7 @@ use crate::support::exposition::Exposition;
 use crate::support::workload::Workload;
 
 /// Where everybody may run it: the build directory may be closed to other users.
-fn public_binary() -> String {
+pub fn public_binary() -> String {
     let directory = std::env::temp_dir().join(format!("pstree-public-{}", std::process::id()));
     fs::create_dir_all(&directory).expect("a scratch directory");
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).expect("our own directory");

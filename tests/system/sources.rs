@@ -1,1 +1,170 @@
-//! x
+//! Both sources give the same snapshot: the procfs before and after, the kernel's list in between.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use pstree_exporter::collector::pipeline::Pipeline;
+use pstree_exporter::config::{Bounds, CollectorConfig, SourceFlag};
+use pstree_exporter::model::{ProcessKey, ProcessRecord, ProcessState};
+
+use crate::engine::Engine;
+use crate::support::workload::{self, Workload};
+
+fn pipeline(source: SourceFlag) -> Pipeline {
+    let config = CollectorConfig {
+        procfs: PathBuf::from("/proc"),
+        cgroupfs: PathBuf::from("/sys/fs/cgroup"),
+        interval: Duration::from_secs(5),
+        source,
+        bounds: Bounds::default(),
+        container_name: None,
+    };
+    Pipeline::new(&config).expect("the source can be had")
+}
+
+/// Where a process is, and what is known of it.
+type Seen = BTreeMap<ProcessKey, (Option<String>, ProcessRecord)>;
+
+fn collect(pipeline: &mut Pipeline) -> Seen {
+    pipeline.collect().expect("a collection");
+    let container = |record: &ProcessRecord| {
+        let container = pipeline.snapshot.containers[record.membership.slot()?].as_ref();
+        Some(container.expect("a used slot").path.to_string())
+    };
+    pipeline.snapshot.records.iter().map(|record| (record.key, (container(record), *record))).collect()
+}
+
+/// What both must agree on. Slots are each pipeline's own; a kernel worker's name has what it works on only
+/// in a procfs; what runs may sleep the next moment.
+fn comparable((container, record): &(Option<String>, ProcessRecord)) -> impl PartialEq + std::fmt::Debug + use<> {
+    let is_steady = !matches!(
+        record.state,
+        ProcessState::Running | ProcessState::Sleeping | ProcessState::DiskSleep | ProcessState::Idle
+    );
+    let is_worker = record.kernel_thread && record.comm.as_bytes().starts_with(b"kworker/");
+    (
+        container.clone(),
+        record.parent_pid,
+        record.threads,
+        is_steady.then_some(record.state),
+        record.kernel_thread,
+        record.leader_exited,
+        (!is_worker).then_some(record.comm),
+    )
+}
+
+/// Compares every process that the procfs shows alike before and after. Returns how many.
+fn assert_same(before: &Seen, between: &Seen, after: &Seen) -> usize {
+    let mut compared = 0;
+    for (key, seen) in before {
+        let expected = comparable(seen);
+        if after.get(key).is_some_and(|after| comparable(after) == expected) {
+            let found = between.get(key).unwrap_or_else(|| panic!("the kernel's list lacks {seen:?}"));
+            assert_eq!(comparable(found), expected, "{key:?}");
+            compared += 1;
+        }
+    }
+    for key in between.keys() {
+        let is_new = key.start_time >= before.keys().map(|key| key.start_time).max().unwrap_or_default();
+        assert!(is_new || before.contains_key(key), "only the kernel's list has {:?}", between[key]);
+    }
+    compared
+}
+
+/// Ends with the test.
+struct Churn(Child);
+
+impl Churn {
+    fn start() -> Self {
+        let storm = format!("while :; do {} once forks 50; done", workload::binary().display());
+        Self(Command::new("sh").args(["-c", &storm]).spawn().expect("sh runs"))
+    }
+}
+
+impl Drop for Churn {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn both_sources_give_the_same_snapshot_through_churn() {
+    let engine = Engine::start();
+    engine.run_workload("zombies", &[], &["zombies", "12"]);
+    engine.run_workload("leader", &["--init"], &["zombie-leader", "3"]);
+    engine.run_workload("threads", &[], &["threads", "25"]);
+    engine.run_workload("chain", &["--pid=host"], &["chain", "20"]);
+    engine.run_workload("shared", &["--pid=container:zombies"], &["fan", "3"]);
+    engine.run_workload("paused", &[], &["fan", "3"]);
+    engine.docker(&["pause", "paused"]);
+    engine.run("forking", &["--", "/bin/sh", "-c", "while :; do /bin/true; /bin/sleep 0.01 & done"]);
+    let hostile = Workload::start(&["name", "29205220310a"]);
+    let churn = Churn::start();
+
+    let mut proc = pipeline(SourceFlag::Proc);
+    let mut bpf = pipeline(SourceFlag::Bpf);
+    let mut compared = 0;
+    for round in 0..60 {
+        if round % 10 == 0 {
+            engine.docker(&["exec", "-d", "chain", "/bin/sleep", "1000"]);
+        }
+        let before = collect(&mut proc);
+        let between = collect(&mut bpf);
+        compared += assert_same(&before, &between, &collect(&mut proc));
+        for name in [hostile.pid()] {
+            assert!(between.keys().any(|key| key.pid == name));
+        }
+    }
+    assert!(compared > 60 * 80, "only {compared} records were compared");
+
+    drop(churn);
+    // Where nothing moves, what is made of the records is the same, too.
+    engine.docker(&["rm", "--force", "forking"]);
+    proc.collect().expect("a collection");
+    bpf.collect().expect("a collection");
+    for path in proc.shown.iter().map(|&slot| proc.snapshot.containers[slot].as_ref().unwrap().path.clone()) {
+        let shape = |pipeline: &Pipeline| {
+            let slot = pipeline.shown.iter().copied().find(|&slot| {
+                pipeline.snapshot.containers[slot].as_ref().is_some_and(|it| it.path == path)
+            });
+            let slot = slot.expect("the same containers");
+            let mut shape = pipeline.shapes.containers[slot].clone();
+            // First seen a moment earlier or later; commands by numbers of its own.
+            shape.oldest_zombie_since = None;
+            shape.zombies_by_parent.clear();
+            (shape, pipeline.results[slot].intruders)
+        };
+        assert_eq!(shape(&proc), shape(&bpf), "{path}");
+    }
+}
+
+#[test]
+fn intruders_are_found_without_the_right_to_ask_procfs() {
+    let engine = Engine::start();
+    engine.run_workload("web", &[], &["fan", "2"]);
+    let target = engine.pid("web").to_string();
+    let mut intruder = Command::new("nsenter")
+        .args(["--pid", "--target", &target, "/bin/sleep", "1000"])
+        .spawn()
+        .expect("util-linux is installed");
+    let as_nobody = [
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--inh-caps=-all,+bpf,+perfmon",
+        "--ambient-caps=-all,+bpf,+perfmon",
+        "--bounding-set=-all,+bpf,+perfmon",
+    ];
+    let mut command = Command::new("setpriv");
+    command.args(as_nobody).arg(crate::rights::public_binary());
+    command.args(["--no-docker", "--collection.interval=200ms", "--collection.source=bpf"]);
+    let exporter = crate::support::Exporter::spawn(command);
+    exporter.scrape_until("the intruder, and nsenter's child", |metrics| {
+        (metrics.sum("pstree_host_namespace_intruders", &[]) == 1.0).then_some(())
+    });
+    let _ = intruder.kill();
+    let _ = intruder.wait();
+}
