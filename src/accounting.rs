@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::events::tally::EventCounts;
 use crate::model::Snapshot;
+use crate::starts::{Census, PidMark};
 
 /// A counter that somebody else keeps and may begin anew.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,8 +72,9 @@ impl NameBudget {
 /// What is kept of one container.
 #[derive(Debug)]
 pub struct Ledger {
-    /// Processes that a collection saw for the first time.
+    /// Processes that were started, at least.
     pub observed_starts: u64,
+    pid_mark: PidMark,
     pub limit_hits: Monotonic,
     /// `None` until one of its cgroups is known to the kernel's counters.
     pub events: Option<EventCounts>,
@@ -88,6 +90,7 @@ impl Ledger {
     fn new(new_names_per_hour: u32, now: Duration) -> Self {
         Self {
             observed_starts: 0,
+            pid_mark: PidMark::default(),
             limit_hits: Monotonic::default(),
             events: None,
             new_events: EventCounts::default(),
@@ -109,7 +112,7 @@ pub struct Accounting {
     new_names_per_hour: u32,
     /// By cgroup path; seeded, since paths are chosen by others.
     ledgers: HashMap<Box<str>, Ledger>,
-    starts_by_slot: Vec<u64>,
+    census: Census,
     last_update: Duration,
     collections: u64,
     folded_nodes: u64,
@@ -126,22 +129,18 @@ impl Accounting {
         Self {
             new_names_per_hour,
             ledgers: HashMap::new(),
-            starts_by_slot: Vec::new(),
+            census: Census::default(),
             last_update: Duration::ZERO,
             collections: 0,
             folded_nodes: 0,
         }
     }
 
-    /// Takes a finished snapshot into account. `now` is monotonic.
-    pub fn update(&mut self, snapshot: &Snapshot, now: Duration) {
-        self.starts_by_slot.clear();
-        self.starts_by_slot.resize(snapshot.containers.len(), 0);
-        for slot in snapshot.newcomers.iter().filter_map(|membership| membership.slot()) {
-            self.starts_by_slot[slot] += 1;
-        }
-        for (slot, container) in snapshot.containers.iter().enumerate() {
-            let Some(container) = container else { continue };
+    /// Takes a finished snapshot into account; `is_root` tells by index which members have no parent in their
+    /// container. `now` is monotonic.
+    pub fn update(&mut self, snapshot: &Snapshot, is_root: impl Fn(usize) -> bool, now: Duration) {
+        self.census.take(snapshot, is_root);
+        for container in snapshot.containers.iter().flatten() {
             let fresh = || Ledger::new(self.new_names_per_hour, now);
             let ledger = self.ledgers.entry(container.path.clone()).or_insert_with(fresh);
             ledger.new_events = EventCounts::default();
@@ -149,7 +148,6 @@ impl Accounting {
                 ledger.present_since = now;
             }
             ledger.last_present = now;
-            ledger.observed_starts += self.starts_by_slot[slot];
             ledger.names.refill(self.new_names_per_hour, now);
         }
         self.collections += 1;
@@ -181,10 +179,15 @@ impl Accounting {
         self.ledgers.get_mut(path)
     }
 
-    /// Processes that the last collection saw for the first time, by slot.
-    #[must_use]
-    pub fn new_starts(&self, slot: usize) -> u64 {
-        self.starts_by_slot[slot]
+    /// Counts what a container of the last snapshot has started since the one before, at least, and returns
+    /// it. `refused` is how many forks were refused by its pids limit so far, where that can be told.
+    pub fn count_starts(&mut self, slot: usize, path: &str, refused: Option<u64>) -> u64 {
+        let Some(ledger) = self.ledgers.get_mut(path) else {
+            return 0;
+        };
+        let starts = self.census.starts(slot, refused, &mut ledger.pid_mark);
+        ledger.observed_starts += starts;
+        starts
     }
 
     pub fn count_folded(&mut self, nodes: u64) {

@@ -54,6 +54,7 @@ pub mod metrics;
 pub mod model;
 pub mod pids;
 pub mod source;
+pub mod starts;
 pub mod text;
 pub mod web;
 

@@ -127,6 +127,24 @@ pub struct ProcessRecord {
     pub membership: Membership,
     /// The leader has exited while other threads of its group run on: the kernel shows it as a zombie.
     pub leader_exited: bool,
+    /// Its pid in the namespace just below that of the procfs; 0 where it is in none below, or that is not
+    /// known.
+    pub pid_below: u32,
+}
+
+/// A process that no earlier collection saw where it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newcomer {
+    pub membership: Membership,
+    pub start_time: u64,
+    pub pid_below: u32,
+}
+
+impl Newcomer {
+    #[must_use]
+    pub fn of(record: &ProcessRecord) -> Self {
+        Self { membership: record.membership, start_time: record.key.start_time, pid_below: record.pid_below }
+    }
 }
 
 /// Where a process belongs: to exactly one container, or to the host.
@@ -231,8 +249,8 @@ pub struct Snapshot {
     pub records: Vec<ProcessRecord>,
     /// By slot. A slot is empty where no process belongs to it any more.
     pub containers: Vec<Option<Arc<Container>>>,
-    /// Where each process belongs that no earlier collection saw there.
-    pub newcomers: Vec<Membership>,
+    /// Also of walks that failed later, until they are counted.
+    pub newcomers: Vec<Newcomer>,
 }
 
 /// Why a process that was listed is missing from the snapshot. The label `reason`.

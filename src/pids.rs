@@ -20,6 +20,8 @@ pub struct PidsReading {
     pub peak: Option<u64>,
     /// Forks that the limit refused, since the cgroup was made.
     pub limit_hits: Option<u64>,
+    /// The same, where no other limit can have refused any: 0 without a limit.
+    pub refused: Option<u64>,
     pub frozen: Option<bool>,
 }
 
@@ -85,14 +87,19 @@ impl PidsReader {
         if reading.current.is_some() {
             reading.peak = self.number(&directory, "pids.peak");
             reading.limit_hits = self.file(&directory, "pids.events").and_then(|it| parse_keyed(it, b"max"));
-            reading.limit = self.effective_limit(&hierarchy, &directory);
+            let own_limit = self.number(&directory, "pids.max");
+            reading.limit = self.effective_limit(own_limit, &hierarchy, &directory);
+            reading.refused = match reading.limit {
+                None => Some(reading.limit_hits.unwrap_or(0)),
+                limit if limit == own_limit => reading.limit_hits,
+                Some(_) => None,
+            };
         }
         self.pids = Some(hierarchy);
         reading
     }
 
-    fn effective_limit(&mut self, hierarchy: &Path, directory: &Path) -> Option<u64> {
-        let own = self.number(directory, "pids.max");
+    fn effective_limit(&mut self, own: Option<u64>, hierarchy: &Path, directory: &Path) -> Option<u64> {
         let mut limit = own;
         for ancestor in directory.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(hierarchy)) {
             let above = match self.ancestor_limits.get(ancestor) {

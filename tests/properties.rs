@@ -47,6 +47,7 @@ fn record(made: &Made) -> ProcessRecord {
         comm: Comm::new(&[b'a' + made.comm]),
         membership: Membership::HOST,
         leader_exited: false,
+        pid_below: 0,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The periodic loop: collect, publish, wait. The only place that decides when.
 
+mod intruders;
 pub mod pipeline;
 pub mod publisher;
 pub mod result;

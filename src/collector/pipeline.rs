@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustc_hash::FxHashMap;
-
 use tracing::warn;
 
+use super::intruders;
 use super::result::{ContainerResult, Overflow, Taken};
 use super::share::fair_share;
 use crate::accounting::Accounting;
@@ -18,7 +17,7 @@ use crate::forest::Forest;
 use crate::forest::nodes::{Nodes, OTHER, ShownNode, Steps};
 use crate::forest::roots::RootKinds;
 use crate::forest::shape::Shapes;
-use crate::membership::{Memberships, PidNamespace};
+use crate::membership::Memberships;
 use crate::metrics::families::CollectorRun;
 use crate::model::{Container, ProcessRecord, Runtime, Skipped, Snapshot};
 use crate::pids::PidsReader;
@@ -50,6 +49,8 @@ pub struct Pipeline {
     pub results: Vec<ContainerResult>,
     /// Slots of the containers that are shown for themselves, by path.
     pub shown: Vec<usize>,
+    /// Slots of the others, which are in the overflow.
+    not_shown: Vec<usize>,
     pub overflow: Option<Overflow>,
     overflow_starts: u64,
     overflow_events: EventCounts,
@@ -97,6 +98,7 @@ impl Pipeline {
             steps: Steps::default(),
             results: Vec::new(),
             shown: Vec::new(),
+            not_shown: Vec::new(),
             overflow: None,
             overflow_starts: 0,
             overflow_events: EventCounts::default(),
@@ -125,9 +127,8 @@ impl Pipeline {
         self.taken = Some(taken);
         self.build(taken.unix);
         let now = self.monotonic(taken.at);
-        self.accounting.update(&self.snapshot, now);
-        // Kept until they are counted, so that a walk that failed loses none.
-        self.snapshot.newcomers.clear();
+        let is_root = |index| self.root_kinds.kind(index).is_some();
+        self.accounting.update(&self.snapshot, is_root, now);
         self.count_events(now);
         self.list_containers();
         self.choose_nodes(now);
@@ -137,7 +138,14 @@ impl Pipeline {
             last_success: Some(taken.unix),
         };
         self.read_pids();
-        self.count_intruders();
+        self.count_starts();
+        intruders::count(
+            &self.snapshot,
+            &self.root_kinds,
+            &mut self.memberships,
+            self.source.files(),
+            &mut self.results,
+        );
         self.fill_overflow();
         self.boot_time = self.system.boot_time();
         self.task_limits = self.system.task_limits();
@@ -230,6 +238,7 @@ impl Pipeline {
         let containers = &self.snapshot.containers;
         self.containers_by_runtime.values_mut().for_each(|count| *count = 0);
         self.shown.clear();
+        self.not_shown.clear();
         self.results.resize_with(containers.len(), ContainerResult::default);
         for (slot, container) in containers.iter().enumerate() {
             let result = &mut self.results[slot];
@@ -241,7 +250,6 @@ impl Pipeline {
                     ledger.events = Some(EventCounts::default());
                 }
                 result.events = ledger.events.filter(|_| self.events.is_some());
-                result.observed_starts = ledger.observed_starts;
                 result.present_since = ledger.present_since;
             }
             self.shown.push(slot);
@@ -254,7 +262,7 @@ impl Pipeline {
             let mut overflow = Overflow::default();
             for slot in self.shown.drain(self.bounds.max_containers..) {
                 overflow.shape.absorb(&self.shapes.containers[slot]);
-                self.overflow_starts += self.accounting.new_starts(slot);
+                self.not_shown.push(slot);
                 if let Some(ledger) =
                     containers[slot].as_ref().and_then(|it| self.accounting.ledger(&it.path))
                 {
@@ -310,40 +318,19 @@ impl Pipeline {
         }
     }
 
-    /// Processes of the host inside a container's own pid namespace. Known only where we are shown the
-    /// namespaces of all of them.
-    fn count_intruders(&mut self) {
-        let Self { source, memberships, snapshot, root_kinds, results, .. } = self;
-        let files = source.files();
-        for result in results.iter_mut() {
-            result.intruders = None;
+    fn count_starts(&mut self) {
+        let path = |slot: usize| self.snapshot.containers[slot].as_ref().map_or("", |it| &it.path);
+        for &slot in &self.shown {
+            let result = &mut self.results[slot];
+            self.accounting.count_starts(slot, path(slot), result.pids.refused);
+            result.observed_starts =
+                self.accounting.ledger(path(slot)).map_or(0, |ledger| ledger.observed_starts);
         }
-        let mut intruders = FxHashMap::default();
-        for (slot, index) in root_kinds.namespace_inits() {
-            let namespace = memberships.pid_namespace(&snapshot.records[index], files);
-            if matches!(namespace, PidNamespace::Inode(_)) {
-                intruders.insert(namespace, (slot, 0));
-            }
+        for &slot in &self.not_shown {
+            self.overflow_starts += self.accounting.count_starts(slot, path(slot), None);
         }
-        if intruders.is_empty() {
-            return;
-        }
-        // Pid 1 is in the namespace of the procfs, even where it does not show that to us.
-        let may_intrude = |record: &&ProcessRecord| {
-            record.membership.slot().is_none() && !record.kernel_thread && record.key.pid != 1
-        };
-        for record in snapshot.records.iter().filter(may_intrude) {
-            let namespace = memberships.pid_namespace(record, files);
-            if namespace == PidNamespace::Hidden {
-                return;
-            }
-            if let Some((_, count)) = intruders.get_mut(&namespace) {
-                *count += 1;
-            }
-        }
-        for (slot, count) in intruders.into_values() {
-            results[slot].intruders = Some(count);
-        }
+        // Kept until now, so that a walk that failed loses none.
+        self.snapshot.newcomers.clear();
     }
 
     fn fill_overflow(&mut self) {

@@ -13,6 +13,8 @@ pub struct Memory {
     /// Whether it is pid 1 of a pid namespace of its own; `None` until it was read.
     pub is_namespace_init: Option<bool>,
     pub(super) pid_namespace: PidNamespace,
+    /// As in the record.
+    pub(super) pid_below: u32,
     /// Unix time in seconds at which it was first seen as a zombie.
     pub zombie_since: Option<f64>,
     /// For how many collections it was in a container by cgroup v1, and in none by the default hierarchy.

@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 
 use crate::attribution::{CgroupFile, attribute, parse_cgroup_file};
 use crate::cgroups::{Cgroups, Owner};
-use crate::model::{Container, Membership, ProcessRecord, ProcessState, SkipReason, Snapshot};
+use crate::model::{Container, Membership, Newcomer, ProcessRecord, ProcessState, SkipReason, Snapshot};
 pub use layout::CgroupLayout;
 pub use memory::{Memory, PidNamespace};
 
@@ -107,6 +107,7 @@ impl Memberships {
         let known =
             self.memories.get(&record.key.pid).filter(|known| known.start_time == record.key.start_time);
         let is_new = known.is_none();
+        let known_pid_below = known.map(|known| known.pid_below);
         let settled =
             known.filter(|known| known.membership != Membership::HOST && known.collections_astray == 0);
         let mut is_astray = false;
@@ -131,11 +132,23 @@ impl Memberships {
                 details.is_some_and(|details| self.sight(details.cgroup_id, &file, membership, snapshot));
             membership
         };
-        self.remember(&record, details, &mut snapshot.newcomers);
-        if let Some(memory) = self.memory_mut(&record).filter(|_| is_astray || !is_new) {
-            memory.collections_astray = if is_astray { memory.collections_astray + 1 } else { 0 };
-            self.is_default_hierarchy_blind |= memory.collections_astray >= MAX_COLLECTIONS_ASTRAY;
+        let inner = match details {
+            Some(details) => Some(details.inner),
+            None if is_new && !record.kernel_thread => files.inner_pid(record.key.pid),
+            None => None,
+        };
+        record.pid_below =
+            known_pid_below.unwrap_or_else(|| inner.and_then(|inner| inner.below).unwrap_or(0));
+        let is_init = inner.map(|inner| self.is_init(inner));
+        let memory = self.remember(&record, &mut snapshot.newcomers);
+        if is_new {
+            memory.is_namespace_init = is_init;
+            if let Some(details) = details {
+                memory.pid_namespace = PidNamespace::Inode(details.pid_namespace);
+            }
         }
+        memory.collections_astray = if is_astray { memory.collections_astray.saturating_add(1) } else { 0 };
+        self.is_default_hierarchy_blind |= memory.collections_astray >= MAX_COLLECTIONS_ASTRAY;
         snapshot.records.push(record);
         Ok(())
     }
@@ -205,19 +218,15 @@ impl Memberships {
         Membership::container(slot)
     }
 
-    fn remember(
-        &mut self,
-        record: &ProcessRecord,
-        details: Option<&Details>,
-        newcomers: &mut Vec<Membership>,
-    ) {
+    fn remember(&mut self, record: &ProcessRecord, newcomers: &mut Vec<Newcomer>) -> &mut Memory {
         let fresh = Memory {
             start_time: record.key.start_time,
             membership: record.membership,
             last_seen: self.collection,
             had_parent_inside: false,
-            is_namespace_init: details.map(|details| self.is_init(details.inner)),
-            pid_namespace: details.map_or(PidNamespace::Unknown, |it| PidNamespace::Inode(it.pid_namespace)),
+            is_namespace_init: None,
+            pid_namespace: PidNamespace::Unknown,
+            pid_below: record.pid_below,
             zombie_since: None,
             collections_astray: 0,
         };
@@ -225,14 +234,15 @@ impl Memberships {
             Entry::Occupied(entry) if entry.get().start_time == fresh.start_time => {
                 let memory = entry.into_mut();
                 if memory.membership != record.membership {
-                    newcomers.push(record.membership);
+                    newcomers.push(Newcomer::of(record));
                 }
                 memory.membership = record.membership;
                 memory.last_seen = self.collection;
+                memory
             }
             entry => {
-                newcomers.push(record.membership);
-                entry.insert_entry(fresh);
+                newcomers.push(Newcomer::of(record));
+                entry.insert_entry(fresh).into_mut()
             }
         }
     }
@@ -284,7 +294,7 @@ impl Memberships {
                 membership = owners.get(&namespace).copied().unwrap_or(Membership::HOST);
             }
             snapshot.records[index].membership = membership;
-            self.remember(&snapshot.records[index], None, &mut snapshot.newcomers);
+            self.remember(&snapshot.records[index], &mut snapshot.newcomers);
         }
         self.unresolved = unresolved;
     }

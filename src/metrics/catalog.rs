@@ -78,7 +78,7 @@ catalog! {
     ContainerNodeZombies: Container Gauge "pstree_container_tree_node_zombies" ["node", "parent", "comm", "depth"]
         "Zombies merged by the path of commands from their root; only where there are any.";
     ContainerObservedStarts: Container Counter "pstree_container_observed_starts_total" []
-        "Processes that a collection saw for the first time: a lower bound on forks.";
+        "Processes started, at least: those seen, or by how far pids have grown. A lower bound on forks.";
     ContainerForks: Container Counter "pstree_container_forks_total" []
         "Processes started, as the kernel counts them; absent where it does not.";
     ContainerThreadStarts: Container Counter "pstree_container_thread_starts_total" []

@@ -62,12 +62,10 @@ pub fn parse_process(bytes: &[u8]) -> Option<(ProcessRecord, Details)> {
         comm: Comm::new(comm.split(|&byte| byte == 0).next().unwrap_or_default()),
         membership: Membership::HOST,
         leader_exited,
+        pid_below,
     };
-    let inner = InnerPid {
-        pid: inner_pid,
-        nesting: nesting as usize,
-        below: (nesting > 0 && pid_below > 0).then_some(pid_below),
-    };
+    let inner =
+        InnerPid { pid: inner_pid, nesting: nesting as usize, below: (pid_below > 0).then_some(pid_below) };
     Some((record, Details { cgroup_id, inner, pid_namespace: u64::from(pid_namespace) }))
 }
 

@@ -42,6 +42,7 @@ pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<ProcessRecord> {
         comm,
         membership: Membership::HOST,
         leader_exited,
+        pid_below: 0,
     })
 }
 

@@ -115,8 +115,13 @@ impl Engine {
 
     /// Runs a script that begins once [`Engine::open_gate`] is called, and says `done` in the end.
     pub fn run_gated(&self, name: &str, script: &str) {
-        let whole = format!("read gate < /gate; {script}; echo done; read gate < /gate");
-        self.run(name, &["--", "/bin/sh", "-c", &whole]);
+        self.run_gated_with(&[], name, "", script);
+    }
+
+    /// `before` runs before the gate.
+    pub fn run_gated_with(&self, flags: &[&str], name: &str, before: &str, script: &str) {
+        let whole = format!("{before}\nread gate < /gate\n{script}\necho done; read gate < /gate");
+        self.run(name, &[flags, &["--", "/bin/sh", "-c", &whole]].concat());
     }
 
     /// Lets a gated container go on.

@@ -26,7 +26,8 @@ fn assert_falls_back(mut command: Command, reason: &str, mentions: &[&str]) {
     let metrics = exporter.scrape();
     assert_eq!(source(&metrics), ("proc".to_owned(), reason.to_owned()));
     assert!(metrics.sum("pstree_host_processes", &[]) > 0.0);
-    for family in ["pstree_host_forks_total", "pstree_events_lost_total", "pstree_events_unattributed_total"] {
+    for family in ["pstree_host_forks_total", "pstree_events_lost_total", "pstree_events_unattributed_total"]
+    {
         assert_eq!(metrics.select(family, &[]).count(), 0, "{family}: what is not known has no sample");
     }
     assert_eq!(metrics.value("pstree_collector_success", &[("collector", "events")]), None);

@@ -19,4 +19,5 @@ mod restarts;
 mod rights;
 mod scraped;
 mod sources;
+mod starts;
 mod truth;

@@ -38,7 +38,9 @@ fn collect(pipeline: &mut Pipeline) -> Seen {
 
 /// What both must agree on. Slots are each pipeline's own; a kernel worker's name has what it works on only
 /// in a procfs; what runs may sleep the next moment.
-fn comparable((container, record): &(Option<String>, ProcessRecord)) -> impl PartialEq + std::fmt::Debug + use<> {
+fn comparable(
+    (container, record): &(Option<String>, ProcessRecord),
+) -> impl PartialEq + std::fmt::Debug + use<> {
     let is_steady = !matches!(
         record.state,
         ProcessState::Running | ProcessState::Sleeping | ProcessState::DiskSleep | ProcessState::Idle
@@ -127,9 +129,10 @@ fn both_sources_give_the_same_snapshot_through_churn() {
     bpf.collect().expect("a collection");
     for path in proc.shown.iter().map(|&slot| proc.snapshot.containers[slot].as_ref().unwrap().path.clone()) {
         let shape = |pipeline: &Pipeline| {
-            let slot = pipeline.shown.iter().copied().find(|&slot| {
-                pipeline.snapshot.containers[slot].as_ref().is_some_and(|it| it.path == path)
-            });
+            let slot =
+                pipeline.shown.iter().copied().find(|&slot| {
+                    pipeline.snapshot.containers[slot].as_ref().is_some_and(|it| it.path == path)
+                });
             let slot = slot.expect("the same containers");
             let mut shape = pipeline.shapes.containers[slot].clone();
             // First seen a moment earlier or later; commands by numbers of its own.

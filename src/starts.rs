@@ -1,0 +1,273 @@
+//! How many processes a container has started at least, without the kernel's own count. Pure.
+//!
+//! A collection sees what runs at that moment. But a pid namespace hands out its numbers in order
+//! (`pid_namespaces(7)`), so between two collections it has started at least as many tasks as the highest
+//! pid seen in it has grown by. That is a number of *processes* of one container only where nothing else
+//! takes pids from the same namespace. A [`Census`] looks for it:
+//!
+//! * The namespace is the container's own: its pid 1 is a member, so is all that has a pid there, and no
+//!   process anywhere has a pid in a namespace of nobody.
+//! * No member was ever seen with a second thread, for threads take pids, too.
+//! * Nothing was ever seen that came in by exec, for the runtime brings its own threads; runc has half a
+//!   dozen. Those of the container's start lie below the first pid that counts.
+//! * No fork was refused by a pids limit, for those take a pid and give it back.
+//! * The pid has grown. It wraps at `kernel.pid_max`, and then only what is seen counts.
+//!
+//! What remains, and would count too much, is an exec or a program with threads that comes and goes between
+//! two collections, where none was seen before.
+
+use crate::model::{Membership, Newcomer, ProcessKey, Snapshot};
+
+/// What one collection tells of the pids of each container.
+#[derive(Debug, Default)]
+pub struct Census {
+    by_slot: Vec<SlotCensus>,
+    /// By membership.
+    newcomers: Vec<Newcomer>,
+    /// Somebody takes pids from a namespace whose container cannot be told.
+    has_strangers: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct SlotCensus {
+    /// Pid 1 of a namespace just below that of the procfs.
+    init: Option<ProcessKey>,
+    /// Of members that a member has started.
+    highest_pid: u32,
+    latest_start: u64,
+    has_members_elsewhere: bool,
+    has_members_below: bool,
+    /// A second thread, or a root process that is not the init.
+    has_other_tasks: bool,
+}
+
+/// What is kept of one container for the next collection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PidMark {
+    counted_from: Option<CountedFrom>,
+    /// At any time since its init began.
+    had_other_tasks: bool,
+    init: Option<ProcessKey>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct CountedFrom {
+    highest_pid: u32,
+    /// Start time of the youngest process that was seen by then.
+    latest_start: u64,
+    refused: u64,
+}
+
+impl Census {
+    /// Looks at a finished snapshot. `is_root` tells by index which members have no parent in their container.
+    pub fn take(&mut self, snapshot: &Snapshot, is_root: impl Fn(usize) -> bool) {
+        self.by_slot.clear();
+        self.by_slot.resize(snapshot.containers.len(), SlotCensus::default());
+        self.newcomers.clone_from(&snapshot.newcomers);
+        self.newcomers.sort_unstable_by_key(|newcomer| newcomer.membership);
+        self.has_strangers = false;
+        for (index, record) in snapshot.records.iter().enumerate() {
+            let Some(slot) = record.membership.slot() else {
+                self.has_strangers |= record.pid_below != 0;
+                continue;
+            };
+            let census = &mut self.by_slot[slot];
+            if record.pid_below == 1 {
+                census.init = Some(record.key);
+            } else if is_root(index) {
+                census.has_other_tasks = true;
+            } else {
+                census.highest_pid = census.highest_pid.max(record.pid_below);
+            }
+            census.latest_start = census.latest_start.max(record.key.start_time);
+            census.has_other_tasks |= record.threads > 1;
+            census.has_members_elsewhere |= record.pid_below == 0;
+            census.has_members_below |= record.pid_below != 0;
+        }
+        self.has_strangers |= self.by_slot.iter().any(|it| it.init.is_none() && it.has_members_below);
+    }
+
+    /// How many processes the container in this slot has started since the last time, at least. `refused` is
+    /// how many forks its pids limit has refused so far; `None` where that cannot be told.
+    pub fn starts(&self, slot: usize, refused: Option<u64>, mark: &mut PidMark) -> u64 {
+        let census = self.by_slot[slot];
+        if mark.init != census.init {
+            *mark = PidMark { init: census.init, ..PidMark::default() };
+        }
+        mark.had_other_tasks |= census.has_other_tasks;
+        let is_sound = census.init.is_some()
+            && !census.has_members_elsewhere
+            && !mark.had_other_tasks
+            && !self.has_strangers;
+        let before = mark.counted_from.take();
+        let highest_pid = before.map_or(0, |before| before.highest_pid).max(census.highest_pid);
+        mark.counted_from = refused.filter(|_| is_sound && highest_pid != 0).map(|refused| CountedFrom {
+            highest_pid,
+            latest_start: census.latest_start,
+            refused,
+        });
+        let newcomers = self.newcomers_of(slot);
+        let Some(before) = before else {
+            return newcomers.len() as u64;
+        };
+        let is_above = |newcomer: &Newcomer| newcomer.pid_below > before.highest_pid;
+        // What has a lower pid was counted when the pid grew past it, unless it started later.
+        let is_uncounted = |newcomer: &Newcomer| {
+            newcomer.pid_below == 0 || !is_above(newcomer) && newcomer.start_time > before.latest_start
+        };
+        let count = |what: &dyn Fn(&Newcomer) -> bool| newcomers.iter().filter(|it| what(it)).count() as u64;
+        let above = match mark.counted_from {
+            Some(now) if now.refused == before.refused => u64::from(now.highest_pid - before.highest_pid),
+            _ => count(&is_above),
+        };
+        above + count(&is_uncounted)
+    }
+
+    fn newcomers_of(&self, slot: usize) -> &[Newcomer] {
+        let membership = Membership::container(slot);
+        let begin = self.newcomers.partition_point(|newcomer| newcomer.membership < membership);
+        let end = self.newcomers.partition_point(|newcomer| newcomer.membership <= membership);
+        &self.newcomers[begin..end]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Comm, ProcessRecord, ProcessState};
+
+    const WEB: usize = 0;
+    const OTHER: usize = 1;
+
+    /// A process by its pid in the namespace below, which is also when it started.
+    fn process(slot: Option<usize>, pid_below: u32, threads: u32) -> ProcessRecord {
+        ProcessRecord {
+            key: ProcessKey { start_time: u64::from(pid_below), pid: 1_000 + pid_below },
+            parent_pid: 1,
+            threads,
+            state: ProcessState::Sleeping,
+            kernel_thread: false,
+            comm: Comm::default(),
+            membership: slot.map_or(Membership::HOST, Membership::container),
+            leader_exited: false,
+            pid_below,
+        }
+    }
+
+    #[derive(Default)]
+    struct Machine {
+        census: Census,
+        mark: PidMark,
+        seen: Vec<ProcessKey>,
+    }
+
+    impl Machine {
+        /// Parent 0 stands for one outside the container.
+        fn collect(&mut self, records: &[ProcessRecord], refused: Option<u64>) -> u64 {
+            let new = records.iter().filter(|record| !self.seen.contains(&record.key));
+            let newcomers = new.map(Newcomer::of).collect();
+            self.seen = records.iter().map(|record| record.key).collect();
+            let snapshot = Snapshot { records: records.to_vec(), containers: vec![None, None], newcomers };
+            let is_root = |index: usize| {
+                let record: &ProcessRecord = &records[index];
+                record.pid_below == 1 || record.parent_pid == 0
+            };
+            self.census.take(&snapshot, is_root);
+            self.census.starts(WEB, refused, &mut self.mark)
+        }
+
+        fn web(&mut self, pids: &[u32]) -> u64 {
+            let records: Vec<_> = pids.iter().map(|&pid| process(Some(WEB), pid, 1)).collect();
+            self.collect(&records, Some(0))
+        }
+    }
+
+    #[test]
+    fn a_pid_that_grows_counts_what_came_and_went() {
+        let mut machine = Machine::default();
+        assert_eq!(machine.web(&[1, 5]), 2, "at first what is seen");
+        assert_eq!(machine.web(&[1, 105]), 100);
+        assert_eq!(machine.web(&[1, 105]), 0);
+        assert_eq!(machine.web(&[1]), 0);
+        assert_eq!(machine.web(&[1, 110, 107]), 5, "107 is among the five");
+    }
+
+    #[test]
+    fn what_a_growth_has_counted_is_not_counted_again() {
+        let mut machine = Machine::default();
+        machine.web(&[1, 2]);
+        assert_eq!(machine.web(&[1, 20]), 18);
+        // The walk had passed the place of 15 before that was there.
+        assert_eq!(machine.web(&[1, 15, 20]), 0);
+        // Pids have wrapped: started later than all that was seen.
+        let wrapped =
+            ProcessRecord { key: ProcessKey { start_time: 99, pid: 7 }, ..process(Some(WEB), 3, 1) };
+        assert_eq!(
+            machine.collect(&[process(Some(WEB), 1, 1), process(Some(WEB), 20, 1), wrapped], Some(0)),
+            1
+        );
+    }
+
+    #[test]
+    fn only_what_is_seen_counts_where_others_take_pids_too() {
+        let one = |pid| process(Some(WEB), pid, 1);
+        let elsewhere = ProcessRecord { key: ProcessKey { start_time: 9, pid: 9 }, ..one(0) };
+        let exec = ProcessRecord { parent_pid: 0, ..one(4) };
+        for stranger in
+            [process(Some(WEB), 3, 2), process(None, 3, 1), process(Some(OTHER), 3, 1), elsewhere, exec]
+        {
+            let mut machine = Machine::default();
+            machine.collect(&[one(1), one(2), stranger], Some(0));
+            assert_eq!(machine.collect(&[one(1), one(2), stranger, one(100)], Some(0)), 1, "{stranger:?}");
+        }
+        // Another container with an init takes pids from its own namespace.
+        let mut machine = Machine::default();
+        let other = process(Some(OTHER), 1, 1);
+        machine.collect(&[one(1), one(2), other], Some(0));
+        assert_eq!(machine.collect(&[one(1), one(2), other, one(100)], Some(0)), 98);
+    }
+
+    #[test]
+    fn what_the_runtime_took_before_the_first_child_is_no_start() {
+        let mut machine = Machine::default();
+        assert_eq!(machine.web(&[1]), 1);
+        assert_eq!(machine.web(&[1, 8]), 1);
+        assert_eq!(machine.web(&[1]), 0);
+        assert_eq!(machine.web(&[1, 20]), 12, "from 8 on");
+    }
+
+    #[test]
+    fn threads_and_execs_that_were_seen_once_are_not_forgotten() {
+        let one = |pid, threads| process(Some(WEB), pid, threads);
+        for other in [one(3, 2), ProcessRecord { parent_pid: 0, ..one(3, 1) }] {
+            let mut machine = Machine::default();
+            machine.collect(&[one(1, 1), one(2, 1)], Some(0));
+            machine.collect(&[one(1, 1), one(2, 1), other], Some(0));
+            machine.collect(&[one(1, 1), one(2, 1)], Some(0));
+            assert_eq!(machine.collect(&[one(1, 1), one(2, 1), one(50, 1)], Some(0)), 1);
+        }
+    }
+
+    #[test]
+    fn refused_forks_take_pids_but_are_no_starts() {
+        let one = |pid| process(Some(WEB), pid, 1);
+        let mut machine = Machine::default();
+        let mut collect = |pid, refused| machine.collect(&[one(1), one(2), one(pid)], refused);
+        collect(10, Some(0));
+        assert_eq!(collect(50, Some(40)), 1);
+        assert_eq!(collect(60, Some(40)), 10);
+        assert_eq!(collect(70, None), 1);
+        assert_eq!(collect(80, Some(40)), 1, "nothing to grow from");
+        assert_eq!(collect(90, Some(40)), 10);
+    }
+
+    #[test]
+    fn a_container_that_starts_anew_begins_anew() {
+        let mut machine = Machine::default();
+        machine.web(&[1, 500]);
+        let init = ProcessRecord { key: ProcessKey { start_time: 900, pid: 1 }, ..process(Some(WEB), 1, 1) };
+        assert_eq!(machine.collect(&[init], Some(0)), 1);
+        assert_eq!(machine.collect(&[init, process(Some(WEB), 7, 1)], Some(0)), 1);
+        assert_eq!(machine.collect(&[init, process(Some(WEB), 17, 1)], Some(0)), 10);
+    }
+}
