@@ -1,5 +1,5 @@
-//! What one scrape of the peers costs on the same processes, and how many requests a second are served beside
-//! nginx. All in one run, medians, as ratios. Wants root, and the packages that `make test` installs.
+//! What one scrape of the peers costs on the same processes, how much memory each source takes, and how many
+//! requests a second are served beside nginx. All in one run, medians, as ratios. Wants root, and the packages that `make test` installs.
 
 mod support;
 
@@ -23,7 +23,7 @@ fn main() {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers");
     fs::create_dir_all(&scratch).expect("a scratch directory");
     let _forest = Forest::grow(PROCESSES, CONTAINERS);
-    let ours = Server::ours();
+    let ours = Server::ours(&[]);
     ours.get();
 
     println!(
@@ -46,6 +46,12 @@ fn main() {
         );
     }
 
+    println!("\nMemory with them, MiB:\n\n| source | resident | maps in the kernel |\n|---|--:|--:|");
+    for source in ["proc", "bpf"] {
+        let [resident, maps] = memory(source).map(|bytes| bytes / f64::from(1 << 20));
+        println!("| {source} | {resident:.1} | {maps:.1} |");
+    }
+
     let text = ours.get();
     let nginx = Server::nginx(&scratch, &text);
     let (mut own_rates, mut nginx_rates) = (Vec::new(), Vec::new());
@@ -65,6 +71,26 @@ fn main() {
         text.len() / 1024,
         own_rate / nginx_rate
     );
+}
+
+/// Bytes after some collections: resident, and held by the kernel for BPF maps (`memlock` in their fdinfo).
+fn memory(source: &str) -> [f64; 2] {
+    let server = Server::ours(&[&format!("--collection.source={source}"), "--collection.interval=1s"]);
+    let value = |family: &str| -> f64 {
+        let text = String::from_utf8(server.get()).expect("an exposition");
+        let line = text.lines().find_map(|line| line.strip_prefix(family)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {family}"))
+    };
+    while value("pstree_collections_total") < 8.0 {
+        std::thread::park_timeout(Duration::from_millis(500));
+    }
+    let descriptors = fs::read_dir(format!("/proc/{}/fdinfo", server.child.id())).expect("it runs");
+    let maps = descriptors.flatten().filter_map(|descriptor| {
+        let text = fs::read_to_string(descriptor.path()).ok()?;
+        text.contains("map_type:").then_some(())?;
+        text.lines().find_map(|line| line.strip_prefix("memlock:"))?.trim().parse::<f64>().ok()
+    });
+    [value("process_resident_memory_bytes"), maps.sum::<f64>() + 0.0]
 }
 
 /// A server that is stopped when dropped.
@@ -100,10 +126,10 @@ impl Server {
     }
 
     /// The same profile as a release; it collects at the usual interval while it serves.
-    fn ours() -> Self {
+    fn ours(flags: &[&str]) -> Self {
         let address = free_address();
         let mut command = Command::new(env!("CARGO_BIN_EXE_pstree-exporter"));
-        command.args(["--no-docker", &format!("--web.listen-address={address}")]);
+        command.args(["--no-docker", &format!("--web.listen-address={address}")]).args(flags);
         Self::start("pstree-exporter", command, address, "/metrics")
     }
 

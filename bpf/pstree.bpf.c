@@ -137,7 +137,8 @@ static __always_inline bool is_first_to_count(struct task_struct *leader, struct
 {
 	struct process_key key = { .start_boottime = leader->start_boottime, .tgid = leader->tgid };
 	__u8 present = 1;
-	long error;
+	/* No long: before Linux 6.4 only the lower half is what the map returned. */
+	int error;
 
 	/* All others are gone, so none is on its way here; but one of them may have been. */
 	if (signal->nr_threads <= 1)

@@ -3,10 +3,11 @@
 //! How data flows, each collection from left to right, on a thread of its own:
 //!
 //! ```text
-//!  /proc ───► source ───► membership ───► forest ───► accounting ──► collector ──► Published ──► web
-//!            records     attribution     roots        counters      pipeline      (Arc, each     /metrics
-//!                        container ids   shape        name budget   publisher      format once)
-//!                                        nodes                          ▲
+//!  /proc ─┬─► source ───► membership ───► forest ───► accounting ──► collector ──► Published ──► web
+//!         │  records     attribution     roots        counters      pipeline      (Arc, each     /metrics
+//!         │              cgroup ids      shape        starts        publisher      format once)
+//!         │                              nodes        name budget       ▲
+//!  BPF ───┴────────────────────────────────────────► events ────────────┤
 //!  cgroupfs ───────────────────────────────────────► pids ──────────────┤
 //!  Docker API ─────────────────────────────────────► metadata (names) ──┘
 //! ```
@@ -16,10 +17,14 @@
 //! | [`cli`], [`config`], [`logging`], [`app`] | flags as typed, flags as resolved, and what they start | edge |
 //! | [`model`] | processes, containers, snapshots | pure |
 //! | [`text`] | text from strangers made safe to show | pure |
-//! | [`source`] | the walk over a procfs; bytes to records in [`source::parse`] | edge, parsing pure |
+//! | [`source`] | the walk over a procfs, or the kernel's own list; which of them; bytes to records | edge, parsing pure |
+//! | [`bpf`] | the programs in the kernel: loaded, attached, asked | edge |
 //! | [`attribution`] | cgroup path to container | pure |
 //! | [`membership`] | which container each process is in, remembered over collections | pure |
 //! | [`forest`] | parents, roots, depth, zombies, merged nodes | pure |
+//! | [`cgroups`] | which container each cgroup id is in | pure |
+//! | [`events`] | the kernel's counts of forks, execs and exits, credited to containers | edge, crediting pure |
+//! | [`starts`] | processes started, at least, by the growth of pids | pure |
 //! | [`accounting`] | counters that only grow, the budget of new names | pure |
 //! | [`pids`] | the files of the pids controller and the freezer | edge |
 //! | [`metadata`] | names from the Docker API, kept while it is away | edge |
@@ -31,9 +36,8 @@
 //! scrape never waits for a walk, a walk never waits for Docker, and one process that cannot be read costs
 //! that process only.
 //!
-//! Counts of forks, execs and exits want the kernel's help and are not here yet. Their place is a module
-//! `events` beside [`pids`], read by [`collector::pipeline`], and a second source beside [`source::proc`]
-//! that fills the same [`model::Snapshot`].
+//! BPF makes nothing worse: it is used where the kernel, our rights and the layout of cgroups allow it, and
+//! whatever fails ends in `/proc`, with a line that says why. See [`source::choice`].
 
 #![deny(unsafe_code)]
 

@@ -15,6 +15,7 @@ use pstree_exporter::model::{
     Comm, Membership, ProcessKey, ProcessRecord, ProcessState, SkipReason, Snapshot,
 };
 use pstree_exporter::source::ProcessFiles;
+use pstree_exporter::source::kernel;
 use pstree_exporter::source::parse::{self, InnerPid};
 use pstree_exporter::text::{MAX_LABEL_CHARS, label_value};
 use pstree_exporter::web::negotiation;
@@ -280,8 +281,11 @@ proptest! {
         let mut last: HashMap<String, (u64, u64)> = HashMap::new();
         for (step, processes) in collections.iter().enumerate() {
             engine.collect(&one_per_pid(processes));
-            accounting.update(&engine.snapshot, Duration::from_secs(5 * step as u64));
-            for container in engine.snapshot.containers.iter().flatten() {
+            let is_root = |index| engine.roots.kind(index).is_some();
+            accounting.update(&engine.snapshot, is_root, Duration::from_secs(5 * step as u64));
+            for (slot, container) in engine.snapshot.containers.iter().enumerate() {
+                let Some(container) = container else { continue };
+                accounting.count_starts(slot, &container.path, Some(hits[step]));
                 let ledger = accounting.ledger(&container.path).expect("a present container has a ledger");
                 let now = (ledger.observed_starts, ledger.limit_hits.update(hits[step]));
                 let before = last.insert(container.path.to_string(), now).unwrap_or_default();
@@ -294,6 +298,7 @@ proptest! {
     fn parsers_take_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200), text in any::<String>()) {
         let _ = parse::parse_stat(1, &bytes);
         let _ = parse::parse_state(&bytes);
+        let _ = kernel::parse_process(&bytes);
         let _ = parse::parse_inner_pid(&bytes);
         let _ = parse::parse_namespace_link(&bytes);
         let _ = parse::parse_keyed(&bytes, b"max");

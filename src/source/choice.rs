@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::bpf::BpfSource;
 use super::proc::ProcSource;
@@ -15,6 +16,10 @@ use crate::events::hierarchy::DefaultHierarchy;
 
 /// Loading takes 40 MiB for a moment, most of it for the kernel's description of its types.
 const MEMORY_TO_LOAD: u64 = 64 << 20;
+
+/// How long a process may be in a container by one hierarchy only, and how often that is looked at.
+const MOVING_TIME: Duration = Duration::from_secs(1);
+const MOVING_CHECKS: u32 = 20;
 
 /// The source, with what only BPF has.
 pub struct Choice {
@@ -138,8 +143,8 @@ fn open_bpf(
     }
 }
 
-/// Whether a process stays in a container by cgroup v1 and in none by cgroup v2. It may be on its way, so
-/// each is asked twice.
+/// Whether a process stays in a container by cgroup v1 and in none by cgroup v2. It may be on its way, which
+/// takes a runtime some milliseconds.
 fn has_containers_of_v1_alone(procfs: &Path) -> Result<bool, SourceError> {
     let mut source = ProcSource::open(procfs)?;
     let mut astray = Vec::new();
@@ -150,7 +155,14 @@ fn has_containers_of_v1_alone(procfs: &Path) -> Result<bool, SourceError> {
         Ok(())
     })?;
     let files = source.files();
-    Ok(astray.into_iter().any(|pid| files.cgroup(pid).is_ok_and(is_in_v1_alone)))
+    for _ in 0..MOVING_CHECKS {
+        astray.retain(|&pid| files.cgroup(pid).is_ok_and(is_in_v1_alone));
+        if astray.is_empty() {
+            return Ok(false);
+        }
+        std::thread::park_timeout(MOVING_TIME / MOVING_CHECKS);
+    }
+    Ok(true)
 }
 
 fn is_in_v1_alone(cgroup_file: &[u8]) -> bool {

@@ -110,3 +110,75 @@ fn state(task_state: u32, exit_state: u32) -> ProcessState {
     }
     ProcessState::Running
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::parse::parse_stat;
+
+    const KTHREAD: u32 = 0x0020_0000;
+
+    fn bytes(words: [u32; 10], comm: &[u8; 16]) -> Vec<u8> {
+        let mut bytes = [123_456_789_012_u64, 4711].map(u64::to_ne_bytes).concat();
+        bytes.extend(words.into_iter().flat_map(u32::to_ne_bytes));
+        bytes.extend(comm);
+        bytes
+    }
+
+    fn words(task_state: u32, exit_state: u32, flags: u32, threads: u32) -> [u32; 10] {
+        [42, 7, task_state, exit_state, flags, threads, 2, 1, 12, 4_026_532_000]
+    }
+
+    #[test]
+    fn the_same_process_gives_the_same_record_as_a_stat_file() {
+        let comm = *b") R 1 1\n\0\0\0\0\0\0\0\0";
+        for (letter, task_state, exit_state, threads) in [
+            ('R', 0, 0, 1),
+            ('S', 0x1, 0, 3),
+            ('D', 0x2, 0, 1),
+            // TASK_KILLABLE, TASK_RTLOCK_WAIT and TASK_FROZEN.
+            ('D', 0x102, 0, 1),
+            ('D', 0x1000, 0, 1),
+            ('D', 0x8000, 0, 1),
+            ('T', 0x104, 0, 1),
+            ('t', 0x8, 0, 1),
+            ('I', 0x402, 0, 1),
+            ('P', 0x40, 0, 1),
+            ('Z', 0x80, 0x20, 1),
+            // A leader that exited, before its threads.
+            ('Z', 0x80, 0x20, 3),
+            ('X', 0x80, 0x10, 1),
+            // TASK_FREEZABLE is no state of its own.
+            ('S', 0x2001, 0, 1),
+        ] {
+            let stat = format!(
+                "42 () R 1 1\n) {letter} 7 42 42 0 -1 {KTHREAD} 0 0 0 0 0 0 0 0 20 0 {threads} 0 12345 0 0 0\n"
+            );
+            let expected = parse_stat(42, stat.as_bytes()).expect("a whole line");
+            let words = words(task_state, exit_state, KTHREAD, threads);
+            let (record, _) = parse_process(&bytes(words, &comm)).expect("a whole record");
+            assert_eq!(record, ProcessRecord { pid_below: 12, ..expected }, "{letter}");
+        }
+    }
+
+    #[test]
+    fn details_are_what_a_procfs_has_in_further_files() {
+        let (_, details) =
+            parse_process(&bytes(words(1, 0, 0, 1), b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0")).expect("whole");
+        let inner = InnerPid { pid: 1, nesting: 2, below: Some(12) };
+        assert_eq!(details, Details { cgroup_id: 4711, inner, pid_namespace: 4_026_532_000 });
+        let on_the_host = [42, 7, 1, 0, 0, 1, 0, 42, 0, 1];
+        let (record, details) = parse_process(&bytes(on_the_host, &[b'x'; 16])).expect("whole");
+        assert_eq!((record.pid_below, details.inner.below), (0, None));
+        assert_eq!(record.comm.as_bytes(), [b'x'; 15]);
+    }
+
+    #[test]
+    fn what_is_cut_is_no_record() {
+        let whole = bytes(words(1, 0, 0, 1), &[0; 16]);
+        assert_eq!(whole.len(), RECORD_BYTES);
+        for end in 0..RECORD_BYTES {
+            assert_eq!(parse_process(&whole[..end]), None, "{end}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Where the kernel tells a process's cgroup id, files are read only for what is not known, and never believed
+//! before the id is confirmed.
+
+use std::sync::Arc;
+
+use pstree_exporter::cgroups::Owner;
+use pstree_exporter::membership::Memberships;
+use pstree_exporter::model::{
+    Comm, Membership, ProcessKey, ProcessRecord, ProcessState, SkipReason, Snapshot,
+};
+use pstree_exporter::source::parse::InnerPid;
+use pstree_exporter::source::{Details, ProcessFiles};
+
+const WEB: &str = "/docker/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/// One cgroup file for all processes, and how often it was read.
+struct Files {
+    cgroup: String,
+    reads: usize,
+}
+
+impl ProcessFiles for Files {
+    fn cgroup(&mut self, _: u32) -> Result<&[u8], SkipReason> {
+        self.reads += 1;
+        Ok(self.cgroup.as_bytes())
+    }
+
+    fn inner_pid(&mut self, _: u32) -> Option<InnerPid> {
+        panic!("the kernel has told it")
+    }
+
+    fn pid_namespace(&mut self, _: u32) -> Result<u64, SkipReason> {
+        panic!("the kernel has told it")
+    }
+}
+
+struct Machine {
+    memberships: Memberships,
+    snapshot: Snapshot,
+    files: Files,
+}
+
+impl Machine {
+    fn new(cgroup: String) -> Self {
+        Self {
+            memberships: Memberships::new(None),
+            snapshot: Snapshot::default(),
+            files: Files { cgroup, reads: 0 },
+        }
+    }
+
+    /// Collects processes in one cgroup; returns where they are, and how many files were read.
+    fn collect(&mut self, pids: &[u32], cgroup_id: u64) -> (Vec<Membership>, usize) {
+        let before = self.files.reads;
+        self.memberships.begin(&mut self.snapshot);
+        for &pid in pids {
+            let record = ProcessRecord {
+                key: ProcessKey { start_time: 1, pid },
+                parent_pid: 1,
+                threads: 1,
+                state: ProcessState::Sleeping,
+                kernel_thread: false,
+                comm: Comm::default(),
+                membership: Membership::HOST,
+                leader_exited: false,
+                pid_below: 1,
+            };
+            let inner = InnerPid { pid: 1, nesting: 1, below: Some(1) };
+            let details = Details { cgroup_id, inner, pid_namespace: 7 };
+            let admitted =
+                self.memberships.admit(record, Some(&details), &mut self.files, &mut self.snapshot);
+            admitted.expect("the file can be read");
+        }
+        self.memberships.finish(&mut self.files, &mut self.snapshot);
+        let found = self.snapshot.records.iter().map(|record| record.membership).collect();
+        (found, self.files.reads - before)
+    }
+
+    fn learn_sightings(&mut self) {
+        for (id, sighting) in self.memberships.cgroup_sightings.drain() {
+            self.memberships.cgroups.learn(id, sighting.owner);
+        }
+    }
+}
+
+#[test]
+fn a_known_container_costs_no_read() {
+    let mut machine = Machine::new(format!("0::{WEB}/inside\n"));
+    let (found, reads) = machine.collect(&[10], 5);
+    assert_eq!((found.len(), found[0].slot().is_some(), reads), (1, true, 1));
+    let sighting = &machine.memberships.cgroup_sightings[&5];
+    assert_eq!(&*sighting.path, format!("{WEB}/inside"));
+    assert!(matches!(&sighting.owner, Owner::Container(container) if &*container.path == WEB));
+    // Not confirmed, so not believed.
+    assert_eq!(machine.collect(&[10, 11], 5).1, 1);
+    machine.collect(&[10, 11], 5);
+    let (_, reads) = machine.collect(&[10, 11, 12], 5);
+    assert_eq!(reads, 1);
+    machine.learn_sightings();
+    let (found, reads) = machine.collect(&[10, 11, 12, 13, 14], 5);
+    assert_eq!(reads, 0);
+    assert!(found.iter().all(|&membership| membership == found[0]));
+}
+
+#[test]
+fn a_container_that_comes_back_gets_a_slot_by_its_id_alone() {
+    let mut machine = Machine::new(format!("0::{WEB}\n"));
+    machine.collect(&[10], 5);
+    machine.learn_sightings();
+    machine.collect(&[], 5);
+    assert!(machine.snapshot.containers.iter().all(Option::is_none));
+    let (found, reads) = machine.collect(&[20], 5);
+    assert_eq!(reads, 0);
+    let container = machine.snapshot.containers[found[0].slot().expect("in it")].as_ref();
+    assert_eq!(&*container.expect("a used slot").path, WEB);
+}
+
+#[test]
+fn the_host_costs_no_read_on_cgroup_v2_alone() {
+    let mut v2 = Machine::new("0::/user.slice\n".into());
+    v2.collect(&[10, 11], 6);
+    v2.learn_sightings();
+    assert_eq!(v2.collect(&[10, 11, 12], 6), (vec![Membership::HOST; 3], 0));
+
+    // By cgroup v1 a process can be in a container whatever cgroup v2 says.
+    let mut hybrid = Machine::new("8:pids:/\n0::/user.slice\n".into());
+    hybrid.collect(&[10, 11], 6);
+    hybrid.learn_sightings();
+    assert_eq!(hybrid.collect(&[10, 11, 12], 6), (vec![Membership::HOST; 3], 3));
+}
+
+#[test]
+fn a_container_in_cgroup_v1_alone_is_seen_and_tells_on_the_default_hierarchy() {
+    let mut machine = Machine::new(format!("8:pids:{WEB}\n0::/\n"));
+    for collection in 1..=3 {
+        let (found, reads) = machine.collect(&[10], 1);
+        assert!(found[0].slot().is_some());
+        assert_eq!(reads, 1, "until it is settled");
+        assert!(machine.memberships.cgroup_sightings.is_empty(), "the root is no container");
+        assert_eq!(machine.memberships.is_default_hierarchy_blind(), collection == 3);
+    }
+}
+
+#[test]
+fn a_container_on_its_way_from_v1_to_v2_is_none_of_those() {
+    let mut machine = Machine::new(format!("8:pids:{WEB}\n0::/\n"));
+    machine.collect(&[10], 1);
+    machine.collect(&[10], 1);
+    machine.files.cgroup = format!("8:pids:{WEB}\n0::{WEB}\n");
+    machine.collect(&[10], 5);
+    machine.learn_sightings();
+    assert_eq!(machine.collect(&[10, 11], 5).1, 0);
+    assert!(!machine.memberships.is_default_hierarchy_blind());
+    assert!(
+        matches!(machine.memberships.cgroups.owner(5), Some(Owner::Container(it)) if Arc::strong_count(it) > 0)
+    );
+}
