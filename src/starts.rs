@@ -16,7 +16,7 @@
 //! What remains, and would count too much, is an exec or a program with threads that comes and goes between
 //! two collections, where none was seen before.
 
-use crate::model::{Membership, Newcomer, ProcessKey, Snapshot};
+use crate::model::{Comm, Membership, Newcomer, ProcessKey, Snapshot};
 
 /// What one collection tells of the pids of each container.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub struct Census {
 #[derive(Clone, Copy, Debug, Default)]
 struct SlotCensus {
     /// Pid 1 of a namespace just below that of the procfs.
-    init: Option<ProcessKey>,
+    init: Option<Init>,
     /// Of members that a member has started.
     highest_pid: u32,
     latest_start: u64,
@@ -41,13 +41,16 @@ struct SlotCensus {
     has_other_tasks: bool,
 }
 
+/// With its command: the runtime's own process, which has threads, becomes the container's by an exec.
+type Init = (ProcessKey, Comm);
+
 /// What is kept of one container for the next collection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PidMark {
     counted_from: Option<CountedFrom>,
     /// At any time since its init began.
     had_other_tasks: bool,
-    init: Option<ProcessKey>,
+    init: Option<Init>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +76,7 @@ impl Census {
             };
             let census = &mut self.by_slot[slot];
             if record.pid_below == 1 {
-                census.init = Some(record.key);
+                census.init = Some((record.key, record.comm));
             } else if is_root(index) {
                 census.has_other_tasks = true;
             } else {
@@ -134,7 +137,7 @@ impl Census {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Comm, ProcessRecord, ProcessState};
+    use crate::model::{ProcessRecord, ProcessState};
 
     const WEB: usize = 0;
     const OTHER: usize = 1;
@@ -246,6 +249,17 @@ mod tests {
             machine.collect(&[one(1, 1), one(2, 1)], Some(0));
             assert_eq!(machine.collect(&[one(1, 1), one(2, 1), one(50, 1)], Some(0)), 1);
         }
+    }
+
+    #[test]
+    fn the_runtime_s_threads_are_forgotten_once_it_is_the_container_s_init() {
+        let named =
+            |comm: &[u8], threads| ProcessRecord { comm: Comm::new(comm), ..process(Some(WEB), 1, threads) };
+        let child = |pid| process(Some(WEB), pid, 1);
+        let mut machine = Machine::default();
+        machine.collect(&[named(b"runc:[2:INIT]", 6)], Some(0));
+        machine.collect(&[named(b"sh", 1), child(8)], Some(0));
+        assert_eq!(machine.collect(&[named(b"sh", 1), child(50)], Some(0)), 42);
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn web_server(fixture: &Fixture, cgroup: &str, zombie_cgroup: &str) {
 }
 
 fn check(name: &str, fixture: &Fixture) {
-    let exporter = fixture.exporter(&["--no-docker", "--collection.interval=1h"]);
+    let exporter = fixture.exporter(&["--no-docker", "--collection.source=proc", "--collection.interval=1h"]);
     let text = exporter.scrape().text;
     let openmetrics =
         exporter.get("/metrics", &[("Accept", "application/openmetrics-text; version=1.0.0")]).text();

@@ -59,6 +59,14 @@ fn one_line(error: &dyn std::error::Error) -> String {
     line
 }
 
+/// Whether there are the rights that loading wants.
+///
+/// # Errors
+/// Which are missing.
+pub fn check_rights() -> Result<(), LoadError> {
+    rights::missing().map_or(Ok(()), |missing| Err(LoadError::Rights(missing)))
+}
+
 /// Loads and attaches everything, then gives up the rights to do so, in this thread and all that it makes
 /// later. `max_cgroups` is how many cgroups can be counted for at one time. What is returned works together:
 /// without the iterator nothing is counted any more.
@@ -66,9 +74,7 @@ fn one_line(error: &dyn std::error::Error) -> String {
 /// # Errors
 /// When anything of it is not possible; nothing stays in the kernel then.
 pub fn load(max_cgroups: u32) -> Result<(TaskIterator, Counters), LoadError> {
-    if let Some(missing) = rights::missing() {
-        return Err(LoadError::Rights(missing));
-    }
+    check_rights()?;
     let loaded = load_all(max_cgroups);
     rights::drop_all().map_err(|error| LoadError::Refused(format!("cannot drop capabilities: {error}")))?;
     // The kernel's types take tens of megabytes while they are searched.
@@ -83,7 +89,12 @@ pub fn load(max_cgroups: u32) -> Result<(TaskIterator, Counters), LoadError> {
 
 fn load_all(max_cgroups: u32) -> Result<(TaskIterator, Counters), LoadError> {
     let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(one_line(&error)))?;
-    load_with(&btf, max_cgroups).map_err(|error| LoadError::Refused(one_line(&error)))
+    load_with(&btf, max_cgroups).map_err(|error| {
+        let line = one_line(&error);
+        let is_forbidden = line.contains("Operation not permitted");
+        let remedy = if is_forbidden { "; in a container its seccomp profile must allow bpf(2)" } else { "" };
+        LoadError::Refused(line + remedy)
+    })
 }
 
 fn load_with(btf: &Btf, max_cgroups: u32) -> Result<(TaskIterator, Counters), EbpfError> {

@@ -96,51 +96,44 @@ pub fn choose(config: &CollectorConfig, system: &System) -> Result<Choice, Sourc
         let source = Source::Proc(ProcSource::open(&config.procfs)?);
         Ok(Choice { source, events: None, reason })
     };
-    match (config.source, config.source == SourceFlag::Proc) {
-        (_, true) => proc(Reason::Flag),
-        (flag, _) => match open_bpf(config, system)? {
-            Ok((source, events)) => {
-                let reason = if flag == SourceFlag::Bpf { Reason::Flag } else { Reason::Available };
-                Ok(Choice { source: Source::Bpf(source), events: Some(events), reason })
-            }
-            Err(reason) if flag == SourceFlag::Bpf => Err(SourceError::NoBpf(reason.to_string())),
-            Err(reason) => proc(reason),
-        },
+    if config.source == SourceFlag::Proc {
+        return proc(Reason::Flag);
+    }
+    let is_forced = config.source == SourceFlag::Bpf;
+    match open_bpf(config, system) {
+        Ok((source, events)) => {
+            let reason = if is_forced { Reason::Flag } else { Reason::Available };
+            Ok(Choice { source: Source::Bpf(source), events: Some(events), reason })
+        }
+        Err(reason) if is_forced => Err(SourceError::NoBpf(reason.to_string())),
+        Err(reason) => proc(reason),
     }
 }
 
 /// BPF, or what speaks against it.
-fn open_bpf(
-    config: &CollectorConfig,
-    system: &System,
-) -> Result<Result<(BpfSource, Events), Reason>, SourceError> {
+fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, Events), Reason> {
+    bpf::check_rights().map_err(Reason::Load)?;
     if !system.is_whole_machine() {
-        return Ok(Err(Reason::Procfs(
+        return Err(Reason::Procfs(
             "the procfs is not that of the machine's first pid namespace; run with --pid=host, and without \
              another --path.procfs",
-        )));
+        ));
     }
     if system.hides_processes() {
-        return Ok(Err(Reason::Procfs("hidepid hides files that BPF does not replace")));
+        return Err(Reason::Procfs("hidepid hides files that BPF does not replace"));
     }
-    let Some(hierarchy) = DefaultHierarchy::find(&config.cgroupfs) else {
-        return Ok(Err(Reason::Hierarchy(
-            "the whole of cgroup v2 is not mounted below --path.cgroupfs; in a container run with \
-             --cgroupns=host",
-        )));
-    };
-    if has_containers_of_v1_alone(&config.procfs)? {
-        return Ok(Err(Reason::Hierarchy("containers here are in cgroup v1 alone, and BPF sees cgroup v2")));
+    let hierarchy = DefaultHierarchy::find(&config.cgroupfs).ok_or(Reason::Hierarchy(
+        "the whole of cgroup v2 is not mounted below --path.cgroupfs; in a container run with --cgroupns=host",
+    ))?;
+    if has_containers_of_v1_alone(&config.procfs).map_err(Reason::Failed)? {
+        return Err(Reason::Hierarchy("containers here are in cgroup v1 alone, and BPF sees cgroup v2"));
     }
     if let Some(limit) = system.memory_limit(&config.cgroupfs).filter(|&limit| limit < MEMORY_TO_LOAD) {
-        return Ok(Err(Reason::Memory(limit)));
+        return Err(Reason::Memory(limit));
     }
-    match bpf::load(config.bounds.event_cgroups) {
-        Ok((iterator, counters)) => {
-            Ok(Ok((BpfSource::new(iterator, &config.procfs)?, Events::new(counters, hierarchy))))
-        }
-        Err(error) => Ok(Err(Reason::Load(error))),
-    }
+    let (iterator, counters) = bpf::load(config.bounds.event_cgroups).map_err(Reason::Load)?;
+    let source = BpfSource::new(iterator, &config.procfs).map_err(Reason::Failed)?;
+    Ok((source, Events::new(counters, hierarchy)))
 }
 
 /// Whether a process stays in a container by cgroup v1 and in none by cgroup v2. It may be on its way, which

@@ -94,7 +94,7 @@ fn without_any_right_all_numbers_are_there() {
 #[test]
 fn root_is_told_that_it_is_not_needed() {
     let script = format!(
-        "timeout 2 {BINARY} --no-docker --web.listen-address=127.0.0.1:0 2>&1 | grep -c 'running as root'"
+        "timeout 2 {BINARY} --no-docker --collection.source=proc --web.listen-address=127.0.0.1:0 2>&1 | grep -c 'running as root'"
     );
     let output = Command::new("sh").args(["-c", &script]).output().expect("sh runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "1");
