@@ -1,7 +1,7 @@
 //! Forks, execs and exits, counted by the kernel and credited to containers once per collection.
 //!
 //! Nothing is sent per event: programs in the kernel ([`crate::bpf`]) keep one set of counters per cgroup,
-//! which only grow. A set is dropped when its cgroup is gone, after its last reading.
+//! which only grow. A set is dropped once its cgroup is gone and nothing new was read.
 
 pub mod hierarchy;
 pub mod tally;
@@ -51,11 +51,15 @@ impl Events {
         let readings = &mut self.readings;
         let read = self.counters.each(|id, value| readings.push(Reading::new(id, value)));
         self.identify(cgroups);
+        // Not before a second look: a program that was running when its task was moved out of the cgroup may
+        // still count what it saw.
+        let is_final = |reading: &&Reading| reading.removed && !self.tally.has_news(reading);
+        let finished: Vec<u64> = self.readings.iter().filter(is_final).map(|reading| reading.id).collect();
         self.tally.settle(&self.readings, cgroups, credit);
-        for reading in self.readings.iter().filter(|reading| reading.removed) {
-            self.counters.forget(reading.id)?;
-            self.tally.forget(reading.id);
-            cgroups.forget(reading.id);
+        for id in finished {
+            self.counters.forget(id)?;
+            self.tally.forget(id);
+            cgroups.forget(id);
         }
         self.lost = self.counters.lost()?;
         read

@@ -102,7 +102,9 @@ impl Tally {
         wanted
     }
 
-    fn has_news(&self, reading: &Reading) -> bool {
+    /// Whether anything of it is still to be settled.
+    #[must_use]
+    pub fn has_news(&self, reading: &Reading) -> bool {
         self.last.get(&reading.id).copied().unwrap_or_default() != reading.counts
     }
 

@@ -50,7 +50,9 @@ impl Workload {
 
 impl Drop for Workload {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        // Asked, so that it can reap its own.
+        let pid = rustix::process::Pid::from_raw(self.0.id() as i32).expect("a pid");
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.0.wait();
     }
 }

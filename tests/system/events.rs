@@ -215,6 +215,36 @@ fn a_container_whose_processes_are_gone_is_credited_when_it_is_seen() {
 }
 
 #[test]
+fn cgroups_that_are_gone_make_room() {
+    const ROUNDS: usize = 120;
+    let group = Group::make("d2");
+    let process = workload::Workload::start(&["fan", "1"]);
+    group.add(process.pid());
+    let exporter = Exporter::start(&[
+        "--no-docker",
+        "--collection.interval=100ms",
+        "--collection.source=bpf",
+        "--bounds.event-cgroups=48",
+    ]);
+    let label = ("id", group.id.as_str());
+    let before = counts(&exporter.fresh_scrape(), label);
+    for round in 0..ROUNDS {
+        let directory = inside(&group, &format!("round-{round}"));
+        fs::create_dir(&directory).expect("a cgroup can be made");
+        fork_in(&directory, 1);
+        if round % 8 == 7 {
+            // Read, found to be final, and dropped.
+            exporter.fresh_scrape();
+            exporter.fresh_scrape();
+        }
+    }
+    let metrics = exporter.fresh_scrape();
+    assert_eq!(difference(counts(&metrics, label), before)[0], 2 * ROUNDS as u64);
+    assert_eq!(unaccounted(&metrics), (0.0, 0.0));
+    drop(process);
+}
+
+#[test]
 fn row_28_a_full_map_loses_events_and_says_so() {
     let group = Group::make("e1");
     let process = workload::Workload::start(&["fan", "1"]);

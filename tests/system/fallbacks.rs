@@ -179,12 +179,30 @@ fn row_28_a_container_of_cgroup_v1_alone_is_never_missed() {
     wait_for("the cgroup is empty", || fs::remove_dir(&group).ok());
 }
 
+/// From its nth call on, bpf(2) fails. By the first a map is made, by the 25th a program is loaded.
+fn with_failing_bpf(error: &str, from: u32) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e"]);
+    command.arg(format!("inject=bpf:error={error}:when={from}+")).arg(BINARY).env_remove("DOCKER_HOST");
+    command
+}
+
+#[test]
+fn row_28_what_the_kernel_refuses() {
+    for from in [1, 25] {
+        let mentions = ["level=warn", "the kernel refused", "Invalid argument"];
+        assert_falls_back(with_failing_bpf("EINVAL", from), "kernel", &mentions);
+    }
+    // As an engine's seccomp profile does it.
+    let mentions = ["level=warn", "Operation not permitted", "seccomp"];
+    assert_falls_back(with_failing_bpf("EPERM", 1), "kernel", &mentions);
+}
+
 #[test]
 fn row_28_bpf_that_fails_later_is_left() {
     // By then everything is loaded, and collections have begun.
-    let mut command = Command::new("strace");
-    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e"]);
-    command.args(["inject=bpf:error=EINVAL:when=400+", BINARY]).args(FAST).env_remove("DOCKER_HOST");
+    let mut command = with_failing_bpf("EINVAL", 400);
+    command.args(FAST);
     let exporter = Exporter::spawn(command);
     assert_eq!(source(&exporter.scrape()), ("bpf".to_owned(), "available".to_owned()));
     let line = exporter.log_line("from /proc from now on");

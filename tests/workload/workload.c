@@ -141,12 +141,28 @@ static void write_pid(const char *directory) {
     close(file);
 }
 
+static pid_t *group_leaders;
+static long group_count;
+
+/* Reaps all, so that no cgroup waits for an init that takes its time. */
+static void end_groups(int signal_number) {
+    (void)signal_number;
+    for (long i = 0; i < group_count; i++) kill(group_leaders[i], SIGKILL);
+    while (wait(NULL) > 0 || errno == EINTR) {}
+    _exit(0);
+}
+
 static void spread(const char *roots, long groups, long size, long first) {
+    group_leaders = calloc(groups, sizeof *group_leaders);
+    if (!group_leaders) fail("calloc");
+    /* The groups' own children come here when their parent is gone. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     for (long group = 0; group < groups; group++) {
         int ends[2];
         char byte;
         if (pipe(ends) != 0) fail("pipe");
-        if (fork_or_fail() == 0) {
+        pid_t leader = fork_or_fail();
+        if (leader == 0) {
             die_with_parent();
             char list[512], path[900];
             snprintf(list, sizeof list, "%s", roots);
@@ -162,7 +178,9 @@ static void spread(const char *roots, long groups, long size, long first) {
         if (read(ends[0], &byte, 1) != 1) fail("read");
         close(ends[0]);
         close(ends[1]);
+        group_leaders[group_count++] = leader;
     }
+    signal(SIGTERM, end_groups);
 }
 
 static void quit(int signal_number) {
