@@ -14,8 +14,9 @@ use crate::config::{CollectorConfig, SourceFlag};
 use crate::events::Events;
 use crate::events::hierarchy::DefaultHierarchy;
 
-/// Loading takes 40 MiB for a moment, most of it for the kernel's description of its types.
-const MEMORY_TO_LOAD: u64 = 64 << 20;
+/// Loading takes 60 MiB for a moment (6.18, kernel memory included), most of it for the kernel's description of
+/// its types; other kernels describe more.
+const MEMORY_TO_LOAD: u64 = 96 << 20;
 
 /// How long a process may be in a container by one hierarchy only, and how often that is looked at.
 const MOVING_TIME: Duration = Duration::from_secs(1);
@@ -77,7 +78,7 @@ impl fmt::Display for Reason {
             Self::Procfs(why) | Self::Hierarchy(why) => f.write_str(why),
             Self::Memory(limit) => write!(
                 f,
-                "loading takes 40 MiB for a moment, and this cgroup's limit is {} MiB; raise it to {} MiB",
+                "loading takes 60 MiB for a moment, and this cgroup's limit is {} MiB; raise it to {} MiB",
                 limit >> 20,
                 MEMORY_TO_LOAD >> 20
             ),

@@ -139,7 +139,7 @@ fn row_28_too_little_memory_to_load() {
     let mut command = Command::new("sh");
     let join = format!("echo $$ >{}/cgroup.procs; exec {BINARY} \"$@\"", group.display());
     command.args(["-c", &join, "exporter"]);
-    assert_falls_back(command, "memory", &["level=warn", "limit is 32 MiB", "64 MiB"]);
+    assert_falls_back(command, "memory", &["level=warn", "limit is 32 MiB", "96 MiB"]);
     wait_for("the cgroup is empty", || fs::remove_dir(&group).ok());
 }
 
