@@ -50,9 +50,15 @@ fn a_dozen_containers_match_ps_and_docker_top() {
     engine.run_workload("limited", &["--pids-limit=40"], &["fan", "5"]);
     engine.run("shell", &["--", "/bin/sh", "-c", "/bin/workload fan 3 & /bin/workload chain 4 & wait"]);
 
-    let exporter = engine.exporter();
-    wait_for_processes(&exporter, "execs", 7.0);
-    wait_for_processes(&exporter, "shell", 9.0);
+    for source in ["proc", "bpf"] {
+        let source = format!("--collection.source={source}");
+        assert_dozen(&engine, &Exporter::start(&[&engine.flag(), "--collection.interval=250ms", &source]));
+    }
+}
+
+fn assert_dozen(engine: &Engine, exporter: &Exporter) {
+    wait_for_processes(exporter, "execs", 7.0);
+    wait_for_processes(exporter, "shell", 9.0);
     let metrics = exporter.fresh_scrape();
     let names = [
         "plain",
@@ -70,7 +76,7 @@ fn a_dozen_containers_match_ps_and_docker_top() {
         "paused",
     ];
     for name in names {
-        assert_exact(&engine, &metrics, name);
+        assert_exact(engine, &metrics, name);
     }
     assert_eq!(metrics.sum("pstree_containers", &[]), names.len() as f64);
     assert_eq!(metrics.value("pstree_containers", &[("runtime", "docker")]), Some(names.len() as f64));
@@ -95,7 +101,7 @@ fn a_dozen_containers_match_ps_and_docker_top() {
     );
     assert_eq!(value("pstree_container_pids_limit", "limited"), Some(40.0));
     assert_eq!(value("pstree_container_pids_limit", "plain"), None, "unlimited is no number");
-    assert_ages(&engine, &metrics);
+    assert_ages(engine, &metrics);
     // The bound of the contract, for far fewer commands than it allows.
     for name in names {
         let series =
