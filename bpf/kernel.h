@@ -2,7 +2,8 @@
 /*
  * The few types of the kernel that the programs name, each with the few fields that they read. Offsets
  * are filled in when the object is loaded, from the types that the running kernel describes (CO-RE), so
- * neither the order nor the size of anything here matters.
+ * neither the order nor the size of anything here matters; but for struct upid, whose array is indexed,
+ * and which is as here since Linux 4.15.
  */
 #pragma once
 

@@ -80,6 +80,8 @@ pub struct Ledger {
     pub events: Option<EventCounts>,
     /// Those among them that came with the last collection.
     pub new_events: EventCounts,
+    /// It was among those beyond the cap when it was last there.
+    pub is_in_overflow: bool,
     /// Monotonic time of the first collection that saw it (again, after it was gone).
     pub present_since: Duration,
     names: NameBudget,
@@ -94,6 +96,7 @@ impl Ledger {
             limit_hits: Monotonic::default(),
             events: None,
             new_events: EventCounts::default(),
+            is_in_overflow: false,
             present_since: now,
             names: NameBudget::new(new_names_per_hour, now),
             last_present: now,
@@ -116,6 +119,8 @@ pub struct Accounting {
     last_update: Duration,
     collections: u64,
     folded_nodes: u64,
+    /// Events of containers of the overflow that are gone by now.
+    departed_events: EventCounts,
 }
 
 impl Accounting {
@@ -133,6 +138,7 @@ impl Accounting {
             last_update: Duration::ZERO,
             collections: 0,
             folded_nodes: 0,
+            departed_events: EventCounts::default(),
         }
     }
 
@@ -161,6 +167,15 @@ impl Accounting {
         let ledger = self.ledgers.entry(path.into()).or_insert_with(fresh);
         *ledger.events.get_or_insert_default() += news;
         ledger.new_events += news;
+        if ledger.is_in_overflow && ledger.last_present < self.last_update {
+            self.departed_events += news;
+        }
+    }
+
+    /// Events of containers of the overflow that were credited when those were gone.
+    #[must_use]
+    pub fn departed_events(&self) -> EventCounts {
+        self.departed_events
     }
 
     fn forget(&mut self, now: Duration) {
@@ -204,5 +219,39 @@ impl Accounting {
     #[must_use]
     pub fn collections(&self) -> u64 {
         self.collections
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Container, Runtime};
+
+    #[test]
+    fn the_last_events_of_a_container_in_the_overflow_are_kept() {
+        let container = Container {
+            path: "/docker/web".into(),
+            id: "/docker/web".into(),
+            container_id: "".into(),
+            pod_uid: "".into(),
+            own_name: None,
+            runtime: Runtime::Docker,
+        };
+        let news = EventCounts { exits: [1, 0, 0], ..EventCounts::default() };
+        let mut accounting = Accounting::new(100);
+        let mut snapshot = Snapshot { containers: vec![Some(Arc::new(container))], ..Snapshot::default() };
+        let at = Duration::from_secs;
+        accounting.update(&snapshot, |_| false, at(1));
+        accounting.credit("/docker/web", news, at(1));
+        accounting.ledger("/docker/web").expect("it is there").is_in_overflow = true;
+        assert_eq!(accounting.departed_events(), EventCounts::default());
+
+        snapshot.containers[0] = None;
+        accounting.update(&snapshot, |_| false, at(2));
+        accounting.credit("/docker/web", news, at(2));
+        assert_eq!(accounting.departed_events(), news);
+        assert_eq!(accounting.ledger("/docker/web").expect("kept").events.expect("counted").exits, [2, 0, 0]);
     }
 }

@@ -13,7 +13,7 @@ use crate::model::Container;
 pub enum Owner {
     Container(Arc<Container>),
     Host,
-    /// It is there, but out of our sight.
+    /// Looked for and not found: out of our sight, or gone.
     Hidden,
 }
 
@@ -52,14 +52,13 @@ impl Cgroups {
             .any(|owner| matches!(owner, Owner::Container(known) if known.path == container.path))
     }
 
-    /// The owner of a cgroup, by its own id or by those above it, the nearest first. A cgroup inside a
-    /// container is the container's; one below a known cgroup of the host may be a container itself.
+    /// The owner of a cgroup, by its own id or by those above it. A cgroup inside a container is the
+    /// container's; one below a cgroup of the host may be a container itself.
     #[must_use]
     pub fn owner_by_lineage(&self, id: u64, ancestors: &[u64]) -> Option<&Owner> {
-        if let Some(owner) = self.owner(id) {
-            return Some(owner);
-        }
-        let nearest = ancestors.iter().find_map(|&ancestor| self.owner(ancestor))?;
-        matches!(nearest, Owner::Container(_)).then_some(nearest)
+        self.owner(id).or_else(|| {
+            let owners = ancestors.iter().filter_map(|&ancestor| self.owner(ancestor));
+            owners.into_iter().find(|owner| matches!(owner, Owner::Container(_)))
+        })
     }
 }

@@ -20,7 +20,7 @@ pub struct PidsReading {
     pub peak: Option<u64>,
     /// Forks that the limit refused, since the cgroup was made.
     pub limit_hits: Option<u64>,
-    /// The same, where no other limit can have refused any: 0 without a limit.
+    /// The same, where no limit above can have refused any: 0 without a limit.
     pub refused: Option<u64>,
     pub frozen: Option<bool>,
 }
@@ -87,20 +87,22 @@ impl PidsReader {
         if reading.current.is_some() {
             reading.peak = self.number(&directory, "pids.peak");
             reading.limit_hits = self.file(&directory, "pids.events").and_then(|it| parse_keyed(it, b"max"));
-            let own_limit = self.number(&directory, "pids.max");
-            reading.limit = self.effective_limit(own_limit, &hierarchy, &directory);
-            reading.refused = match reading.limit {
-                None => Some(reading.limit_hits.unwrap_or(0)),
-                limit if limit == own_limit => reading.limit_hits,
-                Some(_) => None,
+            let own = self.number(&directory, "pids.max");
+            let above = self.limit_above(&hierarchy, &directory);
+            reading.limit = own.into_iter().chain(above).min();
+            reading.refused = match (own, above) {
+                (None, None) => Some(reading.limit_hits.unwrap_or(0)),
+                (Some(_), None) => reading.limit_hits,
+                (_, Some(_)) => None,
             };
         }
         self.pids = Some(hierarchy);
         reading
     }
 
-    fn effective_limit(&mut self, own: Option<u64>, hierarchy: &Path, directory: &Path) -> Option<u64> {
-        let mut limit = own;
+    /// The smallest of the ancestors' limits.
+    fn limit_above(&mut self, hierarchy: &Path, directory: &Path) -> Option<u64> {
+        let mut limit = None;
         for ancestor in directory.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(hierarchy)) {
             let above = match self.ancestor_limits.get(ancestor) {
                 Some(&known) => known,

@@ -6,6 +6,8 @@
 mod memory;
 mod rights;
 
+pub use rights::drop_all as drop_rights;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};

@@ -10,6 +10,7 @@ use super::intruders;
 use super::result::{ContainerResult, Overflow, Taken};
 use super::share::fair_share;
 use crate::accounting::Accounting;
+use crate::cgroups::Cgroups;
 use crate::config::{Bounds, CollectorConfig};
 use crate::events::Events;
 use crate::events::tally::EventCounts;
@@ -185,6 +186,7 @@ impl Pipeline {
     fn leave_bpf(&mut self, reason: Reason) -> Result<(), SourceError> {
         self.source.fall_back()?;
         self.events = None;
+        self.memberships.cgroups = Cgroups::default();
         warn!(%reason, "processes are read from /proc from now on, and forks, execs and exits no more counted");
         self.reason = reason;
         Ok(())
@@ -246,10 +248,12 @@ impl Pipeline {
             let Some(container) = container else { continue };
             *self.containers_by_runtime.entry(container.runtime).or_default() += 1;
             if let Some(ledger) = self.accounting.ledger(&container.path) {
-                if ledger.events.is_none() && self.memberships.cgroups.knows(container) {
+                ledger.is_in_overflow = false;
+                let is_counted = self.events.is_some();
+                if is_counted && ledger.events.is_none() && self.memberships.cgroups.knows(container) {
                     ledger.events = Some(EventCounts::default());
                 }
-                result.events = ledger.events.filter(|_| self.events.is_some());
+                result.events = ledger.events.filter(|_| is_counted);
                 result.present_since = ledger.present_since;
             }
             self.shown.push(slot);
@@ -266,6 +270,7 @@ impl Pipeline {
                 if let Some(ledger) =
                     containers[slot].as_ref().and_then(|it| self.accounting.ledger(&it.path))
                 {
+                    ledger.is_in_overflow = true;
                     self.overflow_events += ledger.new_events;
                 }
                 self.accounting.count_folded(self.nodes.count(slot) as u64);
@@ -338,7 +343,9 @@ impl Pipeline {
             return;
         };
         overflow.result.observed_starts = self.overflow_starts;
-        overflow.result.events = self.events.is_some().then_some(self.overflow_events);
+        let mut events = self.overflow_events;
+        events += self.accounting.departed_events();
+        overflow.result.events = self.events.is_some().then_some(events);
         overflow.result.nodes = vec![ShownNode {
             path: OTHER.into(),
             parent_len: 0,

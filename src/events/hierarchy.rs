@@ -1,6 +1,7 @@
 //! The directories of the default cgroup hierarchy (cgroup v2): from id to path.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -38,16 +39,29 @@ impl DefaultHierarchy {
         Some(fs::metadata(self.root.join(path.trim_start_matches('/'))).ok()?.ino())
     }
 
-    /// Shows the paths of the wanted cgroups, and takes them out of `wanted`. What stays does not exist.
-    pub fn search(&self, wanted: &mut FxHashSet<u64>, mut found: impl FnMut(u64, &str)) {
+    /// Shows the paths of the wanted cgroups, and takes them out of `wanted`. Returns whether all directories
+    /// could be read, so that what stays does not exist.
+    pub fn search(&self, wanted: &mut FxHashSet<u64>, mut found: impl FnMut(u64, &str)) -> bool {
         if wanted.remove(&ROOT_ID) {
             found(ROOT_ID, "/");
         }
         let mut left = vec![String::new()];
         let mut searched = 0;
-        while let Some(path) = left.pop().filter(|_| !wanted.is_empty() && searched < MAX_SEARCHED) {
+        let mut is_complete = true;
+        while let Some(path) = left.pop().filter(|_| !wanted.is_empty()) {
             searched += 1;
-            let Ok(entries) = fs::read_dir(self.root.join(path.trim_start_matches('/'))) else { continue };
+            if searched > MAX_SEARCHED {
+                return false;
+            }
+            let entries = match fs::read_dir(self.root.join(path.trim_start_matches('/'))) {
+                Ok(entries) => entries,
+                // Removed meanwhile, with all that was below it.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(_) => {
+                    is_complete = false;
+                    continue;
+                }
+            };
             for entry in entries.flatten() {
                 if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     continue;
@@ -61,5 +75,6 @@ impl DefaultHierarchy {
                 left.push(path);
             }
         }
+        is_complete
     }
 }

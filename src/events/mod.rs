@@ -71,14 +71,13 @@ impl Events {
         if wanted.is_empty() {
             return;
         }
-        self.hierarchy.search(&mut wanted, |id, path| {
+        let is_complete = self.hierarchy.search(&mut wanted, |id, path| {
             let container = attribute(path).map(|found| Arc::new(found.to_container()));
             cgroups.learn(id, container.map_or(Owner::Host, Owner::Container));
         });
-        for reading in self.readings.iter().filter(|reading| !reading.removed) {
-            if wanted.contains(&reading.id) {
-                cgroups.learn(reading.id, Owner::Hidden);
-            }
+        // Not to be looked for again; a process seen there tells better.
+        for id in wanted.into_iter().filter(|_| is_complete) {
+            cgroups.learn(id, Owner::Hidden);
         }
     }
 

@@ -192,10 +192,13 @@ mod tests {
 
     #[test]
     fn a_cgroup_inside_a_container_is_the_containers() {
-        let (mut tally, cgroups) = (Tally::default(), known());
+        let (mut tally, mut cgroups) = (Tally::default(), known());
         let inside = reading(99, 4, &[98, WEB, ROOT]);
         assert!(tally.unknown(&[inside], &cgroups).is_empty());
         assert_eq!(settle(&mut tally, &cgroups, &[inside]), 4);
+        // What was looked for in between, and not found, changes nothing.
+        cgroups.learn(98, Owner::Hidden);
+        assert_eq!(settle(&mut tally, &cgroups, &[reading(99, 6, &[98, WEB, ROOT])]), 2);
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Memberships {
             Some(container) => Owner::Container(Arc::clone(container)),
             None => Owner::Host,
         };
-        if self.cgroups.owner(id).is_none() {
+        if !matches!(self.cgroups.owner(id), Some(Owner::Container(_) | Owner::Host)) {
             let sighting = || CgroupSighting { path: path.into(), owner };
             self.cgroup_sightings.entry(id).or_insert_with(sighting);
         }

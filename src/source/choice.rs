@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use tracing::warn;
+
 use super::bpf::BpfSource;
 use super::proc::ProcSource;
 use super::system::System;
@@ -88,11 +90,21 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Opens the source that the flag asks for; with `auto` BPF, where nothing speaks against it.
+/// Opens the source that the flag asks for; with `auto` BPF, where nothing speaks against it. The rights that
+/// BPF wants are gone afterwards, in this thread and in those that it makes later.
 ///
 /// # Errors
 /// When there is no procfs at its path, or BPF alone is asked for and cannot be had.
 pub fn choose(config: &CollectorConfig, system: &System) -> Result<Choice, SourceError> {
+    let choice = choose_source(config, system);
+    // Whatever was chosen: who serves the web has no use for them.
+    if let Err(error) = bpf::drop_rights() {
+        warn!(%error, "cannot give up CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN");
+    }
+    choice
+}
+
+fn choose_source(config: &CollectorConfig, system: &System) -> Result<Choice, SourceError> {
     let proc = |reason| {
         let source = Source::Proc(ProcSource::open(&config.procfs)?);
         Ok(Choice { source, events: None, reason })
@@ -122,6 +134,11 @@ fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, Eve
     }
     if system.hides_processes() {
         return Err(Reason::Procfs("hidepid hides files that BPF does not replace"));
+    }
+    if !system.sees_whole_cgroup_paths() {
+        return Err(Reason::Hierarchy(
+            "cgroup paths are those of a cgroup namespace of our own; run this container with --cgroupns=host",
+        ));
     }
     let hierarchy = DefaultHierarchy::find(&config.cgroupfs).ok_or(Reason::Hierarchy(
         "the whole of cgroup v2 is not mounted below --path.cgroupfs; in a container run with --cgroupns=host",

@@ -82,10 +82,11 @@ pub fn parse_inner_pid(status: &[u8]) -> Option<InnerPid> {
     Some(InnerPid { pid: innermost?, nesting: count - 1, below })
 }
 
-/// Parses the target of a namespace link, `pid:[4026531836]` (`namespaces(7)`), to its inode number.
+/// Parses the target of a namespace link, such as `pid:[4026531836]` (`namespaces(7)`), to its inode number.
 #[must_use]
 pub fn parse_namespace_link(target: &[u8]) -> Option<u64> {
-    parse_number(target.strip_prefix(b"pid:[")?.strip_suffix(b"]")?)
+    let number = target.strip_suffix(b"]")?.split(|&byte| byte == b'[').nth(1)?;
+    parse_number(number)
 }
 
 /// Decimal digits only; `None` when there are none, others, or too many for 64 bits.
@@ -243,6 +244,8 @@ mod tests {
     #[test]
     fn namespace_links() {
         assert_eq!(parse_namespace_link(b"pid:[4026531836]"), Some(4_026_531_836));
-        assert_eq!(parse_namespace_link(b"mnt:[4026531836]"), None);
+        assert_eq!(parse_namespace_link(b"cgroup:[4026531835]"), Some(4_026_531_835));
+        assert_eq!(parse_namespace_link(b"pid:4026531836"), None);
+        assert_eq!(parse_namespace_link(b"pid:[]"), None);
     }
 }

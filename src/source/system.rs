@@ -13,6 +13,9 @@ use crate::text::label_value;
 /// `PROC_PID_INIT_INO` (include/linux/proc_ns.h): the pid namespace that a machine boots with.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
+/// `PROC_CGROUP_INIT_INO` of the same file: the cgroup namespace that a machine boots with.
+const INITIAL_CGROUP_NAMESPACE: u64 = 0xEFFF_FFFB;
+
 /// A procfs, for its files that belong to no process.
 #[derive(Clone, Debug)]
 pub struct System {
@@ -54,11 +57,17 @@ impl System {
     /// Whether this procfs shows the processes that the kernel itself would list to us, all of them.
     #[must_use]
     pub fn is_whole_machine(&self) -> bool {
-        self.is_our_own() && self.own_pid_namespace() == Some(INITIAL_PID_NAMESPACE)
+        self.is_our_own() && self.own_namespace("pid") == Some(INITIAL_PID_NAMESPACE)
     }
 
-    fn own_pid_namespace(&self) -> Option<u64> {
-        let namespace = fs::read_link(self.root.join("self/ns/pid")).ok()?;
+    /// Whether cgroup paths are shown as they are, from the root of the machine on (`cgroup_namespaces(7)`).
+    #[must_use]
+    pub fn sees_whole_cgroup_paths(&self) -> bool {
+        self.own_namespace("cgroup") == Some(INITIAL_CGROUP_NAMESPACE)
+    }
+
+    fn own_namespace(&self, kind: &str) -> Option<u64> {
+        let namespace = fs::read_link(self.root.join("self/ns").join(kind)).ok()?;
         parse_namespace_link(namespace.as_os_str().as_encoded_bytes())
     }
 
@@ -87,7 +96,7 @@ impl System {
     /// namespace, and that is not the one the machine booted with.
     #[must_use]
     pub fn surroundings(&self, name: Option<&str>) -> Option<Container> {
-        if !self.is_our_own() || self.own_pid_namespace()? == INITIAL_PID_NAMESPACE {
+        if !self.is_our_own() || self.own_namespace("pid")? == INITIAL_PID_NAMESPACE {
             return None;
         }
         let cgroup = fs::read(self.root.join("self/cgroup")).unwrap_or_default();

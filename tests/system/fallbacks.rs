@@ -76,11 +76,31 @@ fn row_28_bpf_alone_asked_for_without_rights_is_an_error() {
 
 #[test]
 fn two_capabilities_are_enough_and_none_is_kept() {
-    let mut command = as_nobody(",+bpf,+perfmon");
-    command.args(FAST);
-    let exporter = Exporter::spawn(command);
+    let exporter = start_with_both_capabilities(&[]);
     let metrics = exporter.scrape();
     assert_eq!(source(&metrics), ("bpf".to_owned(), "available".to_owned()));
+    assert_no_capability(&exporter);
+    let before = metrics.value("pstree_host_forks_total", &[]);
+    assert!(Command::new("true").status().expect("true runs").success());
+    let after = exporter.fresh_scrape();
+    assert!(after.value("pstree_host_forks_total", &[]) > before, "it still counts");
+    assert_eq!(after.value("pstree_collector_success", &[("collector", "events")]), Some(1.0));
+}
+
+#[test]
+fn no_capability_is_kept_where_it_is_of_no_use() {
+    let exporter = start_with_both_capabilities(&["--collection.source=proc"]);
+    assert_eq!(source(&exporter.scrape()), ("proc".to_owned(), "flag".to_owned()));
+    assert_no_capability(&exporter);
+}
+
+fn start_with_both_capabilities(more: &[&str]) -> Exporter {
+    let mut command = as_nobody(",+bpf,+perfmon");
+    command.args(FAST).args(more);
+    Exporter::spawn(command)
+}
+
+fn assert_no_capability(exporter: &Exporter) {
     let threads = fs::read_dir(format!("/proc/{}/task", exporter.pid())).expect("it runs");
     let mut count = 0;
     for thread in threads.flatten() {
@@ -92,9 +112,6 @@ fn two_capabilities_are_enough_and_none_is_kept() {
         count += 1;
     }
     assert!(count >= 3, "{count} threads");
-    let before = metrics.value("pstree_host_forks_total", &[]);
-    assert!(Command::new("true").status().expect("true runs").success());
-    assert!(exporter.fresh_scrape().value("pstree_host_forks_total", &[]) > before, "it still counts");
 }
 
 #[test]
@@ -116,6 +133,13 @@ fn row_28_without_the_default_hierarchy() {
     let script = "for at in /sys/fs/cgroup/unified /sys/fs/cgroup; do \
                   ! mountpoint -q $at || { mount -t tmpfs none $at && break; }; done";
     assert_falls_back(with_mounts(script), "hierarchy", &["level=warn", "--path.cgroupfs"]);
+}
+
+#[test]
+fn row_28_a_cgroup_namespace_of_its_own() {
+    let mut command = Command::new("unshare");
+    command.args(["--cgroup", BINARY]);
+    assert_falls_back(command, "hierarchy", &["level=warn", "--cgroupns=host"]);
 }
 
 #[test]

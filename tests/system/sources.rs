@@ -106,8 +106,9 @@ fn both_sources_give_the_same_snapshot_through_churn() {
     let hostile = Workload::start(&["name", "29205220310a"]);
     let churn = Churn::start();
 
-    let mut proc = pipeline(SourceFlag::Proc);
+    // In this order: the rights are given up with the first.
     let mut bpf = pipeline(SourceFlag::Bpf);
+    let mut proc = pipeline(SourceFlag::Proc);
     let mut compared = 0;
     for round in 0..60 {
         if round % 10 == 0 {
