@@ -2,6 +2,7 @@
 # make check   formatting, lints and the tests that need nothing
 # make static  one static binary, for containers and for any distribution
 # make bpf     compiles bpf/pstree.bpf.o anew, which is checked in
+# make incidents  plays incidents and benign loads on real containers and shows which alerts fire
 # make bench   ratios against the bare loop, peers and nginx
 
 TARGET  := x86_64-unknown-linux-gnu
@@ -10,9 +11,9 @@ PYTHON  := target/python/bin/python
 
 BPF     := bpf/pstree.bpf.o
 
-.PHONY: test check lint unit system vm static bench packages bpf bpf-check
+.PHONY: test check lint unit system rules vm static bench incidents packages bpf bpf-check
 
-test: packages bpf-check lint unit system vm
+test: packages bpf-check lint unit rules system vm
 
 check: lint unit
 
@@ -55,6 +56,15 @@ system: static
 
 vm: static
 	tests/vm/run $(abspath $(STATIC))
+
+rules:
+	promtool check rules alerts/*.yaml
+	promtool test rules alerts/tests/*.yaml
+	amtool check-config deploy/alertmanager/alertmanager.yml
+
+# Without FACTOR five times faster than an operator would see it; FACTOR=1 is real time.
+incidents: packages
+	cargo test --locked --features system-tests --test incidents
 
 bench: packages
 	cargo bench --locked

@@ -54,3 +54,18 @@ pub fn parse(bytes: &[u8]) -> Response {
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     Response { status, head, body: bytes[split + 4..].to_vec() }
 }
+
+/// The body of a response in chunks (RFC 9112, section 7.1).
+pub fn dechunk(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    loop {
+        let line = body.windows(2).position(|window| window == b"\r\n").expect("a chunk has a size");
+        let size = std::str::from_utf8(&body[..line]).expect("the size is text");
+        let size = usize::from_str_radix(size, 16).expect("the size is hexadecimal");
+        if size == 0 {
+            return whole;
+        }
+        whole.extend_from_slice(&body[line + 2..line + 2 + size]);
+        body = &body[line + 2 + size + 2..];
+    }
+}

@@ -1,9 +1,11 @@
 //! What the tests share: the real binary, its exposition, and conditions to wait for.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod dashboard;
 pub mod exposition;
 pub mod fixture;
 pub mod http;
+pub mod rules;
 pub mod workload;
 
 use std::io::{BufRead as _, BufReader};

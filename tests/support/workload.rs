@@ -1,28 +1,38 @@
-//! The compiled `tests/workload/workload.c`, and processes that run it.
+//! The compiled programs of `tests/workload/`, and processes that run them.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-/// The static binary, compiled once per test run into cargo's scratch directory.
+/// `tests/workload/workload.c`: forests of a known shape.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/workload/workload.c");
-        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        // Test binaries run side by side: each compiles its own, then puts it in place at once.
-        let own = scratch.join(format!("workload.{}", std::process::id()));
-        let status = Command::new("cc")
-            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o"])
-            .args([&own, &source])
-            .status()
-            .expect("cc is needed to compile tests/workload/workload.c");
-        assert!(status.success(), "cc failed");
-        let shared = scratch.join("workload");
-        std::fs::rename(&own, &shared).expect("rename in cargo's scratch directory");
-        shared
-    })
+    BINARY.get_or_init(|| compile("workload"))
+}
+
+/// `tests/workload/loads.c`: loads that go on.
+pub fn loads() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| compile("loads"))
+}
+
+/// Compiles a static binary into cargo's scratch directory.
+fn compile(name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/workload/{name}.c"));
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    // Test binaries run side by side: each compiles its own, then puts it in place at once.
+    let own = scratch.join(format!("{name}.{}", std::process::id()));
+    let status = Command::new("cc")
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o"])
+        .args([&own, &source])
+        .arg("-lm")
+        .status()
+        .expect("cc is needed to compile what the tests run");
+    assert!(status.success(), "cc failed");
+    let shared = scratch.join(name);
+    std::fs::rename(&own, &shared).expect("rename in cargo's scratch directory");
+    shared
 }
 
 /// A forest that stands until it is dropped.

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Exporter, wait_at_most, wait_for, workload};
 
-/// The image that all containers run: busybox and the workload, nothing else.
+/// The image that all containers run: busybox and our own programs, nothing else.
 pub const IMAGE: &str = "pstree-test";
 
 pub struct Engine {
@@ -146,6 +146,7 @@ impl Engine {
         fs::create_dir_all(root.join("tmp")).expect("a scratch directory");
         fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static is installed");
         fs::copy(workload::binary(), root.join("bin/workload")).expect("the workload is compiled");
+        fs::copy(workload::loads(), root.join("bin/loads")).expect("the loads are compiled");
         for applet in ["sh", "sleep", "true", "false", "cat", "chroot"] {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
         }

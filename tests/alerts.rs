@@ -1,0 +1,89 @@
+//! The rules name only what exists, and every alert says what an operator needs. What they find is tested by
+//! `alerts/tests` and on real containers by `make incidents`.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use pstree_exporter::metrics::catalog::CATALOG;
+use support::rules::{faster, files};
+
+fn rules() -> Vec<(String, String)> {
+    files()
+        .iter()
+        .map(|path| (path.display().to_string(), fs::read_to_string(path).expect("a file of text")))
+        .collect()
+}
+
+/// The text of each alert, from its name to the next rule.
+fn alerts() -> Vec<(String, String)> {
+    let all: Vec<String> = rules().into_iter().map(|(_, text)| text).collect();
+    let all = all.join("\n");
+    let parts = all.split("- alert: ").skip(1);
+    parts.map(|part| (part.lines().next().expect("a name").to_owned(), part.to_owned())).collect()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':')
+}
+
+#[test]
+fn every_name_exists() {
+    let rules = rules();
+    let recorded: BTreeSet<&str> = rules
+        .iter()
+        .flat_map(|(_, text)| text.lines())
+        .filter_map(|line| line.trim().strip_prefix("- record: "))
+        .collect();
+    assert!(!recorded.is_empty());
+    for (path, text) in &rules {
+        for word in words(text).filter(|word| word.contains("pstree_")) {
+            let is_known = CATALOG.iter().any(|family| family.name == word) || recorded.contains(word);
+            assert!(is_known, "{path}: {word}");
+        }
+    }
+}
+
+#[test]
+fn alerts_say_what_an_operator_needs() {
+    let alerts = alerts();
+    assert!(alerts.len() >= 15);
+    for (name, text) in &alerts {
+        assert!(name.starts_with("Pstree"), "{name}");
+        assert!(
+            text.contains("severity: warning") || text.contains("severity: critical"),
+            "{name}: severity"
+        );
+        let line = |key: &str| text.lines().find_map(|line| line.trim().strip_prefix(key));
+        let summary = line("summary: ").unwrap_or_else(|| panic!("{name}: summary"));
+        assert!(!summary.contains("{{") && summary.ends_with('.'), "{name}: a static sentence sums it up");
+        assert!(text.contains("description: ") && text.contains("{{ $labels."), "{name}: says where");
+        let page = line("runbook_url: ").unwrap_or_else(|| panic!("{name}: runbook_url"));
+        assert_eq!(page, format!("docs/runbooks/{name}.md"));
+        let runbook = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page));
+        assert!(runbook.unwrap_or_else(|_| panic!("{page} is missing")).contains(name), "{page}");
+    }
+}
+
+#[test]
+fn no_runbook_without_its_alert() {
+    let names: BTreeSet<String> = alerts().into_iter().map(|(name, _)| name).collect();
+    let pages = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks")).expect("runbooks");
+    for page in pages.flatten() {
+        let name = page.file_name().to_string_lossy().trim_end_matches(".md").to_owned();
+        assert!(name == "README" || names.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn durations_are_divided_and_nothing_else() {
+    let rule = "for: 2m\nexpr: rate(a:rate1m[1m]) > 50 and b offset 30s > 0.5 and predict_linear(c[10m], 1800) > 12 * 3600";
+    let faster = faster(rule, 5);
+    assert_eq!(
+        faster,
+        "for: 24000ms\nexpr: rate(a:rate1m[12000ms]) > 50 and b offset 6000ms > 0.5 and predict_linear(c[120000ms], 360) > 12 * 3600"
+    );
+}

@@ -1,0 +1,234 @@
+//! What is played: nine incidents that must be caught, and eight benign loads on which nothing may fire.
+//!
+//! What is fast by nature (forks, a build, connections) runs at its own speed; what takes minutes for an operator
+//! (a leak, a health check, cron) runs faster by the factor, as the rules' durations do.
+
+use crate::engine::{Engine, IMAGE};
+
+/// An incident in a container of its own.
+pub struct Incident {
+    pub title: &'static str,
+    pub container: &'static str,
+    pub alert: &'static str,
+    pub flags: &'static [&'static str],
+    /// Gets the factor; what the container runs once its gate is open, if it is the container that does it.
+    pub script: fn(u32) -> String,
+    /// What is done from outside once the container runs; called again and again.
+    pub from_outside: Option<fn(&Engine, &str)>,
+}
+
+pub const INCIDENTS: [Incident; 9] = [
+    Incident {
+        title: "fork bomb without limit",
+        container: "bomb",
+        alert: "PstreeRunawayForks",
+        flags: &[],
+        script: |_| "exec /bin/loads bomb 4000".into(),
+        from_outside: None,
+    },
+    Incident {
+        title: "fork bomb into a limit",
+        container: "bomb-limited",
+        alert: "PstreeForksRefused",
+        flags: &["--pids-limit=300"],
+        script: |_| "exec /bin/loads bomb 4000".into(),
+        from_outside: None,
+    },
+    Incident {
+        title: "slow leak of processes, one a second",
+        container: "leak",
+        alert: "PstreeProcessGrowth",
+        flags: &[],
+        script: |factor| format!("exec /bin/loads leak {}", 1000 / factor),
+        from_outside: None,
+    },
+    Incident {
+        title: "storm of processes that live 5 ms",
+        container: "storm",
+        alert: "PstreeRunawayForks",
+        flags: &[],
+        script: |_| "exec /bin/loads storm 5".into(),
+        from_outside: None,
+    },
+    Incident {
+        title: "zombies from a health check every 5 s",
+        container: "unhealthy",
+        alert: "PstreeZombiesGrowing",
+        flags: &[],
+        // The check leaves its child to the container's init, and this one never waits.
+        script: |_| "exec /bin/sleep 100000".into(),
+        from_outside: None,
+    },
+    Incident {
+        title: "zombies from a parent that never waits, one every 5 s",
+        container: "neglect",
+        alert: "PstreeZombiesGrowing",
+        flags: &[],
+        script: |factor| format!("exec /bin/loads neglect {}", 5000 / factor),
+        from_outside: None,
+    },
+    Incident {
+        title: "shells left behind by exec, one every 3 s",
+        container: "execs",
+        alert: "PstreeExecLeak",
+        flags: &[],
+        script: |_| "exec /bin/sleep 100000".into(),
+        from_outside: Some(|engine, name| {
+            engine.docker(&["exec", "--detach", name, "/bin/sh", "-c", "sleep 100000; true"]);
+        }),
+    },
+    Incident {
+        title: "recursion 200 deep",
+        container: "recursion",
+        alert: "PstreeTreeTooDeep",
+        flags: &[],
+        script: |_| "exec /bin/loads recurse 200 20".into(),
+        from_outside: None,
+    },
+    Incident {
+        title: "thread explosion",
+        container: "threads",
+        alert: "PstreeThreadGrowth",
+        flags: &[],
+        script: |factor| format!("exec /bin/loads threads 3000 {}", 1000 / factor),
+        from_outside: None,
+    },
+];
+
+impl Incident {
+    /// A container that waits. Its health check begins with it, so that incident has none yet.
+    pub fn prepare(&self, engine: &Engine, factor: u32) {
+        if !self.has_health_check() {
+            engine.run_gated_with(self.flags, self.container, "", &(self.script)(factor));
+        }
+    }
+
+    pub fn begin(&self, engine: &Engine, factor: u32) {
+        if self.has_health_check() {
+            let interval = format!("--health-interval={}ms", 5000 / factor);
+            let check = "--health-cmd=sleep 0.1 & true";
+            engine.run(self.container, &[check, &interval, "--", "/bin/sh", "-c", &(self.script)(factor)]);
+        } else {
+            engine.open_gate(self.container);
+        }
+    }
+
+    fn has_health_check(&self) -> bool {
+        self.container == "unhealthy"
+    }
+}
+
+/// A load that is as it should be, in one container or several.
+pub struct Benign {
+    pub title: &'static str,
+    /// What its containers' names begin with.
+    pub prefix: &'static str,
+    /// Begins the load; gets the factor.
+    pub begin: fn(&Engine, u32),
+    /// What is done from outside while it goes on; called again and again.
+    pub from_outside: Option<fn(&Engine)>,
+}
+
+pub const BUILD: Benign = Benign {
+    title: "parallel build: make -j8 of many short compiles",
+    prefix: "build",
+    begin: |engine, _| {
+        let makefile =
+            "all: $(patsubst %.c,%.o,$(wildcard *.c))\n%.o: %.c\n\t@/bin/sh -c 'gcc -O1 -c -o $@ $<'\n";
+        let script = format!(
+            "export PATH=/usr/bin:/bin; mkdir /tmp/b; cd /tmp/b; printf '{makefile}' >Makefile; \
+             for i in $(seq 400); do echo \"int f$i(int x) {{ return x + $i; }}\" >f$i.c; done; \
+             while :; do make -s -j8 || exit; echo built; rm *.o; done",
+            makefile = makefile.replace('%', "%%").replace('\'', "'\\''"),
+        );
+        // The image has no compiler, so it sees the machine's.
+        let mounts = ["--volume=/usr:/usr:ro", "--volume=/lib:/lib:ro", "--volume=/lib64:/lib64:ro"];
+        engine.run("build", &[&mounts[..], &["--", "/bin/sh", "-c", &script]].concat());
+    },
+    from_outside: None,
+};
+
+pub const BENIGN: [Benign; 7] = [
+    Benign {
+        title: "web server's pool, 5 to 40 workers and back",
+        prefix: "pool",
+        begin: |engine, factor| {
+            let step = (1000 / factor).to_string();
+            engine.run("pool", &["--", "/bin/loads", "pool", "5", "40", &step]);
+        },
+        from_outside: None,
+    },
+    Benign {
+        title: "database: 20 connections a second that live 0.3 s",
+        prefix: "database",
+        begin: |engine, _| {
+            engine.run("database", &["--", "/bin/loads", "connections", "50", "300"]);
+        },
+        from_outside: None,
+    },
+    Benign {
+        title: "cron: a burst of 20 jobs every minute",
+        prefix: "cron",
+        begin: |engine, factor| {
+            let minute = 60.0 / f64::from(factor);
+            let script = format!(
+                "while :; do for job in $(busybox seq 20); do (cat /bin/sh | busybox wc -c; sleep 1) & done; \
+                 wait; sleep {minute}; done"
+            );
+            engine.run("cron", &["--", "/bin/sh", "-c", &script]);
+        },
+        from_outside: None,
+    },
+    Benign {
+        title: "ten containers starting at once",
+        prefix: "start-",
+        begin: |engine, _| start_ten(engine, "start"),
+        from_outside: None,
+    },
+    Benign {
+        title: "deploy that replaces ten containers",
+        prefix: "deploy-",
+        begin: |engine, _| start_ten(engine, "deploy"),
+        from_outside: Some(|engine| {
+            let names: Vec<String> = (0..10).map(|i| format!("deploy-{i}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            engine.docker(&[&["rm", "--force"][..], &names].concat());
+            start_ten(engine, "deploy");
+        }),
+    },
+    Benign {
+        title: "paused container with 50 processes",
+        prefix: "paused",
+        begin: |engine, _| {
+            engine.run_workload("paused", &[], &["fan", "50"]);
+            engine.docker(&["pause", "paused"]);
+        },
+        from_outside: None,
+    },
+    Benign {
+        title: "shell session with pipelines",
+        prefix: "session",
+        begin: |engine, _| {
+            engine.run("session", &["--", "/bin/sleep", "100000"]);
+        },
+        from_outside: Some(|engine| {
+            let line = "busybox seq 20000 | busybox sort | busybox uniq | busybox tail -n 1";
+            let script = format!("for i in 1 2 3 4 5; do {line}; {line} >/dev/null & sleep 0.5; done; wait");
+            engine.docker(&["exec", "session", "/bin/sh", "-c", &script]);
+        }),
+    },
+];
+
+/// Ten services of a supervisor and four workers.
+fn start_ten(engine: &Engine, prefix: &str) {
+    std::thread::scope(|scope| {
+        for i in 0..10 {
+            scope.spawn(move || {
+                let name = format!("{prefix}-{i}");
+                let run =
+                    ["run", "-d", "--network=none", "--name", &name, IMAGE, "/bin/workload", "fan", "4"];
+                engine.docker(&run);
+            });
+        }
+    });
+}

@@ -1,0 +1,99 @@
+//! The shipped dashboards, and the expressions in them.
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+pub struct Dashboard {
+    pub file: String,
+    pub json: Value,
+}
+
+pub fn dashboards() -> Vec<Dashboard> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
+    let entries = fs::read_dir(directory).expect("the directory").flatten().map(|entry| entry.path());
+    let files = entries.filter(|path| path.extension().is_some_and(|it| it == "json"));
+    let mut dashboards: Vec<_> = files
+        .map(|path| {
+            let file = path.file_name().expect("a file").to_string_lossy().into_owned();
+            let json = serde_json::from_str(&fs::read_to_string(&path).expect("text")).expect("JSON");
+            Dashboard { file, json }
+        })
+        .collect();
+    dashboards.sort_by(|a, b| a.file.cmp(&b.file));
+    dashboards
+}
+
+impl Dashboard {
+    pub fn panels(&self) -> impl Iterator<Item = &Value> {
+        let panels = self.json["panels"].as_array().expect("panels").iter();
+        panels
+            .flat_map(|panel| std::iter::once(panel).chain(panel["panels"].as_array().into_iter().flatten()))
+    }
+
+    pub fn variables(&self) -> impl Iterator<Item = &Value> {
+        self.json["templating"]["list"].as_array().expect("variables").iter()
+    }
+
+    /// The expressions of all panels and annotations, each with where it stands.
+    pub fn expressions(&self) -> impl Iterator<Item = (String, String)> {
+        let panels = self.panels().flat_map(|panel| {
+            let targets = panel["targets"].as_array().into_iter().flatten();
+            targets.map(move |target| (panel["title"].to_string(), target["expr"].clone()))
+        });
+        let annotations = self.json["annotations"]["list"].as_array().into_iter().flatten();
+        let annotations = annotations.map(|it| {
+            let expression = if it["expr"].is_string() { &it["expr"] } else { &it["target"]["expr"] };
+            (it["name"].to_string(), expression.clone())
+        });
+        let all = panels.chain(annotations);
+        all.filter_map(|(place, expression)| {
+            Some((format!("{}: {place}", self.file), expression.as_str()?.to_owned()))
+        })
+    }
+
+    /// The selectors in `label_values(selector, label)` of all variables.
+    pub fn variable_queries(&self) -> impl Iterator<Item = (String, String)> {
+        self.variables().filter_map(|variable| {
+            let query = variable["query"]["query"].as_str().or(variable["query"].as_str())?;
+            let inside = query.strip_prefix("label_values(")?;
+            let selector = inside.rsplit_once(',')?.0;
+            Some((format!("{}: {}", self.file, variable["name"]), selector.to_owned()))
+        })
+    }
+}
+
+/// Every metric in an expression, with its matchers as they stand between the braces. Our metrics, recorded series
+/// and the two of Prometheus itself; functions and labels have no such names.
+pub fn selectors(expression: &str) -> Vec<(String, String)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let mut found = Vec::new();
+    let mut rest = expression;
+    while let Some(start) = rest.find(is_part) {
+        let end = rest[start..].find(|c| !is_part(c)).map_or(rest.len(), |length| start + length);
+        let word = &rest[start..end];
+        rest = &rest[end..];
+        let is_metric =
+            word.contains("pstree_") || word.starts_with("process_") || ["ALERTS", "up"].contains(&word);
+        if is_metric {
+            let matchers = rest.trim_start().strip_prefix('{').and_then(|it| it.split_once('}'));
+            found.push((word.to_owned(), matchers.map(|(inside, _)| inside.to_owned()).unwrap_or_default()));
+        }
+        if rest.starts_with('{') {
+            rest = rest.split_once('}').map_or("", |(_, after)| after);
+        }
+        if rest.starts_with('"') {
+            rest = rest[1..].split_once('"').map_or("", |(_, after)| after);
+        }
+    }
+    found
+}
+
+/// The names that the shipped rules record.
+pub fn recorded() -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/recording.yaml");
+    let text = fs::read_to_string(path).expect("rules");
+    let names = text.lines().filter_map(|line| line.trim().strip_prefix("- record: "));
+    names.map(str::to_owned).collect()
+}
