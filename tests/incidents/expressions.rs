@@ -74,24 +74,26 @@ fn is_due(expression: &str, phase: Phase) -> bool {
     phase == Phase::AfterIncidents || !NEED_AN_INCIDENT.iter().any(|(part, _)| expression.contains(part))
 }
 
-/// As Grafana does it, with everything chosen.
+/// As Grafana does it, with everything chosen. `$1` in `label_replace` is no variable.
 fn with_variables(expression: &str, factor: u32) -> String {
-    let mut query = expression.to_owned();
-    let window = format!("{}ms", 40_000 / factor);
-    for (name, value) in
-        [("$__rate_interval", window.as_str()), ("$__interval", &window), ("$__range", &window)]
-    {
-        query = query.replace(name, value);
-    }
-    let mut text = String::new();
-    let mut rest = query.as_str();
+    let milliseconds = (40_000 / factor).to_string();
+    let window = format!("{milliseconds}ms");
+    let mut query = String::new();
+    let mut rest = expression;
     while let Some((before, after)) = rest.split_once('$') {
-        text += before;
-        text += ".+";
-        rest =
-            after.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '{' || c == '}');
+        query += before;
+        let after = after.strip_prefix('{').unwrap_or(after);
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let (name, behind) = after.split_at(end);
+        rest = behind.strip_prefix('}').unwrap_or(behind);
+        match name {
+            "__rate_interval" | "__interval" | "__range" => query += &window,
+            "__interval_ms" => query += &milliseconds,
+            _ if name.starts_with(|c: char| c.is_ascii_digit()) => query += &format!("${name}"),
+            _ => query += ".*",
+        }
     }
-    text + rest
+    query + rest
 }
 
 /// How many series a range query over the last half hour gives.
