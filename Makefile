@@ -3,6 +3,7 @@
 # make static  one static binary, for containers and for any distribution
 # make bpf     compiles bpf/pstree.bpf.o anew, which is checked in
 # make incidents  plays incidents and benign loads on real containers and shows which alerts fire
+# make dashboards  writes the dashboards anew
 # make bench   ratios against the bare loop, peers and nginx
 
 TARGET  := x86_64-unknown-linux-gnu
@@ -11,9 +12,9 @@ PYTHON  := target/python/bin/python
 
 BPF     := bpf/pstree.bpf.o
 
-.PHONY: test check lint unit system rules vm static bench incidents packages bpf bpf-check
+.PHONY: test check lint unit dashboards dashboards-check system rules vm static bench incidents packages bpf bpf-check
 
-test: packages bpf-check lint unit rules system vm
+test: packages bpf-check lint unit rules dashboards-check system incidents vm
 
 check: lint unit
 
@@ -27,7 +28,8 @@ unit:
 packages:
 	tests/install-packages
 	test -x $(PYTHON) || python3 -m venv target/python
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check prometheus-client==0.26.0 virtme-ng==1.42
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check prometheus-client==0.26.0 virtme-ng==1.42 \
+		--requirement dashboards/generate/requirements.txt
 
 # Static for x86_64 alone: glibc wants its own target for that, apart from the build scripts.
 static:
@@ -61,6 +63,15 @@ rules:
 	promtool check rules alerts/*.yaml
 	promtool test rules alerts/tests/*.yaml
 	amtool check-config deploy/alertmanager/alertmanager.yml
+
+# The dashboards are written by dashboards/generate; see CONTRIBUTING.md.
+dashboards:
+	cd dashboards && $(abspath $(PYTHON)) -B -m generate
+
+# As generated, and what their transformations make of frames, by Grafana's own code.
+dashboards-check:
+	cd dashboards && $(abspath $(PYTHON)) -B -m generate --check
+	cd dashboards/tests && npm ci && npm test
 
 # Without FACTOR five times faster than an operator would see it; FACTOR=1 is real time.
 incidents: packages

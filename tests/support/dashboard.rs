@@ -70,21 +70,24 @@ pub fn selectors(expression: &str) -> Vec<(String, String)> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut found = Vec::new();
     let mut rest = expression;
-    while let Some(start) = rest.find(is_part) {
-        let end = rest[start..].find(|c| !is_part(c)).map_or(rest.len(), |length| start + length);
-        let word = &rest[start..end];
-        rest = &rest[end..];
-        let is_metric =
-            word.contains("pstree_") || word.starts_with("process_") || ["ALERTS", "up"].contains(&word);
-        if is_metric {
-            let matchers = rest.trim_start().strip_prefix('{').and_then(|it| it.split_once('}'));
-            found.push((word.to_owned(), matchers.map(|(inside, _)| inside.to_owned()).unwrap_or_default()));
-        }
-        if rest.starts_with('{') {
-            rest = rest.split_once('}').map_or("", |(_, after)| after);
-        }
-        if rest.starts_with('"') {
+    while let Some(first) = rest.chars().next() {
+        if first == '"' {
             rest = rest[1..].split_once('"').map_or("", |(_, after)| after);
+            continue;
+        }
+        if !is_part(first) {
+            rest = &rest[first.len_utf8()..];
+            continue;
+        }
+        let (word, behind) = rest.split_at(rest.find(|c| !is_part(c)).unwrap_or(rest.len()));
+        rest = behind;
+        let matchers = rest.strip_prefix('{').and_then(|inside| inside.split_once('}'));
+        if let Some((_, after)) = matchers {
+            rest = after;
+        }
+        if word.contains("pstree_") || word.starts_with("process_") || ["ALERTS", "up"].contains(&word) {
+            let matchers = matchers.map_or("", |(inside, _)| inside);
+            found.push((word.to_owned(), matchers.to_owned()));
         }
     }
     found
