@@ -80,10 +80,10 @@ fn no_runbook_without_its_alert() {
 
 #[test]
 fn durations_are_divided_and_nothing_else() {
-    let rule = "for: 2m\nexpr: rate(a:rate1m[1m]) > 50 and b offset 30s > 0.5 and predict_linear(c[10m], 1800) > 12 * 3600";
+    let rule = "interval: 1m\nfor: 2m\nexpr: rate(a:rate1m[1m]) > 50 and b offset 30s > 0.5 and predict_linear(c[10m], 1800) > 12 * 3600";
     let faster = faster(rule, 5);
     assert_eq!(
         faster,
-        "for: 24000ms\nexpr: rate(a:rate1m[12000ms]) > 50 and b offset 6000ms > 0.5 and predict_linear(c[120000ms], 360) > 12 * 3600"
+        "interval: 12000ms\nfor: 24000ms\nexpr: rate(a:rate1m[12000ms]) > 50 and b offset 6000ms > 0.5 and predict_linear(c[120000ms], 360) > 12 * 3600"
     );
 }
