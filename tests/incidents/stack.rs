@@ -75,10 +75,7 @@ impl Stack {
             ],
         );
         for address in [&stack.prometheus, &stack.alertmanager] {
-            wait_for("it answers", || {
-                std::net::TcpStream::connect(address).ok()?;
-                (http::request(address, "GET", "/-/ready", &[]).status == 200).then_some(())
-            });
+            wait_for("it is ready", || http::is_ready(address).then_some(()));
         }
         stack
     }
@@ -100,7 +97,7 @@ impl Stack {
         let query: Vec<String> =
             parameters.iter().map(|(key, value)| format!("{key}={}", percent(value))).collect();
         let path = format!("/api/v1/{path}?{}", query.join("&"));
-        let answer: Value = json(&self.prometheus, &path);
+        let answer: Value = http::json(&self.prometheus, &path);
         match answer["status"].as_str() {
             Some("success") => Ok(answer["data"].clone()),
             _ => Err(answer["error"].to_string()),
@@ -110,7 +107,7 @@ impl Stack {
     /// Notes the alerts that are active at Alertmanager now, those muted by others included.
     pub fn look(&mut self) {
         let now = Instant::now();
-        let alerts = json(&self.alertmanager, "/api/v2/alerts?active=true&inhibited=true");
+        let alerts = http::json(&self.alertmanager, "/api/v2/alerts?active=true&inhibited=true");
         for alert in alerts.as_array().expect("a list of alerts") {
             let label = |name: &str| alert["labels"][name].as_str().map(str::to_owned);
             let alert = Alert {
@@ -144,16 +141,6 @@ impl Drop for Stack {
 fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").to_string()
-}
-
-fn json(address: &str, path: &str) -> Value {
-    let response = http::request(address, "GET", path, &[("Accept", "application/json")]);
-    let body = if response.head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-        http::dechunk(&response.body)
-    } else {
-        response.body
-    };
-    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn percent(text: &str) -> String {

@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use serde_json::Value;
+
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
@@ -39,6 +41,22 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
     }
     stream.write_all(format!("{head}\r\n").as_bytes()).expect("the request is taken");
     read_to_end(stream)
+}
+
+/// Whether a server of Prometheus' kind is there and ready.
+pub fn is_ready(address: &str) -> bool {
+    TcpStream::connect(address).is_ok() && request(address, "GET", "/-/ready", &[]).status == 200
+}
+
+/// What an API answers to a GET.
+pub fn json(address: &str, path: &str) -> Value {
+    let response = request(address, "GET", path, &[("Accept", "application/json")]);
+    let body = if response.head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        dechunk(&response.body)
+    } else {
+        response.body
+    };
+    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Everything until the server closes.

@@ -19,5 +19,6 @@ mod restarts;
 mod rights;
 mod scraped;
 mod sources;
+mod stack;
 mod starts;
 mod truth;

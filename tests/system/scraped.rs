@@ -1,21 +1,22 @@
 //! Other people's readers: Prometheus itself, promtool, and the Python client's OpenMetrics parser.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::support::{wait_at_most, wait_for};
+use crate::support::{http, wait_at_most, wait_for};
 
-/// A Prometheus server that scrapes one exporter every second.
-struct Prometheus {
+/// A Prometheus server of the test's own.
+pub struct Prometheus {
     directory: PathBuf,
     server: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Prometheus {
+    /// Scrapes one exporter every second.
     fn start(target: &str) -> Self {
         let directory = std::env::temp_dir().join(format!("pstree-prometheus-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a scratch directory");
@@ -24,6 +25,11 @@ impl Prometheus {
             "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: pstree\n  static_configs:\n  - targets: ['{target}']\n"
         );
         std::fs::write(&config, text).expect("a scratch file");
+        Self::with_config(directory, &config)
+    }
+
+    /// Keeps its data and log in the directory, which it removes in the end.
+    pub fn with_config(directory: PathBuf, config: &Path) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|it| it.local_addr())
             .expect("a free port")
@@ -40,7 +46,7 @@ impl Prometheus {
             .spawn()
             .expect("prometheus is installed");
         let prometheus = Self { directory, server, address };
-        wait_for("Prometheus answers", || std::net::TcpStream::connect(&prometheus.address).ok());
+        wait_for("Prometheus is ready", || http::is_ready(&prometheus.address).then_some(()));
         prometheus
     }
 
