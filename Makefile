@@ -5,6 +5,7 @@
 # make incidents  plays incidents and benign loads on real containers and shows which alerts fire
 # make dashboards  writes the dashboards anew
 # make bench   ratios against the bare loop, peers and nginx
+# make scale   what fleets cost a real Prometheus, as docs/scale.md shows: 40 minutes, HOSTS="10 30" fewer
 
 TARGET  := x86_64-unknown-linux-gnu
 STATIC  := target/$(TARGET)/release/pstree-exporter
@@ -12,7 +13,7 @@ PYTHON  := target/python/bin/python
 
 BPF     := bpf/pstree.bpf.o
 
-.PHONY: test check lint unit dashboards dashboards-check system rules vm static bench incidents packages bpf bpf-check
+.PHONY: test check lint unit dashboards dashboards-check system rules vm static bench scale incidents packages bpf bpf-check
 
 test: packages bpf-check lint unit rules dashboards-check system incidents vm
 
@@ -65,6 +66,7 @@ rules:
 	promtool test rules alerts/tests/*.yaml
 	promtool check config deploy/prometheus/prometheus.yml
 	amtool check-config deploy/alertmanager/alertmanager.yml
+	python3 -B benches/scale/snippets.py
 
 # The dashboards are written by dashboards/generate; see CONTRIBUTING.md.
 dashboards:
@@ -81,3 +83,13 @@ incidents: packages
 
 bench: packages
 	cargo bench --locked
+
+HOSTS ?= 10 30 100
+
+# Fleets of several sizes, one with less, the head as it fills up, shards, and bytes on disk. Wants an idle machine.
+scale: packages
+	python3 -B benches/scale/measure.py --hosts $(HOSTS)
+	python3 -B benches/scale/measure.py --hosts 30 --relabel benches/scale/lean.yaml
+	python3 -B benches/scale/filling.py
+	python3 -B benches/scale/topology.py
+	python3 -B benches/scale/storage.py
