@@ -1,5 +1,5 @@
 //! Puts the parts together and runs them: one thread for the web and Docker, one for collections, one that
-//! looks names up. All are made here; no thread or process is made later, for under pid exhaustion none could
+//! looks names up, and with `--web.arguments` two that read those. All are made here; no thread or process is made later, for under pid exhaustion none could
 //! be.
 
 use std::io::Write as _;
@@ -19,12 +19,16 @@ use crate::config::{CollectorConfig, Config, DockerConfig};
 use crate::metadata::{Registry, docker};
 use crate::metrics::published::{Encoding, Format};
 use crate::source::system::System;
-use crate::web;
+use crate::tree::arguments::ArgumentReaders;
+use crate::web::{self, answers::Answers};
 
 /// How long the first collection waits for Docker's first answer.
 const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
 /// The same with `--once`, which has no second chance to show names.
 const DOCKER_HEAD_START_ONCE: Duration = Duration::from_secs(5);
+
+/// One that is stuck leaves the other.
+const ARGUMENT_THREADS: usize = 2;
 
 /// Runs until a signal, or with `--once` until the metrics are printed.
 ///
@@ -78,6 +82,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             path = config.web.telemetry_path,
             "serving"
         );
+        let readers = match config.web.arguments {
+            true => Some(ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?),
+            false => None,
+        };
         let has_docker = collector.publisher.has_docker();
         let ended = start_thread(move || {
             if has_docker {
@@ -89,6 +97,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             exposition,
             telemetry_path: config.web.telemetry_path,
             max_connections: config.web.max_connections,
+            answers: Answers::new(readers),
         };
         tokio::select! {
             () = web::run(listeners, server, shutdown) => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::metadata::endpoint::Endpoint;
+use crate::tree::layout::Layout;
 
 /// What `/metrics` may grow to, whatever containers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +73,59 @@ pub struct WebConfig {
     pub listen_addresses: Vec<String>,
     pub telemetry_path: String,
     pub max_connections: usize,
+    /// Whether pages and JSON show arguments.
+    pub arguments: bool,
 }
 
-/// Everything.
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColorFlag {
+    /// On a terminal that has colours, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// What `tree` shows, and how.
+#[derive(Clone, Debug)]
+pub struct TreeConfig {
+    pub collector: CollectorConfig,
+    /// `None` with `--no-docker`.
+    pub docker: Option<DockerConfig>,
+    /// Names, ids, pids or services; all containers where there are none.
+    pub wanted: Vec<String>,
+    pub with_host: bool,
+    pub layout: Layout,
+    pub arguments: bool,
+    pub host_pids: bool,
+    pub json: bool,
+    pub ascii: bool,
+    pub color: ColorFlag,
+    /// Time between two looks; `None` to look once.
+    pub watch: Option<Duration>,
+}
+
+/// What `roots` prints.
+#[derive(Clone, Debug)]
+pub struct RootsConfig {
+    pub collector: CollectorConfig,
+    /// `None` with `--no-docker`.
+    pub docker: Option<DockerConfig>,
+    pub wanted: String,
+    /// Pids of the container's own namespace.
+    pub inside: bool,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Task {
+    Serve(Config),
+    Tree(TreeConfig),
+    Roots(RootsConfig),
+}
+
+/// Everything that the exporter needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub collector: CollectorConfig,

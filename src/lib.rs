@@ -5,11 +5,20 @@
 //! ```text
 //!  /proc ─┬─► source ───► membership ───► forest ───► accounting ──► collector ──► Published ──► web
 //!         │  records     attribution     roots        counters      pipeline      (Arc, each     /metrics
-//!         │              cgroup ids      shape        starts        publisher      format once)
+//!         │              cgroup ids      shape        starts        publisher      format once)  pages, JSON
 //!         │                              nodes        name budget       ▲
 //!  BPF ───┴────────────────────────────────────────► events ────────────┤
 //!  cgroupfs ───────────────────────────────────────► pids ──────────────┤
 //!  Docker API ─────────────────────────────────────► metadata (names) ──┘
+//! ```
+//!
+//! Trees for people are made from one [`moment`]: the exporter publishes one with each collection, without a
+//! copy, and `tree` takes one by itself:
+//!
+//! ```text
+//!  Published ─┐
+//!  tree::look ┴─► moment ───► tree ───► layout ───► text (terminal, live), pages
+//!                 cards       select     rows  └──► JSON
 //! ```
 //!
 //! | module | what | kind |
@@ -28,9 +37,11 @@
 //! | [`accounting`] | counters that only grow, the budget of new names | pure |
 //! | [`pids`] | the files of the pids controller and the freezer | edge |
 //! | [`metadata`] | names from the Docker API, kept while it is away | edge |
+//! | [`moment`] | all processes of one moment, and what is known of each container | pure |
+//! | [`tree`] | a forest as text, live, as JSON; the commands for that | pure, with edges |
 //! | [`metrics`] | one catalog of all families; numbers to families to bytes | pure |
 //! | [`collector`] | the loop that calls all of the above and swaps what is published | edge |
-//! | [`web`] | serves what is published | edge, routes pure |
+//! | [`web`] | serves what is published, and its pages | edge, pages pure |
 //!
 //! Edges call pure code, never the other way: what is pure takes bytes, records and a time as arguments. A
 //! scrape never waits for a walk, a walk never waits for Docker, and one process that cannot be read costs
@@ -56,10 +67,12 @@ pub mod membership;
 pub mod metadata;
 pub mod metrics;
 pub mod model;
+pub mod moment;
 pub mod pids;
 pub mod source;
 pub mod starts;
 pub mod text;
+pub mod tree;
 pub mod web;
 
 /// The commit that this was built from; `unknown` outside a repository.

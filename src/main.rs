@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use pstree_exporter::cli::{Cli, Stop};
+use pstree_exporter::config::Task;
+use pstree_exporter::tree::{command, live};
 use pstree_exporter::{app, logging};
 
 /// Wrong flags, as the ecosystem's exporters and the shell have it.
@@ -17,12 +19,23 @@ fn main() -> ExitCode {
         }
         Err(Stop::Refuse(line)) => return refuse(&line),
     };
-    logging::init(cli.log_level, cli.log_format);
-    let config = match cli.resolve(std::env::var("DOCKER_HOST").ok().as_deref()) {
-        Ok(config) => config,
+    let (log_level, log_format) = (cli.log_level, cli.log_format);
+    let task = match cli.resolve(std::env::var("DOCKER_HOST").ok().as_deref()) {
+        Ok(task) => task,
         Err(line) => return refuse(&line),
     };
-    match app::run(config) {
+    let done = match task {
+        Task::Serve(config) => {
+            logging::init(log_level, log_format);
+            app::run(config)
+        }
+        Task::Tree(config) => match config.watch {
+            Some(period) => live::watch(&config, period),
+            None => command::tree(&config),
+        },
+        Task::Roots(config) => command::roots(&config),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pstree-exporter: {error:#}");

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::Path;
 
 /// Modules that take bytes, records and a time as arguments, and do nothing else.
-const PURE: [&str; 22] = [
+const PURE: [&str; 38] = [
     "accounting.rs",
     "attribution.rs",
     "cgroups.rs",
+    "collector/rates.rs",
     "collector/share.rs",
     "events/tally.rs",
+    "forest/frame.rs",
     "forest/mod.rs",
     "forest/nodes.rs",
     "forest/roots.rs",
@@ -21,12 +23,26 @@ const PURE: [&str; 22] = [
     "metrics/families.rs",
     "metrics/openmetrics.rs",
     "model.rs",
+    "moment.rs",
     "source/kernel.rs",
     "source/parse.rs",
     "starts.rs",
     "text.rs",
+    "tree/changes.rs",
+    "tree/json.rs",
+    "tree/layout.rs",
+    "tree/mod.rs",
+    "tree/picture.rs",
+    "tree/select.rs",
+    "tree/text/branches.rs",
+    "tree/text/heading.rs",
+    "tree/text/line.rs",
+    "tree/text/mod.rs",
+    "tree/viewport.rs",
     "web/negotiation.rs",
-    "web/page.rs",
+    "web/page/forest.rs",
+    "web/page/list.rs",
+    "web/page/mod.rs",
 ];
 
 /// What reaches the outside: asynchronous I/O, files, processes, clocks.

@@ -1,8 +1,10 @@
 //! The periodic loop: collect, publish, wait. The only place that decides when.
 
+mod frames;
 mod intruders;
 pub mod pipeline;
 pub mod publisher;
+mod rates;
 pub mod result;
 mod share;
 
@@ -101,7 +103,7 @@ impl Collector {
     }
 
     fn report_first(&self) {
-        let processes = self.pipeline.snapshot.records.len();
+        let processes = self.pipeline.frames.present().records.len();
         let containers = self.pipeline.snapshot.containers.len();
         if containers == 0 {
             info!(processes, "no container runs here yet; the host is shown");

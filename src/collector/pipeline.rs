@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::warn;
 
+use super::frames::Frames;
 use super::intruders;
 use super::result::{ContainerResult, Overflow, Taken};
 use super::share::fair_share;
@@ -23,6 +24,7 @@ use crate::metrics::families::CollectorRun;
 use crate::model::{Container, ProcessRecord, Runtime, Skipped, Snapshot};
 use crate::pids::PidsReader;
 use crate::source::choice::{Choice, Reason, choose};
+use crate::source::proc::ProcFiles;
 use crate::source::system::{System, TaskLimits};
 use crate::source::{Source, SourceError};
 
@@ -42,7 +44,9 @@ pub struct Pipeline {
     root_kinds: RootKinds,
     nodes: Nodes,
     accounting: Accounting,
+    pub frames: Frames,
 
+    /// Its records are handed over to the frame at the end of a collection.
     pub snapshot: Snapshot,
     pub shapes: Shapes,
     pub steps: Steps,
@@ -94,6 +98,7 @@ impl Pipeline {
             root_kinds: RootKinds::default(),
             nodes: Nodes::default(),
             accounting: Accounting::new(config.bounds.new_nodes_per_hour),
+            frames: Frames::default(),
             snapshot: Snapshot::default(),
             shapes: Shapes::default(),
             steps: Steps::default(),
@@ -119,7 +124,7 @@ impl Pipeline {
     /// # Errors
     /// When the walk as a whole failed.
     pub fn collect(&mut self) -> Result<(), SourceError> {
-        let taken = Taken { at: Instant::now(), unix: unix_now() };
+        let taken = Taken { at: Instant::now(), unix: unix_now(), ticks: self.system.uptime_ticks() };
         if let Err(error) = self.walk_or_fall_back() {
             self.processes_run.success = false;
             self.processes_run.duration = taken.at.elapsed().as_secs_f64();
@@ -150,7 +155,13 @@ impl Pipeline {
         self.fill_overflow();
         self.boot_time = self.system.boot_time();
         self.task_limits = self.system.task_limits();
+        self.frames.hand_over(&mut self.snapshot, &mut self.forest, &mut self.root_kinds);
         Ok(())
+    }
+
+    /// The files of single processes.
+    pub fn files(&mut self) -> &mut ProcFiles {
+        self.source.files()
     }
 
     /// Time since this pipeline was made.

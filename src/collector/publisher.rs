@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pipeline::Pipeline;
+use super::rates::Rates;
 use super::result::ContainerResult;
 use crate::config::DockerLabel;
 use crate::events::Events;
 use crate::forest::shape::Shape;
-use crate::metadata::{ContainerMetadata, Directory, DockerStatus};
-use crate::metrics::families::{BootClock, ContainerView, EventsView, ExporterView, Families, HostView};
+use crate::metadata::{ContainerMetadata, Directory, DockerStatus, display_name};
+use crate::metrics::families::{ContainerView, EventsView, ExporterView, Families, HostView};
 use crate::metrics::own_process::OwnProcess;
 use crate::metrics::published::Published;
-use crate::model::Container;
+use crate::model::{BootClock, Container, Membership};
+use crate::moment::{Card, Moment};
 
 /// How long a new container's series wait for its name.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,6 +28,7 @@ pub struct Publisher {
     docker_labels: Vec<String>,
     has_docker: bool,
     known: HashMap<Box<str>, Arc<ContainerMetadata>>,
+    rates: Rates,
     /// Reasons why only some processes are seen, with whether they apply.
     partial: [(&'static str, bool); 2],
 }
@@ -46,6 +49,7 @@ impl Publisher {
             docker_labels: docker_labels.unwrap_or_default().iter().map(|it| it.label.clone()).collect(),
             has_docker: docker_labels.is_some(),
             known: HashMap::new(),
+            rates: Rates::default(),
             partial,
         }
     }
@@ -73,12 +77,16 @@ impl Publisher {
         let now = Instant::now();
         let may_wait = patient && self.has_docker && status.up != Some(false);
         let mut next_deadline: Option<Instant> = None;
+        let mut cards = Vec::with_capacity(pipeline.shown.len());
+        let taken_at = pipeline.taken.map_or(now, |taken| taken.at);
+        self.rates.begin(pipeline.monotonic(taken_at));
         for &slot in &pipeline.shown {
             let Some(container) = &pipeline.snapshot.containers[slot] else {
                 continue;
             };
             let result = &pipeline.results[slot];
-            let metadata = self.known.get(&container.path).map(|known| &**known);
+            let rate = self.rates.update(&container.path, result.events, result.observed_starts);
+            let metadata = self.known.get(&container.path);
             if may_wait && metadata.is_none() && waits_for_name(container) {
                 let waited = pipeline.monotonic(now).saturating_sub(result.present_since);
                 if waited < PATIENCE {
@@ -87,7 +95,20 @@ impl Publisher {
                     continue;
                 }
             }
-            families.container(&view(container, metadata, &pipeline.shapes.containers[slot], result));
+            let shape = &pipeline.shapes.containers[slot];
+            let shown = view(container, metadata.map(|known| &**known), shape, result);
+            families.container(&shown);
+            cards.push(Card {
+                membership: Membership::container(slot),
+                container: Arc::clone(container),
+                name: shown.name.into(),
+                metadata: metadata.map(Arc::clone),
+                shape: shape.clone(),
+                pids_current: result.pids.current,
+                pids_limit: result.pids.limit,
+                paused: shown.paused,
+                starts: rate,
+            });
         }
         if let Some(overflow) = &pipeline.overflow {
             families.container(&ContainerView {
@@ -107,9 +128,18 @@ impl Publisher {
                 intruders: None,
             });
         }
+        self.rates.finish();
         self.host_and_exporter(&mut families, pipeline, status, interval);
-        let taken_at = pipeline.taken.map_or(now, |taken| taken.at);
-        Publication { published: Published::new(families.finish(), taken_at, interval), next_deadline }
+        let moment = Moment {
+            frame: Arc::clone(pipeline.frames.present()),
+            cards,
+            host: host_shape(pipeline).cloned(),
+            clock,
+            taken_at: pipeline.taken.map_or(0.0, |taken| taken.unix),
+            taken_at_ticks: pipeline.taken.and_then(|taken| taken.ticks),
+        };
+        let published = Published::new(families.finish(), moment, taken_at, interval);
+        Publication { published, next_deadline }
     }
 
     /// Takes over what Docker says now, and forgets containers that are gone.
@@ -142,7 +172,7 @@ impl Publisher {
         let by_runtime: Vec<_> =
             pipeline.containers_by_runtime.iter().map(|(&runtime, &count)| (runtime, count)).collect();
         families.host(&HostView {
-            shape: (!pipeline.memberships.looks_from_inside()).then_some(&pipeline.shapes.host),
+            shape: host_shape(pipeline),
             kernel_threads: pipeline.shapes.host_kernel_threads,
             forks: pipeline.events.as_ref().map(Events::host_forks),
             limits: pipeline.task_limits,
@@ -175,16 +205,18 @@ fn waits_for_name(container: &Container) -> bool {
     container.own_name.is_none() && container.runtime.has_docker_api_name()
 }
 
+/// `None` where only the inside of a container is seen.
+fn host_shape(pipeline: &Pipeline) -> Option<&Shape> {
+    (!pipeline.memberships.looks_from_inside()).then_some(&pipeline.shapes.host)
+}
+
 fn view<'a>(
     container: &'a Container,
     metadata: Option<&'a ContainerMetadata>,
     shape: &'a Shape,
     result: &'a ContainerResult,
 ) -> ContainerView<'a> {
-    let name = match (&container.own_name, metadata) {
-        (None, Some(metadata)) => &metadata.name,
-        _ => container.fallback_name(),
-    };
+    let name = display_name(container, metadata);
     ContainerView {
         id: &container.id,
         name,

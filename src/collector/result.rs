@@ -27,10 +27,12 @@ pub struct Overflow {
     pub result: ContainerResult,
 }
 
-/// When a collection was begun, by both clocks.
+/// When a collection was begun, by all clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
     pub at: Instant,
     /// Seconds.
     pub unix: f64,
+    /// Clock ticks since boot, as start times have them; `None` where the procfs does not tell.
+    pub ticks: Option<u64>,
 }

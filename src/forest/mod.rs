@@ -4,8 +4,9 @@
 //! process has one place in one tree, and every loop ends.
 //!
 //! [`Forest`] links the records; [`roots`] says how each root came in; [`shape`] sums up each container;
-//! [`nodes`] merges processes by the path of their commands.
+//! [`nodes`] merges processes by the path of their commands; [`frame`] is all of a moment, for readers.
 
+pub mod frame;
 pub mod nodes;
 pub mod roots;
 pub mod shape;

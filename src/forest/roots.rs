@@ -6,7 +6,7 @@ use crate::model::Snapshot;
 use crate::source::ProcessFiles;
 
 /// The label `kind` of root processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum RootKind {
     /// The process that the runtime started the container with.

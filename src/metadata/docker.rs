@@ -150,17 +150,7 @@ async fn follow(
 
 async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -> Result<(), Error> {
     let started = Instant::now();
-    // The others have no process.
-    let filters = HashMap::from([("status", vec!["running", "paused"])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let containers = within(LIST_TIMEOUT, docker.list_containers(Some(options))).await?;
-    let directory: Directory = containers
-        .into_iter()
-        .filter_map(|summary| {
-            let id = summary.id.clone()?;
-            Some((id, Arc::new(to_metadata(summary, allowed_labels)?)))
-        })
-        .collect();
+    let directory = running(docker, allowed_labels).await?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let status = DockerStatus {
         up: Some(true),
@@ -169,6 +159,42 @@ async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -
     };
     registry.publish(directory, status);
     Ok(())
+}
+
+async fn running(docker: &Docker, allowed_labels: &[String]) -> Result<Directory, Error> {
+    // The others have no process.
+    let filters = HashMap::from([("status", vec!["running", "paused"])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let containers = within(LIST_TIMEOUT, docker.list_containers(Some(options))).await?;
+    let directory = containers.into_iter().filter_map(|summary| {
+        let id = summary.id.clone()?;
+        Some((id, Arc::new(to_metadata(summary, allowed_labels)?)))
+    });
+    Ok(directory.collect())
+}
+
+/// Asks once, for somebody who waits: the running containers, and the pid of the first process of those that
+/// are wanted.
+///
+/// # Errors
+/// In words, when the daemon does not answer in time.
+pub async fn ask_once(
+    endpoint: &Endpoint,
+    limit: Duration,
+    is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,
+) -> Result<(Directory, Vec<u32>), String> {
+    let ask = async {
+        let docker = endpoint.client()?;
+        let directory = running(&docker, &[]).await?;
+        let mut pids = Vec::new();
+        for (id, _) in directory.iter().filter(|(id, metadata)| is_wanted(id, metadata)) {
+            let container = docker.inspect_container(id, None).await?;
+            let pid = container.state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok());
+            pids.extend(pid.filter(|&pid| pid > 0));
+        }
+        Ok((directory, pids))
+    };
+    within(limit, ask).await.map_err(|error| describe(&error))
 }
 
 /// `None` where there is no name: such a container is shown by its id.

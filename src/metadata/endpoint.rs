@@ -89,6 +89,12 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
+    /// Whether somebody chose this address, or one of the usual sockets is there.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        *self != Self::Usual || USUAL_SOCKETS.iter().any(|path| std::fs::exists(path).unwrap_or(true))
+    }
+
     /// A client for this endpoint. Opens nothing yet.
     ///
     /// # Errors

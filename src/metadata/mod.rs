@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::model::Container;
+
 /// What Docker says of one container, as label values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerMetadata {
@@ -21,6 +23,15 @@ pub struct ContainerMetadata {
     /// Values of the allow-listed labels, in the order of that list; empty where a container has none.
     pub labels: Vec<String>,
     pub paused: bool,
+}
+
+/// The label `name`: what Docker calls a container, unless its path tells a name of its own.
+#[must_use]
+pub fn display_name<'a>(container: &'a Container, metadata: Option<&'a ContainerMetadata>) -> &'a str {
+    match (&container.own_name, metadata) {
+        (None, Some(metadata)) => &metadata.name,
+        _ => container.fallback_name(),
+    }
 }
 
 /// By container id, 64 hex digits.

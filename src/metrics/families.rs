@@ -10,7 +10,7 @@ use crate::forest::roots::RootKind;
 use crate::forest::shape::{DEPTH_BUCKETS, Shape};
 use crate::membership::CgroupLayout;
 use crate::metadata::{ContainerMetadata, DockerStatus};
-use crate::model::{ProcessState, Runtime, Skipped};
+use crate::model::{BootClock, ProcessState, Runtime, Skipped};
 use crate::pids::PidsReading;
 use crate::source::system::TaskLimits;
 
@@ -91,20 +91,6 @@ pub struct ExporterView<'a> {
     pub skipped: Skipped,
     pub folded_nodes: u64,
     pub own: OwnProcess,
-}
-
-/// Ticks since boot to Unix time.
-#[derive(Clone, Copy, Debug)]
-pub struct BootClock {
-    /// Unix time of the boot; `None` where the procfs does not tell.
-    pub boot_time: Option<u64>,
-    pub ticks_per_second: u64,
-}
-
-impl BootClock {
-    fn unix(self, ticks: u64) -> Option<f64> {
-        Some(self.boot_time? as f64 + ticks as f64 / self.ticks_per_second as f64)
-    }
 }
 
 /// Fills the families of the catalog, in its order.

@@ -12,6 +12,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
 use super::openmetrics::{OPENMETRICS_FORMAT, OpenMetricsEncoder};
+use crate::moment::Moment;
 
 /// An exposition format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,8 @@ struct Slot {
 pub struct Published {
     families: Vec<MetricFamily>,
     slots: [Slot; Encoding::ALL.len()],
+    /// The processes behind the families.
+    pub moment: Moment,
     /// When the snapshot was taken.
     pub taken_at: Instant,
     /// Time to the next one.
@@ -77,8 +80,8 @@ pub struct Published {
 impl Published {
     /// Nothing is encoded yet.
     #[must_use]
-    pub fn new(families: Vec<MetricFamily>, taken_at: Instant, interval: Duration) -> Self {
-        Self { families, slots: Default::default(), taken_at, interval }
+    pub fn new(families: Vec<MetricFamily>, moment: Moment, taken_at: Instant, interval: Duration) -> Self {
+        Self { families, slots: Default::default(), moment, taken_at, interval }
     }
 
     /// Encodes what scrapers of the last ones asked for, so that they find it ready.
@@ -138,19 +141,19 @@ mod tests {
     #[test]
     fn what_was_asked_for_is_ready_the_next_time_and_nothing_else() {
         let families = || Gauge::with_opts(Opts::new("g", "Some help.")).unwrap().collect();
-        let first = Published::new(families(), Instant::now(), Duration::ZERO);
+        let first = Published::new(families(), Moment::default(), Instant::now(), Duration::ZERO);
         let openmetrics = Encoding { format: Format::OpenMetrics, gzip: false };
         let text = first.body(openmetrics);
         assert!(text.ends_with(b"# EOF\n"));
         assert_eq!(first.body(openmetrics).as_ptr(), text.as_ptr(), "encoded twice");
 
-        let second = Published::new(families(), Instant::now(), Duration::ZERO);
+        let second = Published::new(families(), Moment::default(), Instant::now(), Duration::ZERO);
         second.prepare_like(&first);
         let is_ready: Vec<bool> = second.slots.iter().map(|slot| slot.body.get().is_some()).collect();
         assert_eq!(is_ready, [false, true, false, false]);
         // And not for ever, when nobody comes back.
         let last = (0..KEPT_READY).fold(second, |last, _| {
-            let next = Published::new(families(), Instant::now(), Duration::ZERO);
+            let next = Published::new(families(), Moment::default(), Instant::now(), Duration::ZERO);
             next.prepare_like(&last);
             next
         });

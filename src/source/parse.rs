@@ -104,6 +104,23 @@ pub fn parse_number(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// The first number of `/proc/uptime` (`proc_uptime(5)`), in hundredths of a second.
+#[must_use]
+pub fn parse_uptime(file: &[u8]) -> Option<u64> {
+    let seconds = file.split(|&b| b == b' ').next()?;
+    let mut parts = seconds.split(|&b| b == b'.');
+    let (whole, hundredths) = (parse_number(parts.next()?)?, parse_number(parts.next()?)?);
+    whole.checked_mul(100)?.checked_add(hundredths.min(99))
+}
+
+/// The effective user id: the second number of `Uid:` in `/proc/PID/status` (`proc_pid_status(5)`).
+#[must_use]
+pub fn parse_effective_user(status: &[u8]) -> Option<u32> {
+    let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    let second = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).nth(1)?;
+    parse_number(second)?.try_into().ok()
+}
+
 /// A value of a flat keyed file, which has lines of `key value` (cgroup-v2.rst, "Format"; `proc_stat(5)`).
 #[must_use]
 pub fn parse_keyed(file: &[u8], key: &[u8]) -> Option<u64> {

@@ -12,12 +12,14 @@ use rustix::io::Errno;
 
 use super::parse::{self, InnerPid};
 use super::{ProcessFiles, SourceError, is_exhaustion};
-use crate::model::{ProcessRecord, ProcessState, SkipReason, Skipped};
+use crate::model::{ProcessKey, ProcessRecord, ProcessState, SkipReason, Skipped};
 
 /// Holds about 1,000 directory entries of procfs.
 const DIRECTORY_BUFFER_BYTES: usize = 32 * 1024;
 /// Grows to this for a file that does not fit the buffer; what is longer is no file of procfs that we read.
 const MAX_FILE_BYTES: usize = 64 * 1024;
+/// Of a command line; a tree shows less.
+const MAX_ARGUMENT_BYTES: usize = 4096;
 /// Threads looked at for the state of a group whose leader has exited: a bound for a hostile process.
 const MAX_THREADS_READ: usize = 8;
 
@@ -199,6 +201,25 @@ impl ProcFiles {
             }
         }
         busiest
+    }
+
+    /// What only a tree shows: the pids inside and the effective user, out of one file.
+    pub fn identity(&mut self, pid: u32) -> Option<(InnerPid, u32)> {
+        let status = self.read(format_args!("{pid}/status")).ok()?;
+        Some((parse::parse_inner_pid(status)?, parse::parse_effective_user(status)?))
+    }
+
+    /// The first bytes of `/proc/PID/cmdline` (`proc_pid_cmdline(5)`), separated by NUL. Can wait for a lock
+    /// on the other process's memory without end, so no walk asks for it. `None` where the process is gone,
+    /// or its pid another one's.
+    pub fn arguments(&mut self, key: ProcessKey) -> Option<Box<[u8]>> {
+        self.set_path(format_args!("{}/cmdline", key.pid));
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.root, path_of(&self.file_path), flags, Mode::empty()).ok()?;
+        let mut buffer = [0; MAX_ARGUMENT_BYTES];
+        let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer)).ok()?;
+        let is_the_same = self.stat(key.pid).is_ok_and(|record| record.key == key);
+        (is_the_same && length > 0).then(|| buffer[..length].into())
     }
 
     fn set_path(&mut self, path: std::fmt::Arguments<'_>) {

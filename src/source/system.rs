@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use procfs::prelude::FromRead as _;
 
-use super::parse::{parse_cgroup_lines, parse_keyed, parse_namespace_link, parse_number};
+use super::parse::{parse_cgroup_lines, parse_keyed, parse_namespace_link, parse_number, parse_uptime};
 use crate::attribution::{label_id, parse_cgroup_file};
 use crate::model::{Container, Runtime};
 use crate::text::label_value;
@@ -40,6 +40,13 @@ impl System {
     #[must_use]
     pub fn boot_time(&self) -> Option<u64> {
         parse_keyed(&fs::read(self.root.join("stat")).ok()?, b"btime")
+    }
+
+    /// Time since the boot in clock ticks, as start times have it (`proc_uptime(5)`, in hundredths of a second).
+    #[must_use]
+    pub fn uptime_ticks(&self) -> Option<u64> {
+        let hundredths = parse_uptime(&fs::read(self.root.join("uptime")).ok()?)?;
+        Some(hundredths * rustix::param::clock_ticks_per_second() / 100)
     }
 
     #[must_use]

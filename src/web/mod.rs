@@ -3,12 +3,12 @@
 //! [`run`] is given sockets and the moment of its end by its caller. Connections are bounded; a client that
 //! is slow to send its request or to read the answer is let go.
 
+pub mod answers;
 pub mod negotiation;
 pub mod page;
 pub mod routes;
 
 use std::convert::Infallible;
-use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
 use crate::collector::Exposition;
+use answers::Answers;
 
 /// From the first byte that could be sent to the end of the head; idle connections end by it, too.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +44,7 @@ pub struct Server {
     pub exposition: Arc<Exposition>,
     pub telemetry_path: String,
     pub max_connections: usize,
+    pub answers: Answers,
 }
 
 /// Binds an address of the flag: `host:port`, or `:port` for all addresses, IPv6 and IPv4.
@@ -123,7 +125,8 @@ fn serve(
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request| {
-        ready(Ok::<_, Infallible>(routes::respond(&request, &server.exposition, &server.telemetry_path)))
+        let server = Arc::clone(&server);
+        async move { Ok::<_, Infallible>(routes::respond(&request, &server).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

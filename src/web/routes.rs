@@ -1,37 +1,48 @@
 //! | path | answer |
 //! |---|---|
-//! | `/` | a page with the version and links |
+//! | `/` | all containers; `?sort=` orders them |
+//! | `/containers/{name-or-id}` | a container and its forest; `?fold=0`, `?zombies=1`, `?sort=age` |
+//! | `/api/v1/containers` | all containers as JSON |
+//! | `/api/v1/containers/{name-or-id}/tree` | a container and its forest as JSON |
+//! | `/assets/…` | style, script and icon of the pages |
 //! | `--web.telemetry-path` (`/metrics`) | the exposition; 503 before the first collection |
 //! | `/-/healthy` | 200 while the server runs |
 //! | `/-/ready` | 200 while the snapshot is young enough; else 503 with the reason |
 //! | anything else | 404 |
 //!
-//! GET and HEAD only, without a body; 405 and 400 otherwise. Pure but for reading the latest publication and the clock.
+//! GET and HEAD only, without a body; 405 and 400 otherwise. Below `/api/` errors are JSON, too. Everything is
+//! made from the latest publication: no request walks, or waits for a walk.
+
+use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
+    TRANSFER_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 
-use super::{negotiation, page};
+use super::page::{self, forest, list};
+use super::{Server, negotiation};
 use crate::collector::Exposition;
-use crate::metrics::published::Encoding;
+use crate::metrics::published::{Encoding, Published};
+use crate::tree::json;
+use crate::tree::select::{self, NotFound};
 
 /// A snapshot older than this many intervals is no longer ready to be trusted.
 const MAX_AGE_IN_INTERVALS: u32 = 3;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+const NOT_YET: &str = "the first collection is not finished yet";
 
 /// Answers one request.
-pub fn respond<B>(
-    request: &Request<B>,
-    exposition: &Exposition,
-    telemetry_path: &str,
-) -> Response<Full<Bytes>> {
+pub async fn respond<B>(request: &Request<B>, server: &Server) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -43,12 +54,24 @@ pub fn respond<B>(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return response;
     }
+    let query = request.uri().query().unwrap_or_default();
     let mut response = match request.uri().path() {
-        path if path == telemetry_path => metrics(request.headers(), exposition),
-        "/" => landing_page(telemetry_path),
+        path if path == server.telemetry_path => metrics(request.headers(), &server.exposition),
+        "/" => list_page(server, query),
         "/-/healthy" => text(StatusCode::OK, "healthy\n"),
-        "/-/ready" => ready(exposition),
-        _ => text(StatusCode::NOT_FOUND, "not found; the metrics are linked from /\n"),
+        "/-/ready" => ready(&server.exposition),
+        "/assets/page.css" => asset(page::STYLE, "text/css; charset=utf-8"),
+        "/assets/page.js" => asset(page::SCRIPT, "text/javascript; charset=utf-8"),
+        "/assets/icon.svg" => asset(page::ICON, "image/svg+xml"),
+        path => {
+            if let Some(path) = path.strip_prefix("/api/") {
+                api(server, path).await
+            } else if let Some(name) = path.strip_prefix("/containers/") {
+                container_page(server, name, query).await
+            } else {
+                text(StatusCode::NOT_FOUND, "not found; everything is linked from /\n")
+            }
+        }
     };
     if request.method() == Method::HEAD {
         // hyper sends no body, but would have known its length only from one.
@@ -65,7 +88,7 @@ fn has_body(headers: &HeaderMap) -> bool {
 
 fn metrics(headers: &HeaderMap, exposition: &Exposition) -> Response<Full<Bytes>> {
     let Some(published) = exposition.current() else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "the first collection is not finished yet\n");
+        return text(StatusCode::SERVICE_UNAVAILABLE, &format!("{NOT_YET}\n"));
     };
     let format = negotiation::format(&joined(headers, &ACCEPT));
     let gzip = negotiation::accepts_gzip(&joined(headers, &ACCEPT_ENCODING));
@@ -87,29 +110,112 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
 
 fn ready(exposition: &Exposition) -> Response<Full<Bytes>> {
     let Some(published) = exposition.current() else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "the first collection is not finished yet\n");
+        return text(StatusCode::SERVICE_UNAVAILABLE, &format!("{NOT_YET}\n"));
     };
-    let age = published.taken_at.elapsed();
-    if age > published.interval * MAX_AGE_IN_INTERVALS {
-        let reason = format!("the snapshot is {:.0} s old; the log says why\n", age.as_secs_f64());
+    if is_stale(&published) {
+        let age = published.taken_at.elapsed().as_secs_f64();
+        let reason = format!("the snapshot is {age:.0} s old; the log says why\n");
         return text(StatusCode::SERVICE_UNAVAILABLE, &reason);
     }
     text(StatusCode::OK, "ready\n")
 }
 
-fn landing_page(telemetry_path: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(page::landing(telemetry_path)));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::CONTENT_SECURITY_POLICY));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+fn is_stale(published: &Published) -> bool {
+    published.taken_at.elapsed() > published.interval * MAX_AGE_IN_INTERVALS
+}
+
+/// Below `/api/`.
+async fn api(server: &Server, path: &str) -> Response<Full<Bytes>> {
+    let name = path.strip_prefix("v1/containers/").and_then(|rest| rest.strip_suffix("/tree"));
+    let name = name.filter(|name| !name.contains('/'));
+    if name.is_none() && path != "v1/containers" {
+        let known = "there is /api/v1/containers and /api/v1/containers/{name-or-id}/tree";
+        return body(StatusCode::NOT_FOUND, JSON, json::error(known, &[]));
+    }
+    let Some(published) = server.exposition.current() else {
+        return body(StatusCode::SERVICE_UNAVAILABLE, JSON, json::error(NOT_YET, &[]));
+    };
+    let Some(name) = name else {
+        return body(StatusCode::OK, JSON, server.answers.containers(&published).await);
+    };
+    match find(&published, name) {
+        Ok(index) => body(StatusCode::OK, JSON, server.answers.tree(&published, index).await),
+        Err(error) => body(status_of(&error), JSON, json::error(&error.to_string(), error.nearest())),
+    }
+}
+
+fn list_page(server: &Server, query: &str) -> Response<Full<Bytes>> {
+    let Some(published) = server.exposition.current() else { return not_yet() };
+    html(
+        StatusCode::OK,
+        list::render(&published.moment, list::Order::parse(query), &frame(server, &published)),
+    )
+}
+
+async fn container_page(server: &Server, name: &str, query: &str) -> Response<Full<Bytes>> {
+    let Some(published) = server.exposition.current() else { return not_yet() };
+    let frame = frame(server, &published);
+    match find(&published, name) {
+        Ok(index) => {
+            let choice = forest::Choice::parse(query);
+            html(StatusCode::OK, server.answers.page(&published, index, choice, &frame).await)
+        }
+        Err(error) => {
+            let page = page::missing(&error.to_string(), error.nearest(), &published.moment, &frame);
+            html(status_of(&error), page)
+        }
+    }
+}
+
+fn find(published: &Published, encoded_name: &str) -> Result<usize, NotFound> {
+    let name = percent_decode_str(encoded_name).decode_utf8_lossy();
+    select::by_name_or_id(&published.moment, &name)
+}
+
+fn status_of(error: &NotFound) -> StatusCode {
+    match error {
+        NotFound::Ambiguous { .. } => StatusCode::BAD_REQUEST,
+        NotFound::Unknown { .. } | NotFound::OnHost { .. } => StatusCode::NOT_FOUND,
+    }
+}
+
+fn frame<'a>(server: &'a Server, published: &Arc<Published>) -> page::Frame<'a> {
+    page::Frame {
+        telemetry_path: &server.telemetry_path,
+        interval: published.interval.as_secs_f64(),
+        is_stale: is_stale(published),
+    }
+}
+
+fn not_yet() -> Response<Full<Bytes>> {
+    text(StatusCode::SERVICE_UNAVAILABLE, &format!("{NOT_YET}; look again in a moment\n"))
+}
+
+fn html(status: StatusCode, page: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = body(status, HTML, page);
+    let policy = HeaderValue::from_static(page::CONTENT_SECURITY_POLICY);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
-fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body.to_owned()));
+/// Pages name them with the revision, so they may be kept.
+fn asset(content: &'static str, content_type: &'static str) -> Response<Full<Bytes>> {
+    let mut response = body(StatusCode::OK, HeaderValue::from_static(content_type), content);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=86400"));
+    response
+}
+
+fn text(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+    body(status, TEXT, message.to_owned())
+}
+
+fn body(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, TEXT);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

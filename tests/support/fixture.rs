@@ -35,6 +35,10 @@ pub struct Process<'a> {
     pub cgroup: &'a str,
     /// The values of `NSpid`; the pid alone when empty.
     pub inner_pids: &'a str,
+    /// Effective user id.
+    pub user: u32,
+    /// Separated by NUL; no file when empty.
+    pub arguments: &'a [u8],
 }
 
 impl Default for Process<'_> {
@@ -49,6 +53,8 @@ impl Default for Process<'_> {
             flags: 0x0040_0000,
             cgroup: "0::/init.scope\n",
             inner_pids: "",
+            user: 0,
+            arguments: b"",
         }
     }
 }
@@ -106,7 +112,12 @@ impl Fixture {
         self.write(&format!("proc/{pid}/cgroup"), process.cgroup);
         let inner =
             if process.inner_pids.is_empty() { pid.to_string() } else { process.inner_pids.to_owned() };
-        self.write(&format!("proc/{pid}/status"), format!("Name:\tx\nPid:\t{pid}\nNSpid:\t{inner}\n"));
+        let user = process.user;
+        let status = format!("Name:\tx\nPid:\t{pid}\nUid:\t0\t{user}\t0\t0\nNSpid:\t{inner}\n");
+        self.write(&format!("proc/{pid}/status"), status);
+        if !process.arguments.is_empty() {
+            self.write(&format!("proc/{pid}/cmdline"), process.arguments);
+        }
         self
     }
 

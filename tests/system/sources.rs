@@ -33,7 +33,13 @@ fn collect(pipeline: &mut Pipeline) -> Seen {
         let container = pipeline.snapshot.containers[record.membership.slot()?].as_ref();
         Some(container.expect("a used slot").path.to_string())
     };
-    pipeline.snapshot.records.iter().map(|record| (record.key, (container(record), *record))).collect()
+    pipeline
+        .frames
+        .present()
+        .records
+        .iter()
+        .map(|record| (record.key, (container(record), *record)))
+        .collect()
 }
 
 /// What both must agree on. Slots are each pipeline's own; a kernel worker's name has what it works on only

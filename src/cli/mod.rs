@@ -1,14 +1,17 @@
 //! Flags as typed. Checked and resolved to a [`Config`], or one line that says what is wrong.
 
-use std::path::PathBuf;
+mod reading;
+mod tree;
+
 use std::time::Duration;
 
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 
-use crate::config::{Bounds, CollectorConfig, Config, DockerConfig, DockerLabel, SourceFlag, WebConfig};
+use crate::config::{Bounds, CollectorConfig, Config, DockerLabel, SourceFlag, Task, WebConfig};
 use crate::logging::{LogFormat, LogLevel};
-use crate::metadata::endpoint::Endpoint;
+use reading::ReadingFlags;
+use tree::{Command, with_joined_watch};
 
 /// Flags as typed.
 #[derive(Debug, Parser)]
@@ -18,8 +21,13 @@ use crate::metadata::endpoint::Endpoint;
     about = "The process forest of every container, for Prometheus.",
     long_about = None,
     after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
 )]
 pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Address to serve on: host:port, or :port for all. Repeatable
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10073", help_heading = "Web", value_parser = parse_listen_address)]
     listen_addresses: Vec<String>,
@@ -31,6 +39,10 @@ pub struct Cli {
     /// Most connections at one time; more wait until one ends
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = 512, help_heading = "Web", value_parser = parse_positive)]
     max_connections: usize,
+
+    /// Show the arguments of processes on pages and in JSON. They may hold secrets
+    #[arg(long = "web.arguments", help_heading = "Web")]
+    web_arguments: bool,
 
     /// Time between collections; they never run on a scrape
     #[arg(long = "collection.interval", value_name = "DURATION", default_value = "5s", help_heading = "Collection", value_parser = parse_interval)]
@@ -50,35 +62,12 @@ pub struct Cli {
     #[arg(long, help_heading = "Collection")]
     once: bool,
 
-    /// Where the procfs to read is mounted
-    #[arg(long = "path.procfs", value_name = "DIR", default_value = "/proc", help_heading = "Collection")]
-    procfs: PathBuf,
-
-    /// Where the cgroup hierarchies are mounted
-    #[arg(
-        long = "path.cgroupfs",
-        value_name = "DIR",
-        default_value = "/sys/fs/cgroup",
-        help_heading = "Collection"
-    )]
-    cgroupfs: PathBuf,
-
-    /// Name to show for the container around the exporter, when that is all it sees [default: host name]
-    #[arg(long = "container.name", value_name = "NAME", help_heading = "Collection")]
-    container_name: Option<String>,
-
-    /// Docker API: unix:///path or tcp://host:port [default: $DOCKER_HOST, else the usual socket of Docker,
-    /// else that of Podman]
-    #[arg(long = "docker.host", value_name = "ADDRESS", help_heading = "Docker")]
-    docker_host: Option<Endpoint>,
+    #[command(flatten)]
+    reading: ReadingFlags,
 
     /// Docker label to add to pstree_container_info as label_<name>. Repeatable; none by default
-    #[arg(long = "docker.label", value_name = "LABEL", help_heading = "Docker", value_parser = parse_docker_label)]
+    #[arg(long = "docker.label", value_name = "LABEL", help_heading = "Docker", value_parser = parse_docker_label, conflicts_with = "no_docker")]
     docker_labels: Vec<String>,
-
-    /// Do without names from Docker
-    #[arg(long, conflicts_with_all = ["docker_host", "docker_labels"], help_heading = "Docker")]
-    no_docker: bool,
 
     /// Containers shown for themselves; the rest is summed into id="other"
     #[arg(long = "bounds.containers", value_name = "N", default_value_t = Bounds::default().max_containers, help_heading = "Bounds", value_parser = parse_positive)]
@@ -149,7 +138,7 @@ impl Cli {
     /// # Errors
     /// What to print instead of running.
     pub fn parse_from_args(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, Stop> {
-        Self::try_parse_from(arguments).map_err(|error| match error.kind() {
+        Self::try_parse_from(with_joined_watch(arguments)).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Print(error.render().to_string()),
             _ => Stop::Refuse(one_line(&error)),
         })
@@ -159,44 +148,41 @@ impl Cli {
     ///
     /// # Errors
     /// One line that names the flag and the remedy.
-    pub fn resolve(self, docker_host_variable: Option<&str>) -> Result<Config, String> {
-        let docker = if self.no_docker {
-            None
-        } else {
-            let from_variable = docker_host_variable.filter(|value| !value.is_empty());
-            let endpoint = match (self.docker_host, from_variable) {
-                (Some(endpoint), _) => endpoint,
-                (None, Some(value)) => value.parse().map_err(|error| {
-                    format!("DOCKER_HOST: {error}; or give --docker.host, or --no-docker to do without names")
-                })?,
-                (None, None) => Endpoint::Usual,
-            };
-            Some(DockerConfig { endpoint, labels: docker_labels(self.docker_labels)? })
+    pub fn resolve(self, docker_host_variable: Option<&str>) -> Result<Task, String> {
+        let variable = docker_host_variable.filter(|value| !value.is_empty());
+        match self.command {
+            Some(Command::Tree(flags)) => flags.resolve(variable).map(Task::Tree),
+            Some(Command::Roots(flags)) => flags.resolve(variable).map(Task::Roots),
+            None => self.resolve_exporter(variable).map(Task::Serve),
+        }
+    }
+
+    fn resolve_exporter(self, docker_host_variable: Option<&str>) -> Result<Config, String> {
+        let docker = self.reading.docker(docker_host_variable, docker_labels(self.docker_labels)?)?;
+        let collector = CollectorConfig {
+            interval: self.interval,
+            // Counters would begin and end with the one collection.
+            source: match self.source {
+                SourceFlag::Auto if self.once => SourceFlag::Proc,
+                source => source,
+            },
+            bounds: Bounds {
+                max_containers: self.max_containers,
+                nodes_per_container: self.nodes_per_container,
+                nodes_per_host: self.nodes_per_host,
+                new_nodes_per_hour: self.new_nodes_per_hour,
+                event_cgroups: self.event_cgroups,
+            },
+            ..self.reading.collector()
         };
         Ok(Config {
-            collector: CollectorConfig {
-                procfs: self.procfs,
-                cgroupfs: self.cgroupfs,
-                interval: self.interval,
-                // Counters would begin and end with the one collection.
-                source: match self.source {
-                    SourceFlag::Auto if self.once => SourceFlag::Proc,
-                    source => source,
-                },
-                bounds: Bounds {
-                    max_containers: self.max_containers,
-                    nodes_per_container: self.nodes_per_container,
-                    nodes_per_host: self.nodes_per_host,
-                    new_nodes_per_hour: self.new_nodes_per_hour,
-                    event_cgroups: self.event_cgroups,
-                },
-                container_name: self.container_name,
-            },
+            collector,
             docker,
             web: WebConfig {
                 listen_addresses: self.listen_addresses,
                 telemetry_path: self.telemetry_path,
                 max_connections: self.max_connections,
+                arguments: self.web_arguments,
             },
             once: self.once,
         })
@@ -270,7 +256,8 @@ fn parse_telemetry_path(path: &str) -> Result<String, String> {
     if !is_plain {
         return Err("give a path that starts with / and has no query, such as /metrics".into());
     }
-    if ["/", "/-/healthy", "/-/ready"].contains(&path) {
+    let is_taken = |prefix| path.starts_with(prefix);
+    if path == "/" || ["/-/", "/api/", "/assets/", "/containers/"].into_iter().any(is_taken) {
         return Err("this path has another use; give another, such as /metrics".into());
     }
     Ok(path.to_owned())
@@ -279,13 +266,57 @@ fn parse_telemetry_path(path: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TreeConfig;
+    use crate::metadata::endpoint::Endpoint;
 
-    fn parse(arguments: &[&str]) -> Result<Config, String> {
+    fn parse_task(arguments: &[&str]) -> Result<Task, String> {
         let all = std::iter::once("pstree-exporter").chain(arguments.iter().copied()).map(Into::into);
         match Cli::parse_from_args(all) {
             Ok(cli) => cli.resolve(None),
             Err(Stop::Refuse(line) | Stop::Print(line)) => Err(line),
         }
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Config, String> {
+        match parse_task(arguments)? {
+            Task::Serve(config) => Ok(config),
+            other => panic!("{arguments:?} is {other:?}"),
+        }
+    }
+
+    fn parse_tree(arguments: &[&str]) -> Result<TreeConfig, String> {
+        match parse_task(&[&["tree"], arguments].concat())? {
+            Task::Tree(config) => Ok(config),
+            other => panic!("{arguments:?} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_tree_is_watched_with_or_without_a_number_and_a_name() {
+        let of = |arguments: &[&str]| {
+            let config = parse_tree(arguments).unwrap();
+            (config.watch.map(|it| it.as_secs_f64()), config.wanted.join(" "))
+        };
+        assert_eq!(of(&["web"]), (None, "web".into()));
+        assert_eq!(of(&["--watch"]), (Some(2.0), String::new()));
+        assert_eq!(of(&["--watch", "web"]), (Some(2.0), "web".into()));
+        assert_eq!(of(&["--watch", "0.3", "web"]), (Some(0.3), "web".into()));
+        assert_eq!(of(&["--watch=0.3", "web", "db"]), (Some(0.3), "web db".into()));
+        assert_eq!(of(&["web", "--watch", "5"]), (Some(5.0), "web".into()));
+        for bad in ["0", "0.01", "-1", "nan", "inf", "1e9"] {
+            let line = parse_tree(&[&format!("--watch={bad}")]).expect_err(bad);
+            assert!(line.contains("--watch") && line.contains("0.3"), "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_of_the_exporter_are_none_of_a_tree() {
+        for arguments in [&["tree", "--web.listen-address=:1"][..], &["--once", "tree"]] {
+            let line = parse_task(arguments).expect_err("refused");
+            assert_eq!(line.lines().count(), 1, "{line}");
+        }
+        assert!(parse_tree(&["--json", "--watch"]).is_err());
+        assert!(parse_task(&["roots"]).is_err());
     }
 
     #[test]
@@ -339,7 +370,10 @@ mod tests {
     #[test]
     fn docker_host_variable() {
         let resolve = |variable| Cli::parse_from_args(["x".into()]).unwrap().resolve(variable);
-        let endpoint = |variable| resolve(variable).unwrap().docker.unwrap().endpoint;
+        let endpoint = |variable| match resolve(variable).unwrap() {
+            Task::Serve(config) => config.docker.unwrap().endpoint,
+            other => panic!("{other:?}"),
+        };
         assert_eq!(endpoint(Some("tcp://127.0.0.1:1")), Endpoint::Tcp("127.0.0.1:1".into()));
         assert_eq!(endpoint(Some("")), Endpoint::Usual);
         assert!(resolve(Some("ssh://x")).unwrap_err().starts_with("DOCKER_HOST: "));

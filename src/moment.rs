@@ -1,0 +1,70 @@
+//! One moment of all containers: what every picture of the forests is made from. Pure.
+
+use std::sync::Arc;
+
+use crate::forest::frame::Frame;
+use crate::forest::shape::Shape;
+use crate::metadata::ContainerMetadata;
+use crate::model::{BootClock, Container, Membership, ProcessKey};
+
+/// All processes, and what is known of each container beside them.
+#[derive(Debug, Default)]
+pub struct Moment {
+    pub frame: Arc<Frame>,
+    /// In the order of their ids.
+    pub cards: Vec<Card>,
+    /// Everything in no container; `None` where only the inside of one is seen.
+    pub host: Option<Shape>,
+    pub clock: BootClock,
+    /// Unix time in seconds.
+    pub taken_at: f64,
+    /// The same in clock ticks since boot.
+    pub taken_at_ticks: Option<u64>,
+}
+
+/// A container without its processes.
+#[derive(Clone, Debug)]
+pub struct Card {
+    pub membership: Membership,
+    pub container: Arc<Container>,
+    pub name: Box<str>,
+    /// What Docker says; `None` where nobody does.
+    pub metadata: Option<Arc<ContainerMetadata>>,
+    pub shape: Shape,
+    pub pids_current: Option<u64>,
+    pub pids_limit: Option<u64>,
+    pub paused: Option<bool>,
+    /// `None` at the first look.
+    pub starts: Option<StartRate>,
+}
+
+/// How fast a container starts processes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StartRate {
+    pub per_second: f64,
+    /// Counted by the kernel; else a lower bound.
+    pub is_exact: bool,
+}
+
+impl Moment {
+    /// How long a process has been running, in seconds.
+    #[must_use]
+    pub fn age(&self, key: ProcessKey) -> Option<u64> {
+        let ticks = self.taken_at_ticks?.saturating_sub(key.start_time);
+        ticks.checked_div(self.clock.ticks_per_second)
+    }
+}
+
+impl Card {
+    /// The image that Docker names; empty where nobody does.
+    #[must_use]
+    pub fn image(&self) -> &str {
+        self.metadata.as_ref().map_or("", |metadata| &metadata.image)
+    }
+
+    /// The service of Compose that Docker names; empty where there is none.
+    #[must_use]
+    pub fn compose_service(&self) -> &str {
+        self.metadata.as_ref().map_or("", |metadata| &metadata.compose_service)
+    }
+}

@@ -1,0 +1,243 @@
+//! The commands `tree` and `roots`: look once, print, end.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::arguments::{ArgumentReaders, CommandLines};
+use super::layout::arrange;
+use super::look::{Look, look};
+use super::picture::{Picture, Section};
+use super::select::{self, NotFound};
+use super::text::{self, Style};
+use super::users::Users;
+use super::{Mark, Tree, json};
+use crate::config::{CollectorConfig, ColorFlag, DockerConfig, RootsConfig, TreeConfig};
+use crate::metadata::{ContainerMetadata, Directory, docker};
+use crate::model::Membership;
+use crate::moment::Card;
+
+/// A tree is wanted now; names come from Docker at once, or not at all.
+const DOCKER_PATIENCE: Duration = Duration::from_secs(2);
+/// One that is stuck leaves the others.
+pub(super) const ARGUMENT_THREADS: usize = 4;
+
+/// Prints the trees that are asked for.
+///
+/// # Errors
+/// When there is no such container, or nothing can be read or written.
+pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let Seen { look, cards, asked } =
+        runtime.block_on(see(&config.collector, config.docker.as_ref(), &config.wanted, config.with_host))?;
+    let moment = &look.moment;
+    let mut trees: Vec<(Option<&Card>, Tree)> = cards
+        .iter()
+        .map(|&index| &moment.cards[index])
+        .map(|card| (Some(card), Tree::of(&moment.frame, card.membership)))
+        .collect();
+    if config.with_host {
+        trees.push((None, Tree::of(&moment.frame, Membership::HOST)));
+    }
+    let lines = if config.arguments {
+        let readers = ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?;
+        let keys = trees.iter().flat_map(|(_, tree)| tree.processes.iter().map(|process| process.key));
+        runtime.block_on(readers.read(keys))
+    } else {
+        CommandLines::default()
+    };
+    for process in trees.iter_mut().flat_map(|(_, tree)| &mut tree.processes) {
+        process.user = look.users.get(&process.key.pid).copied();
+        process.arguments = lines.get(&process.key.pid).cloned();
+        if asked == Some(process.key.pid) {
+            process.mark = Mark::Asked;
+        }
+    }
+    let out = if config.json { as_json(&look, &trees) } else { as_text(&look, trees, config).into_bytes() };
+    print(&out)
+}
+
+/// Prints root pids, one a line.
+///
+/// # Errors
+/// As [`tree`].
+pub fn roots(config: &RootsConfig) -> anyhow::Result<()> {
+    let wanted = std::slice::from_ref(&config.wanted);
+    let Seen { look, cards, .. } =
+        runtime()?.block_on(see(&config.collector, config.docker.as_ref(), wanted, false))?;
+    let mut out = String::new();
+    for index in cards {
+        let mut tree = Tree::of(&look.moment.frame, look.moment.cards[index].membership);
+        if look.moment.host.is_none() {
+            // We ourselves came in from outside, and are gone before anybody reads this.
+            tree.processes.retain(|process| process.key.pid != std::process::id());
+        }
+        let mut pids: Vec<u32> = tree
+            .processes
+            .iter()
+            .filter(|process| process.kind.is_some())
+            .map(|process| if config.inside { process.pid } else { process.key.pid })
+            .collect();
+        pids.sort_unstable();
+        for pid in pids {
+            let _ = writeln!(out, "{pid}");
+        }
+    }
+    print(out.as_bytes())
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start; are there descriptors left (ulimit -n)?")
+}
+
+struct Seen {
+    look: Look,
+    /// Indexes of what is wanted, in the order in which it is shown.
+    cards: Vec<usize>,
+    asked: Option<u32>,
+}
+
+/// Looks no further than at what is wanted, where Docker or a pid tells where that is.
+async fn see(
+    collector: &CollectorConfig,
+    docker: Option<&DockerConfig>,
+    wanted: &[String],
+    with_host: bool,
+) -> anyhow::Result<Seen> {
+    let (directory, mut inside) = ask_docker(docker, wanted).await;
+    let mut is_whole = with_host || wanted.is_empty();
+    for name in wanted.iter().filter(|name| !directory.iter().any(|(id, it)| is_called(name, id, it))) {
+        match name.parse() {
+            Ok(pid) => inside.push(pid),
+            Err(_) => is_whole = true,
+        }
+    }
+    if !is_whole {
+        let look = look(collector, &directory, Some(&inside), false)?;
+        // Whoever went meanwhile, or is not where Docker says, is looked for everywhere.
+        if let Ok((cards, asked)) = choose(&look, wanted) {
+            return Ok(Seen { look, cards, asked });
+        }
+    }
+    let look = look(collector, &directory, None, with_host)?;
+    let (cards, asked) = choose(&look, wanted)?;
+    Ok(Seen { look, cards, asked })
+}
+
+async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Directory, Vec<u32>) {
+    let Some(docker) = docker.filter(|docker| docker.endpoint.is_expected()) else {
+        return Default::default();
+    };
+    let is_wanted =
+        |id: &str, metadata: &ContainerMetadata| wanted.iter().any(|name| is_called(name, id, metadata));
+    let answer = docker::ask_once(&docker.endpoint, DOCKER_PATIENCE, is_wanted).await;
+    answer.unwrap_or_else(|error| {
+        eprintln!("pstree-exporter: no names from Docker, containers are shown by id: {error}");
+        Default::default()
+    })
+}
+
+fn is_called(name: &str, id: &str, metadata: &ContainerMetadata) -> bool {
+    !name.is_empty() && (metadata.name == name || id.starts_with(name) || metadata.compose_service == name)
+}
+
+/// All containers by name where none is named; else in the order in which they are.
+fn choose(look: &Look, wanted: &[String]) -> Result<(Vec<usize>, Option<u32>), NotFound> {
+    let moment = &look.moment;
+    let by_name =
+        |cards: &mut Vec<usize>| cards.sort_by(|&a, &b| moment.cards[a].name.cmp(&moment.cards[b].name));
+    if wanted.is_empty() {
+        let mut all: Vec<usize> = (0..moment.cards.len()).collect();
+        by_name(&mut all);
+        return Ok((all, None));
+    }
+    let mut chosen = Vec::new();
+    let mut asked = None;
+    for name in wanted {
+        let mut found = select::by_any(moment, name)?;
+        by_name(&mut found.cards);
+        asked = asked.or(found.asked);
+        chosen.extend(found.cards);
+    }
+    let mut seen = std::collections::HashSet::new();
+    chosen.retain(|&index| seen.insert(index));
+    Ok((chosen, asked))
+}
+
+fn as_json(look: &Look, trees: &[(Option<&Card>, Tree)]) -> Vec<u8> {
+    let documents: Vec<Vec<u8>> = trees
+        .iter()
+        .map(|(card, tree)| json::tree(&look.moment, *card, tree).trim_ascii_end().to_vec())
+        .collect();
+    [b"{\"trees\":[", &documents.join(&b","[..])[..], b"]}\n"].concat()
+}
+
+fn as_text(look: &Look, trees: Vec<(Option<&Card>, Tree)>, config: &TreeConfig) -> String {
+    let style = style(config);
+    let moment = &look.moment;
+    let shows_all = config.wanted.is_empty();
+    let mut out = String::new();
+    let cards: Vec<&Card> = trees.iter().filter_map(|(card, _)| *card).collect();
+    if shows_all {
+        let _ = match cards.is_empty() {
+            true if config.with_host => Ok(()),
+            true => writeln!(out, "no container runs here; --host shows the processes of the host"),
+            false => writeln!(out, "{}\n", text::summary(&cards).finish(&style)),
+        };
+    }
+    let sections = trees.into_iter().filter_map(|(card, tree)| {
+        let heading = match card {
+            Some(card) => text::heading(card),
+            None => text::host_heading(moment.host.as_ref()?, look.kernel_threads),
+        };
+        let rows = arrange(&tree, &config.layout);
+        let is_beside_the_point = shows_all && config.layout.zombies_only && rows.is_empty();
+        (!is_beside_the_point).then_some(Section { heading: Some(heading), tree, rows })
+    });
+    let picture = Picture(sections.collect());
+    for line in picture.draw(0..picture.len(), (moment, &Users::read()), &style) {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
+/// What the terminal can show, and what the flags say.
+pub(super) fn style(config: &TreeConfig) -> Style {
+    let stdout = io::stdout();
+    let is_terminal = stdout.is_terminal();
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    // POSIX, "Internationalization Variables": the first of these that is set counts.
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
+    let locale = locale.to_string_lossy().to_ascii_lowercase();
+    let knows_color =
+        is_terminal && set("NO_COLOR").is_none() && set("TERM").is_some_and(|term| term != "dumb");
+    Style {
+        unicode: !config.ascii && (locale.contains("utf-8") || locale.contains("utf8")),
+        color: match config.color {
+            ColorFlag::Auto => knows_color,
+            ColorFlag::Always => true,
+            ColorFlag::Never => false,
+        },
+        width: is_terminal
+            .then(|| rustix::termios::tcgetwinsize(&stdout).ok())
+            .flatten()
+            .map(|size| usize::from(size.ws_col))
+            .filter(|&columns| columns > 0),
+        host_pids: config.host_pids,
+        marks: config.watch.is_some(),
+    }
+}
+
+fn print(out: &[u8]) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(out) {
+        // A reader that has seen enough is no failure of ours.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
+}

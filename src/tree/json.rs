@@ -1,0 +1,195 @@
+//! Containers and their trees as JSON. Pure.
+//!
+//! The tree is written without recursion and as it is: neither folded nor cut.
+
+use serde::Serialize;
+
+use super::{Children, Process, Tree};
+use crate::forest::roots::RootKind;
+use crate::forest::shape::Shape;
+use crate::moment::{Card, Moment};
+use crate::text::printable;
+
+/// What JSON says of a container. `null` is what is not known.
+#[derive(Debug, Serialize)]
+struct ContainerJson<'a> {
+    id: &'a str,
+    name: &'a str,
+    container_id: &'a str,
+    image: &'a str,
+    runtime: &'static str,
+    compose_project: &'a str,
+    compose_service: &'a str,
+    pod_uid: &'a str,
+    #[serde(flatten)]
+    shape: ShapeJson,
+    pids_current: Option<u64>,
+    pids_limit: Option<u64>,
+    paused: Option<bool>,
+    /// Counted by the kernel.
+    forks_per_second: Option<f64>,
+    /// A lower bound, always available from the second collection on.
+    observed_starts_per_second: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShapeJson {
+    processes: u64,
+    threads: u64,
+    zombies: u64,
+    depth: u32,
+    max_children: u32,
+    roots: RootsJson,
+}
+
+#[derive(Debug, Serialize)]
+struct RootsJson {
+    init: u64,
+    exec: u64,
+    adopted: u64,
+}
+
+/// A process without its children.
+#[derive(Serialize)]
+struct ProcessJson<'a> {
+    pid: u32,
+    host_pid: u32,
+    command: &'a str,
+    state: &'static str,
+    threads: u32,
+    start_time: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<Vec<String>>,
+}
+
+impl ShapeJson {
+    fn of(shape: &Shape) -> Self {
+        let count = |kind| shape.roots[kind as usize].count;
+        Self {
+            processes: shape.processes,
+            threads: shape.threads,
+            zombies: shape.zombies(),
+            depth: shape.depth,
+            max_children: shape.max_children,
+            roots: RootsJson {
+                init: count(RootKind::Init),
+                exec: count(RootKind::Exec),
+                adopted: count(RootKind::Adopted),
+            },
+        }
+    }
+}
+
+impl<'a> ContainerJson<'a> {
+    fn of(card: &'a Card) -> Self {
+        let container = &card.container;
+        let metadata = card.metadata.as_deref();
+        let rate =
+            |is_exact| card.starts.filter(|rate| rate.is_exact == is_exact).map(|rate| rate.per_second);
+        Self {
+            id: &container.id,
+            name: &card.name,
+            container_id: &container.container_id,
+            image: card.image(),
+            runtime: container.runtime.label(),
+            compose_project: metadata.map_or("", |metadata| &metadata.compose_project),
+            compose_service: card.compose_service(),
+            pod_uid: &container.pod_uid,
+            shape: ShapeJson::of(&card.shape),
+            pids_current: card.pids_current,
+            pids_limit: card.pids_limit,
+            paused: card.paused,
+            forks_per_second: rate(true),
+            observed_starts_per_second: rate(false),
+        }
+    }
+}
+
+/// `{"taken_at": seconds, "containers": [...]}`, in the order of their ids.
+#[must_use]
+pub fn containers(moment: &Moment) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct List<'a> {
+        taken_at: f64,
+        containers: Vec<ContainerJson<'a>>,
+    }
+    let containers = moment.cards.iter().map(ContainerJson::of).collect();
+    let mut out = to_json(&List { taken_at: moment.taken_at, containers });
+    out.push(b'\n');
+    out
+}
+
+/// `{"taken_at": seconds, "container": {...}, "roots": [...]}`. Without a card it is the host, whose
+/// container is `null`.
+#[must_use]
+pub fn tree(moment: &Moment, card: Option<&Card>, tree: &Tree) -> Vec<u8> {
+    let mut out = format!("{{\"taken_at\":{},\"container\":", moment.taken_at).into_bytes();
+    out.extend(card.map_or_else(|| b"null".to_vec(), |card| to_json(&ContainerJson::of(card))));
+    out.extend(b",\"roots\":");
+    write_forest(&mut out, moment, tree);
+    out.extend(b"}\n");
+    out
+}
+
+/// `{"error": message, ...}`; `nearest` are names that may have been meant.
+#[must_use]
+pub fn error(message: &str, nearest: &[String]) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        error: &'a str,
+        nearest: &'a [String],
+    }
+    let mut out = to_json(&Failure { error: message, nearest });
+    out.push(b'\n');
+    out
+}
+
+/// Every process inside the list of its parent. Walks with a stack of the lists that are open.
+fn write_forest(out: &mut Vec<u8>, moment: &Moment, tree: &Tree) {
+    let children = Children::of(tree, |_| true);
+    let mut open = vec![children.roots().iter()];
+    out.push(b'[');
+    let mut is_first = true;
+    while let Some(siblings) = open.last_mut() {
+        let Some(&index) = siblings.next() else {
+            open.pop();
+            // The end of the list, and of the process that it belongs to.
+            out.extend(if open.is_empty() { &b"]"[..] } else { b"]}" });
+            is_first = false;
+            continue;
+        };
+        if !is_first {
+            out.push(b',');
+        }
+        let object = process(moment, &tree.processes[index]);
+        out.extend(object.strip_suffix(b"}").unwrap_or(&object));
+        out.extend(b",\"children\":[");
+        open.push(children.below(index).iter());
+        is_first = true;
+    }
+}
+
+/// A whole object.
+fn process(moment: &Moment, process: &Process) -> Vec<u8> {
+    let arguments = process.arguments.as_ref().map(|bytes| {
+        let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+        bytes.split(|&b| b == 0).map(|argument| printable(argument).into_owned()).collect()
+    });
+    to_json(&ProcessJson {
+        pid: process.pid,
+        host_pid: process.key.pid,
+        command: &printable(process.comm.as_bytes()),
+        state: process.state.label(),
+        threads: process.threads,
+        start_time: moment.clock.unix(process.key.start_time),
+        kind: process.kind.map(RootKind::label),
+        arguments,
+    })
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    // Plain data with string keys, written to memory: there is nothing that could fail.
+    serde_json::to_vec(value).unwrap_or_default()
+}

@@ -1,0 +1,192 @@
+//! One look at the processes, without an exporter that runs.
+//!
+//! Reads no more than it needs: `stat` of every process, and more only of those that may be in a container
+//! that is wanted. Which they are, a container's own list of processes tells (`cgroup.procs`); it has no
+//! zombies, and may be a moment old, so the dead and the children of members are looked at, too.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::attribution::parse_cgroup_file;
+use crate::collector::pipeline::unix_now;
+use crate::config::CollectorConfig;
+use crate::forest::Forest;
+use crate::forest::frame::Frame;
+use crate::forest::nodes::Steps;
+use crate::forest::roots::RootKinds;
+use crate::forest::shape::Shapes;
+use crate::membership::Memberships;
+use crate::metadata::{Directory, display_name};
+use crate::model::{BootClock, Membership, ProcessRecord, ProcessState, SkipReason, Snapshot};
+use crate::moment::{Card, Moment};
+use crate::pids::PidsReader;
+use crate::source::parse::{InnerPid, parse_number};
+use crate::source::proc::{ProcFiles, ProcSource};
+use crate::source::system::System;
+use crate::source::{ProcessFiles, SourceError};
+
+/// More directories than a container has cgroups.
+const MAX_CGROUPS: usize = 10_000;
+
+/// What a look found.
+#[derive(Debug)]
+pub struct Look {
+    pub moment: Moment,
+    /// Effective user ids by pid on the host, of all processes in containers that were looked at.
+    pub users: FxHashMap<u32, u32>,
+    /// Kernel threads of the host.
+    pub kernel_threads: u64,
+}
+
+/// Looks at the containers in which the processes `inside` are, or at all.
+///
+/// # Errors
+/// When there is no procfs to read.
+pub fn look(
+    config: &CollectorConfig,
+    directory: &Directory,
+    inside: Option<&[u32]>,
+    with_host: bool,
+) -> Result<Look, SourceError> {
+    let system = System::new(&config.procfs);
+    let surroundings = system.surroundings(config.container_name.as_deref());
+    let sees_host = surroundings.is_none();
+    let mut source = ProcSource::open(&config.procfs)?;
+    let members = inside
+        .filter(|_| sees_host)
+        .and_then(|pids| pids.iter().map(|&pid| members(source.files(), &config.cgroupfs, pid)).collect());
+    let members: Option<FxHashSet<u32>> = members.map(|sets: Vec<_>| sets.into_iter().flatten().collect());
+
+    let mut memberships = Memberships::new(surroundings);
+    let mut snapshot = Snapshot::default();
+    memberships.begin(&mut snapshot);
+    source.walk(|record, files| {
+        let is_relevant = members.as_ref().is_none_or(|members| may_be_member(&record, members));
+        memberships.admit(record, None, &mut Sparing { files, is_relevant }, &mut snapshot)
+    })?;
+    memberships.finish(source.files(), &mut snapshot);
+
+    let users = read_identities(source.files(), &mut snapshot.records, with_host);
+    let mut forest = Forest::default();
+    forest.rebuild(&mut snapshot.records);
+    let mut roots = RootKinds::default();
+    roots.classify(&snapshot, &forest, &mut memberships, source.files());
+    let mut shapes = Shapes::default();
+    shapes.rebuild(&snapshot, &forest, &roots, &mut Steps::default(), |_| 0.0);
+
+    let cards = cards(&snapshot, &mut shapes, directory, &mut PidsReader::find(&config.cgroupfs));
+    let moment = Moment {
+        cards,
+        frame: Arc::new(Frame { records: snapshot.records, containers: snapshot.containers, forest, roots }),
+        host: sees_host.then_some(shapes.host),
+        clock: BootClock {
+            boot_time: system.boot_time(),
+            ticks_per_second: rustix::param::clock_ticks_per_second(),
+        },
+        taken_at: unix_now(),
+        taken_at_ticks: system.uptime_ticks(),
+    };
+    Ok(Look { moment, users, kernel_threads: shapes.host_kernel_threads })
+}
+
+fn may_be_member(record: &ProcessRecord, members: &FxHashSet<u32>) -> bool {
+    let is_dead = record.state == ProcessState::Zombie || record.leader_exited;
+    !record.kernel_thread
+        && (is_dead || members.contains(&record.key.pid) || members.contains(&record.parent_pid))
+}
+
+/// Passes on what is asked of relevant processes; the others are on the host, whatever else is true of them.
+struct Sparing<'a> {
+    files: &'a mut ProcFiles,
+    is_relevant: bool,
+}
+
+impl ProcessFiles for Sparing<'_> {
+    fn cgroup(&mut self, pid: u32) -> Result<&[u8], SkipReason> {
+        if self.is_relevant { self.files.cgroup(pid) } else { Ok(b"0::/\n") }
+    }
+
+    /// Read later, for members alone.
+    fn inner_pid(&mut self, _pid: u32) -> Option<InnerPid> {
+        None
+    }
+
+    fn pid_namespace(&mut self, pid: u32) -> Result<u64, SkipReason> {
+        self.files.pid_namespace(pid)
+    }
+}
+
+/// The pids in the container around a process, as the kernel lists them. `None` where that process is in no
+/// container, or no list can be read.
+fn members(files: &mut ProcFiles, cgroupfs: &Path, pid: u32) -> Option<FxHashSet<u32>> {
+    let path = parse_cgroup_file(files.cgroup(pid).ok()?).container?.path.trim_start_matches('/').to_owned();
+    let hierarchies = ["pids", "unified", ""].map(|name| cgroupfs.join(name).join(&path));
+    let mut left: Vec<PathBuf> =
+        hierarchies.into_iter().find(|it| it.join("cgroup.procs").exists()).into_iter().collect();
+    let mut members = FxHashSet::default();
+    let mut seen = 0;
+    while let Some(directory) = left.pop() {
+        seen += 1;
+        if seen > MAX_CGROUPS {
+            return None;
+        }
+        // One that was removed has no members; a threaded one shows them in a cgroup above.
+        let list = fs::read(directory.join("cgroup.procs")).unwrap_or_default();
+        let pids = list.split(|&b| b == b'\n').filter_map(parse_number);
+        members.extend(pids.filter_map(|pid| u32::try_from(pid).ok()));
+        let below = fs::read_dir(&directory).into_iter().flatten().flatten();
+        left.extend(below.filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir())).map(|it| it.path()));
+    }
+    (!members.is_empty()).then_some(members)
+}
+
+/// Reads `status` of every process that is to be shown.
+fn read_identities(
+    files: &mut ProcFiles,
+    records: &mut [ProcessRecord],
+    with_host: bool,
+) -> FxHashMap<u32, u32> {
+    let mut users = FxHashMap::default();
+    for record in records {
+        let is_shown = record.membership != Membership::HOST || (with_host && !record.kernel_thread);
+        if is_shown && let Some((inner, user)) = files.identity(record.key.pid) {
+            record.pid_below = inner.below.unwrap_or(0);
+            users.insert(record.key.pid, user);
+        }
+    }
+    users
+}
+
+fn cards(
+    snapshot: &Snapshot,
+    shapes: &mut Shapes,
+    directory: &Directory,
+    pids: &mut PidsReader,
+) -> Vec<Card> {
+    let mut cards: Vec<Card> = snapshot
+        .containers
+        .iter()
+        .enumerate()
+        .filter_map(|(slot, container)| {
+            let container = container.as_ref()?;
+            let metadata = directory.get(&*container.container_id);
+            let reading = pids.read(&container.path);
+            Some(Card {
+                membership: Membership::container(slot),
+                name: display_name(container, metadata.map(|it| &**it)).into(),
+                container: Arc::clone(container),
+                metadata: metadata.map(Arc::clone),
+                shape: std::mem::take(&mut shapes.containers[slot]),
+                pids_current: reading.current,
+                pids_limit: reading.limit,
+                paused: reading.frozen.or(metadata.map(|it| it.paused)),
+                starts: None,
+            })
+        })
+        .collect();
+    cards.sort_by(|a, b| a.container.path.cmp(&b.container.path));
+    cards
+}

@@ -1,0 +1,135 @@
+//! Which containers somebody means: by name, id, pid or service. Pure.
+
+use crate::moment::{Card, Moment};
+use crate::text::{cut, printable};
+
+/// At most so many names are offered to somebody who mistyped one.
+const MAX_NEAREST: usize = 3;
+/// From 0, nothing in common, to 1.
+const LEAST_SIMILARITY: f64 = 0.6;
+
+/// What a name led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Indexes of the cards.
+    pub cards: Vec<usize>,
+    /// The pid on the host by which it was asked.
+    pub asked: Option<u32>,
+}
+
+/// Why there is nothing to show. The message is one line and safe to print.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotFound {
+    #[error("no container here is called \"{wanted}\"{}", nearest_hint(.nearest))]
+    Unknown { wanted: String, nearest: Vec<String> },
+    #[error("\"{wanted}\" is the beginning of several ids: {}; give more digits", .names.join(", "))]
+    Ambiguous { wanted: String, names: Vec<String> },
+    #[error("process {pid} ({command}) is in no container; the option --host shows it")]
+    OnHost { pid: u32, command: String },
+}
+
+impl NotFound {
+    /// Names that may have been meant.
+    #[must_use]
+    pub fn nearest(&self) -> &[String] {
+        match self {
+            Self::Unknown { nearest: names, .. } | Self::Ambiguous { names, .. } => names,
+            Self::OnHost { .. } => &[],
+        }
+    }
+}
+
+fn nearest_hint(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; there is {}", nearest.join(", ")) }
+}
+
+/// By name or id alone, as a request has it.
+///
+/// # Errors
+/// When there is none, or an id is cut so short that it could be several.
+pub fn by_name_or_id(moment: &Moment, wanted: &str) -> Result<usize, NotFound> {
+    let found = exact(moment, wanted).or_else(|| by_id_prefix(moment, wanted));
+    found.unwrap_or_else(|| Err(unknown(moment, wanted))).map(|cards| cards[0])
+}
+
+/// By name or id, a pid on the host, the beginning of an id, or a service of Compose, in this order.
+///
+/// # Errors
+/// When there is none, or an id is cut so short that it could be several.
+pub fn by_any(moment: &Moment, wanted: &str) -> Result<Found, NotFound> {
+    let all = |cards| Ok(Found { cards, asked: None });
+    if let Some(found) = exact(moment, wanted) {
+        return found.and_then(all);
+    }
+    let pid = by_pid(moment, wanted);
+    if let Some(Ok(found)) = pid {
+        return Ok(found);
+    }
+    if let Some(found) = by_id_prefix(moment, wanted) {
+        return found.and_then(all);
+    }
+    let of_service = cards_where(moment, |card| !wanted.is_empty() && card.compose_service() == wanted);
+    if !of_service.is_empty() {
+        return all(of_service);
+    }
+    pid.unwrap_or_else(|| Err(unknown(moment, wanted)))
+}
+
+fn cards_where(moment: &Moment, is_wanted: impl Fn(&Card) -> bool) -> Vec<usize> {
+    (0..moment.cards.len()).filter(|&index| is_wanted(&moment.cards[index])).collect()
+}
+
+fn exact(moment: &Moment, wanted: &str) -> Option<Result<Vec<usize>, NotFound>> {
+    let is_wanted = |card: &Card| {
+        let container = &card.container;
+        [&*card.name, &container.container_id, &container.id].contains(&wanted) && !wanted.is_empty()
+    };
+    let cards = cards_where(moment, is_wanted);
+    (!cards.is_empty()).then_some(Ok(cards))
+}
+
+fn by_id_prefix(moment: &Moment, wanted: &str) -> Option<Result<Vec<usize>, NotFound>> {
+    let is_hex = !wanted.is_empty() && wanted.bytes().all(|b| b.is_ascii_hexdigit());
+    let cards = cards_where(moment, |card| is_hex && card.container.container_id.starts_with(wanted));
+    match cards.len() {
+        0 => None,
+        1 => Some(Ok(cards)),
+        _ => {
+            let names = cards.iter().take(MAX_NEAREST).map(|&index| moment.cards[index].name.to_string());
+            Some(Err(NotFound::Ambiguous { wanted: shown(wanted), names: names.collect() }))
+        }
+    }
+}
+
+fn by_pid(moment: &Moment, wanted: &str) -> Option<Result<Found, NotFound>> {
+    let pid = wanted.parse().ok()?;
+    let record = moment.frame.records[moment.frame.forest.index_of(pid)?];
+    let cards = cards_where(moment, |card| card.membership == record.membership);
+    Some(if cards.is_empty() {
+        Err(NotFound::OnHost { pid, command: printable(record.comm.as_bytes()).into_owned() })
+    } else {
+        Ok(Found { cards, asked: Some(pid) })
+    })
+}
+
+fn unknown(moment: &Moment, wanted: &str) -> NotFound {
+    let similarity = |name: &str| {
+        if name.contains(wanted) && !wanted.is_empty() {
+            return 1.0;
+        }
+        // The first likes a common beginning, the second knows swapped letters.
+        strsim::jaro_winkler(name, wanted).max(strsim::normalized_damerau_levenshtein(name, wanted))
+    };
+    let services = moment.cards.iter().map(Card::compose_service).filter(|service| !service.is_empty());
+    let names = moment.cards.iter().map(|card| &*card.name).chain(services);
+    let mut scored: Vec<(f64, &str)> = names.map(|name| (similarity(name), name)).collect();
+    scored.retain(|(score, _)| *score >= LEAST_SIMILARITY);
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.dedup_by(|a, b| a.1 == b.1);
+    let nearest = scored.into_iter().take(MAX_NEAREST).map(|(_, name)| name.to_owned()).collect();
+    NotFound::Unknown { wanted: shown(wanted), nearest }
+}
+
+fn shown(wanted: &str) -> String {
+    cut(&printable(wanted.as_bytes())).into_owned()
+}

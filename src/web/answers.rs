@@ -1,0 +1,107 @@
+//! Bodies made from the present publication, each at most once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use hyper::body::Bytes;
+use tokio::sync::Mutex;
+
+use crate::metrics::published::Published;
+use crate::moment::Card;
+use crate::tree::Tree;
+use crate::tree::arguments::ArgumentReaders;
+use crate::tree::json;
+
+use super::page::Frame;
+use super::page::forest::{self, Choice};
+
+/// What is kept until the next publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Containers,
+    /// By index of the card.
+    Tree(usize),
+    Page(usize, Choice),
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    of: Weak<Published>,
+    bodies: HashMap<Key, Bytes>,
+}
+
+/// Shared by all requests.
+#[derive(Debug)]
+pub struct Answers {
+    kept: Mutex<Kept>,
+    /// With `--web.arguments`.
+    arguments: Option<ArgumentReaders>,
+}
+
+impl Answers {
+    #[must_use]
+    pub fn new(arguments: Option<ArgumentReaders>) -> Self {
+        Self { kept: Mutex::default(), arguments }
+    }
+
+    /// The list of containers as JSON.
+    pub async fn containers(&self, published: &Arc<Published>) -> Bytes {
+        let make = async || json::containers(&published.moment);
+        self.get(published, Key::Containers, make).await
+    }
+
+    /// A container's tree as JSON.
+    pub async fn tree(&self, published: &Arc<Published>, index: usize) -> Bytes {
+        let make = async || {
+            let card = &published.moment.cards[index];
+            json::tree(&published.moment, Some(card), &self.tree_of(published, card).await)
+        };
+        self.get(published, Key::Tree(index), make).await
+    }
+
+    /// A container's page.
+    pub async fn page(
+        &self,
+        published: &Arc<Published>,
+        index: usize,
+        choice: Choice,
+        frame: &Frame<'_>,
+    ) -> Bytes {
+        let make = async || {
+            let card = &published.moment.cards[index];
+            let tree = self.tree_of(published, card).await;
+            forest::render(&published.moment, card, &tree, choice, frame).into_bytes()
+        };
+        if frame.is_stale {
+            make().await.into()
+        } else {
+            self.get(published, Key::Page(index, choice), make).await
+        }
+    }
+
+    async fn tree_of(&self, published: &Published, card: &Card) -> Tree {
+        let mut tree = Tree::of(&published.moment.frame, card.membership);
+        if let Some(readers) = &self.arguments {
+            let lines = readers.read(tree.processes.iter().map(|process| process.key)).await;
+            for process in &mut tree.processes {
+                process.arguments = lines.get(&process.key.pid).cloned();
+            }
+        }
+        tree
+    }
+
+    /// Whoever asks first makes it; the others wait for him, and never for a collection.
+    async fn get(&self, published: &Arc<Published>, key: Key, make: impl AsyncFnOnce() -> Vec<u8>) -> Bytes {
+        let mut kept = self.kept.lock().await;
+        if !std::ptr::eq(kept.of.as_ptr(), Arc::as_ptr(published)) {
+            // A weak reference: readers must not keep an old snapshot's buffers from being used again.
+            *kept = Kept { of: Arc::downgrade(published), bodies: HashMap::new() };
+        }
+        if let Some(body) = kept.bodies.get(&key) {
+            return body.clone();
+        }
+        let body: Bytes = make().await.into();
+        kept.bodies.insert(key, body.clone());
+        body
+    }
+}

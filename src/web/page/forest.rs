@@ -1,0 +1,183 @@
+//! A container's page: its numbers and its forest. Pure.
+
+use std::fmt::Write as _;
+
+use super::{Frame, escape, page, path_of};
+use crate::forest::roots::RootKind;
+use crate::model::ProcessState;
+use crate::moment::{Card, Moment};
+use crate::text::printable;
+use crate::tree::layout::{Layout, Row, Sort, arrange};
+use crate::tree::text::{Branches, Style, age, shown_arguments};
+use crate::tree::{Process, Tree};
+
+/// A page stays usable with so many rows; JSON has all.
+const MAX_ROWS: usize = 2_000;
+
+/// What of the forest is shown, and in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Choice {
+    pub fold: bool,
+    pub zombies_only: bool,
+    pub by_age: bool,
+}
+
+impl Choice {
+    /// From the query of a request: `fold=0`, `zombies=1`, `sort=age`.
+    #[must_use]
+    pub fn parse(query: &str) -> Self {
+        let has = |wanted: &str| query.split('&').any(|pair| pair == wanted);
+        Self { fold: !has("fold=0"), zombies_only: has("zombies=1"), by_age: has("sort=age") }
+    }
+
+    fn query(self) -> String {
+        let parts = [(!self.fold, "fold=0"), (self.zombies_only, "zombies=1"), (self.by_age, "sort=age")];
+        let chosen: Vec<&str> =
+            parts.into_iter().filter(|(is_set, _)| *is_set).map(|(_, part)| part).collect();
+        if chosen.is_empty() { String::new() } else { format!("?{}", chosen.join("&amp;")) }
+    }
+}
+
+/// The whole page.
+#[must_use]
+pub fn render(moment: &Moment, card: &Card, tree: &Tree, choice: Choice, frame: &Frame<'_>) -> String {
+    let layout = Layout {
+        sort: if choice.by_age { Sort::Age } else { Sort::Pid },
+        fold: choice.fold,
+        max_depth: None,
+        zombies_only: choice.zombies_only,
+    };
+    let rows = arrange(tree, &layout);
+    let path = path_of(card, moment);
+    let mut main = String::with_capacity(4096 + 256 * rows.len().min(MAX_ROWS));
+    let _ = writeln!(main, "<h1>{}</h1>", escape(&card.name));
+    push_facts(&mut main, card);
+    push_choices(&mut main, &path, choice);
+    if rows.is_empty() {
+        main.push_str("<p>Nothing to show.</p>\n");
+    } else {
+        push_rows(&mut main, moment, tree, &rows);
+    }
+    if let Some(more) = rows.len().checked_sub(MAX_ROWS).filter(|&more| more > 0) {
+        let _ = writeln!(
+            main,
+            "<p class=\"alarm\">{more} more rows are not shown here; the JSON has them all.</p>"
+        );
+    }
+    let _ = writeln!(
+        main,
+        "<p><a id=\"json\" href=\"/api/v1{path}/tree\">This forest as JSON</a></p>\n<p><a id=\"all\" href=\"/\">All containers</a></p>"
+    );
+    page(&card.name, &main, moment, frame)
+}
+
+fn push_facts(main: &mut String, card: &Card) {
+    let shape = &card.shape;
+    let zombies = shape.zombies();
+    let is_near = card.pids_current.zip(card.pids_limit).is_some_and(|(now, limit)| now * 10 >= limit * 8);
+    let roots: Vec<String> = RootKind::ALL
+        .into_iter()
+        .filter(|&kind| shape.roots[kind as usize].count > 0)
+        .map(|kind| format!("{} {}", shape.roots[kind as usize].count, kind.label()))
+        .collect();
+    let mut facts = vec![
+        ("Processes", shape.processes.to_string(), false),
+        ("Threads", shape.threads.to_string(), false),
+        ("Depth", shape.depth.to_string(), shape.depth > 50),
+        ("Roots", roots.join(", "), false),
+        ("Zombies", zombies.to_string(), zombies > 0),
+    ];
+    if let Some(current) = card.pids_current {
+        let limit = card.pids_limit.map_or("no limit".to_owned(), |limit| format!("of {limit}"));
+        facts.push(("Pids", format!("{current} {limit}"), is_near));
+    }
+    if let Some(rate) = card.starts {
+        let at_least = if rate.is_exact { "" } else { "at least " };
+        facts.push(("Forks a second", format!("{at_least}{:.1}", rate.per_second), false));
+    }
+    if card.paused == Some(true) {
+        facts.push(("State", "paused".to_owned(), true));
+    }
+    facts.push(("Image", escape(card.image()), false));
+    facts.push(("Runtime", card.container.runtime.label().to_owned(), false));
+    main.push_str("<dl>\n");
+    for (name, value, is_bad) in facts.into_iter().filter(|(_, value, _)| !value.is_empty()) {
+        let class = if is_bad { " class=\"bad\"" } else { "" };
+        let _ = writeln!(main, "<div><dt>{name}</dt><dd{class}>{value}</dd></div>");
+    }
+    main.push_str("</dl>\n");
+}
+
+/// Links, each of which changes one thing.
+fn push_choices(main: &mut String, path: &str, choice: Choice) {
+    let links = [
+        ("fold", if choice.fold { "Unfold" } else { "Fold" }, Choice { fold: !choice.fold, ..choice }),
+        (
+            "zombies",
+            if choice.zombies_only { "All processes" } else { "Only zombies" },
+            Choice { zombies_only: !choice.zombies_only, ..choice },
+        ),
+        (
+            "order",
+            if choice.by_age { "By pid" } else { "By age" },
+            Choice { by_age: !choice.by_age, ..choice },
+        ),
+    ];
+    main.push_str("<p class=\"choices\">");
+    for (id, text, other) in links {
+        let _ = write!(main, "<a id=\"{id}\" href=\"{path}{}\">{text}</a> ", other.query());
+    }
+    main.push_str("</p>\n");
+}
+
+fn push_rows(main: &mut String, moment: &Moment, tree: &Tree, rows: &[Row]) {
+    main.push_str(
+        "<div class=\"wide\"><table class=\"forest\">\n<thead><tr><th scope=\"col\" class=\"n\">Pid</th>\
+         <th scope=\"col\" class=\"n\">Host</th><th scope=\"col\" class=\"n\">Age</th><th scope=\"col\">Root</th>\
+         <th scope=\"col\">State</th><th scope=\"col\">Command</th></tr></thead>\n<tbody>\n",
+    );
+    let style = Style { unicode: true, color: false, width: None, host_pids: true, marks: false };
+    let mut branches = Branches::new(&style);
+    for row in rows.iter().take(MAX_ROWS) {
+        branches.enter(row);
+        push_row(main, moment, &tree.processes[row.process], row, &branches.text());
+    }
+    main.push_str("</tbody></table></div>\n");
+}
+
+fn push_row(main: &mut String, moment: &Moment, process: &Process, row: &Row, branches: &str) {
+    let more = if row.count > 1 { "+" } else { "" };
+    let class = match process.state {
+        ProcessState::Zombie | ProcessState::Dead => " class=\"bad\"",
+        ProcessState::Stopped | ProcessState::TracingStop | ProcessState::DiskSleep => " class=\"warn\"",
+        _ => "",
+    };
+    let state = if process.state == ProcessState::Sleeping { "" } else { process.state.label() };
+    let kind = process.kind.map(RootKind::label).unwrap_or_default();
+    let kind_class =
+        if matches!(process.kind, Some(RootKind::Exec | RootKind::Adopted)) { "warn" } else { "" };
+    let name = printable(process.comm.as_bytes());
+    let name = if name.is_empty() { "?" } else { &*name };
+    let _ = write!(
+        main,
+        "<tr id=\"p{host}-{start}\"{class}><td class=\"n\">{pid}{more}</td><td class=\"n\">{host}{more}</td><td class=\"n\">{age}</td>\
+         <td class=\"{kind_class}\">{kind}</td><td>{state}</td><td class=\"command\"><span class=\"branches\">{branches}</span>",
+        host = process.key.pid,
+        start = process.key.start_time,
+        pid = process.pid,
+        age = moment.age(process.key).map(age).unwrap_or_default(),
+    );
+    let _ = match row.count {
+        1 => write!(main, "<b>{}</b>", escape(name)),
+        count => write!(main, "{count}*[<b>{}</b>]", escape(name)),
+    };
+    if process.threads > 1 {
+        let _ = write!(main, " <span class=\"threads\">{{{}}}</span>", process.threads);
+    }
+    if let Some(bytes) = &process.arguments {
+        for argument in shown_arguments(process, bytes) {
+            let _ = write!(main, " {}", escape(&printable(argument)));
+        }
+    }
+    main.push_str("</td></tr>\n");
+}

@@ -1,0 +1,50 @@
+// Fetches the page anew and puts what has changed in place: no flicker, and focus and scroll position stay.
+"use strict";
+
+const period = Math.max(1, Number(document.body.dataset.interval)) * 1000;
+
+function rowIds(root) {
+  return new Set([...root.querySelectorAll("tbody tr[id]")].map((row) => row.id));
+}
+
+function replaceMain(fresh) {
+  const old = document.getElementById("main");
+  if (old.innerHTML === fresh.innerHTML) return;
+  const before = rowIds(old);
+  const focused = document.activeElement && document.activeElement.id;
+  const lefts = [...old.querySelectorAll(".wide")].map((element) => element.scrollLeft);
+  if (before.size > 0) {
+    for (const row of fresh.querySelectorAll("tbody tr[id]")) {
+      if (!before.has(row.id)) row.classList.add("came");
+    }
+  }
+  old.replaceWith(fresh);
+  fresh.querySelectorAll(".wide").forEach((element, index) => { element.scrollLeft = lefts[index] || 0; });
+  const again = focused && document.getElementById(focused);
+  if (again) again.focus({ preventScroll: true });
+}
+
+async function refresh() {
+  const live = document.getElementById("live");
+  try {
+    const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    const text = await answer.text();
+    const page = new DOMParser().parseFromString(text, "text/html");
+    const fresh = page.getElementById("main");
+    if (!fresh) throw new Error(text);
+    replaceMain(document.importNode(fresh, true));
+    live.textContent = page.getElementById("live").textContent;
+    live.className = "";
+  } catch {
+    live.textContent = "no answer: what you see is old";
+    live.className = "bad";
+  }
+}
+
+// Nobody looks at a hidden page, and one answer is waited for before the next is asked for.
+async function run() {
+  if (!document.hidden) await refresh();
+  setTimeout(run, period);
+}
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+setTimeout(run, period);

@@ -1,0 +1,269 @@
+//! Pages and JSON, from the real binary on machines made of files.
+
+mod support;
+
+use serde_json::{Value, json};
+
+use support::fixture::{Fixture, Process};
+use support::http::Response;
+use support::{Exporter, wait_for};
+
+const WEB: &str = "0::/lxc.payload.web\n";
+const HOSTILE: &str = "0::/lxc.payload.<script>alert(1)<%2Fscript>&\"\n";
+
+fn machine() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.write("proc/uptime", "5000.00 1000.00\n");
+    fixture.process(&Process::default());
+    let of = |pid, parent, comm, inner_pids| Process {
+        pid,
+        parent,
+        comm,
+        inner_pids,
+        start: 300,
+        cgroup: WEB,
+        ..Process::default()
+    };
+    fixture.process(&Process {
+        arguments: b"nginx\0-g\0password=hunter2\0",
+        ..of(100, 1, &b"nginx"[..], "100\t1")
+    });
+    fixture.process(&Process { threads: 4, state: 'R', ..of(101, 100, b"nginx", "101\t7") });
+    fixture.process(&of(110, 1, b"sh", "110\t20"));
+    fixture.process(&Process { state: 'Z', ..of(111, 110, b"curl", "111\t21") });
+    fixture.process(&Process {
+        pid: 200,
+        parent: 1,
+        comm: b"</b><script>",
+        cgroup: HOSTILE,
+        ..Process::default()
+    });
+    fixture
+}
+
+fn serve(fixture: &Fixture, more: &[&str]) -> Exporter {
+    let exporter = fixture.exporter(&[&["--no-docker", "--collection.interval=1h"], more].concat());
+    exporter.scrape();
+    exporter
+}
+
+fn json_of(response: &Response) -> Value {
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+    serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {}", response.text()))
+}
+
+#[test]
+fn containers_as_json() {
+    let fixture = machine();
+    let exporter = serve(&fixture, &[]);
+    let list = json_of(&exporter.get("/api/v1/containers", &[]));
+    assert!(list["taken_at"].as_f64() > Some(1.7e9));
+    let names: Vec<&str> =
+        list["containers"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["<script>alert(1)<%2Fscript>&\"", "web"]);
+    let web = &list["containers"][1];
+    let mut expected = json!({
+        "id": "/lxc.payload.web", "name": "web", "container_id": "web", "image": "", "runtime": "lxc",
+        "compose_project": "", "compose_service": "", "pod_uid": "",
+        "processes": 4, "threads": 6, "zombies": 1, "depth": 2, "max_children": 1,
+        "roots": {"init": 1, "exec": 1, "adopted": 0},
+        "pids_current": null, "pids_limit": null, "paused": null,
+        "forks_per_second": null, "observed_starts_per_second": null,
+    });
+    expected["container_id"] = web["container_id"].clone();
+    assert_eq!(*web, expected);
+}
+
+#[test]
+fn a_tree_as_json() {
+    let fixture = machine();
+    let exporter = serve(&fixture, &[]);
+    let tree = json_of(&exporter.get("/api/v1/containers/web/tree", &[]));
+    assert_eq!(tree["container"]["name"], "web");
+    let start = 1_700_000_003.0;
+    let child = |pid, host_pid, command, state, threads| {
+        json!({"pid": pid, "host_pid": host_pid, "command": command, "state": state, "threads": threads,
+               "start_time": start, "children": []})
+    };
+    let root = |pid, host_pid, command, kind, children| {
+        json!({"pid": pid, "host_pid": host_pid, "command": command, "state": "sleeping", "threads": 1,
+               "start_time": start, "kind": kind, "children": [children]})
+    };
+    let expected = json!([
+        root(1, 100, "nginx", "init", child(7, 101, "nginx", "running", 4)),
+        root(20, 110, "sh", "exec", child(21, 111, "curl", "zombie", 0)),
+    ]);
+    assert_eq!(tree["roots"], expected);
+    // By the path of its cgroup, too.
+    let by_id = exporter.get("/api/v1/containers/%2Flxc.payload.web/tree", &[]);
+    assert_eq!(json_of(&by_id), tree);
+}
+
+#[test]
+fn arguments_are_shown_to_those_who_asked_at_the_start_and_environments_never() {
+    let fixture = machine();
+    fixture.write("proc/100/environ", "SECRET=s3cret\0");
+    let closed = serve(&fixture, &[]);
+    let open = serve(&fixture, &["--web.arguments"]);
+    for path in ["/api/v1/containers/web/tree", "/containers/web"] {
+        assert!(!closed.get(path, &[]).text().contains("hunter2"), "{path}");
+        let shown = open.get(path, &[]).text();
+        assert!(shown.contains("password=hunter2") && !shown.contains("s3cret"), "{path}: {shown}");
+    }
+    let tree = json_of(&open.get("/api/v1/containers/web/tree", &[]));
+    assert_eq!(tree["roots"][0]["arguments"], json!(["nginx", "-g", "password=hunter2"]));
+}
+
+#[test]
+fn row_14_a_command_line_that_blocks_holds_up_neither_scrapes_nor_trees() {
+    let fixture = machine();
+    for pid in [110, 111] {
+        let fifo = fixture.path(&format!("proc/{pid}/cmdline"));
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo is installed");
+        assert!(made.success());
+    }
+    let exporter = serve(&fixture, &["--web.arguments"]);
+    // As many as there are threads for it are stuck from here on.
+    for _ in 0..3 {
+        let begun = std::time::Instant::now();
+        let tree = json_of(&exporter.get("/api/v1/containers/web/tree", &[]));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!(tree["roots"][1]["command"], "sh");
+        assert_eq!(exporter.get("/metrics", &[]).status, 200);
+    }
+}
+
+#[test]
+fn errors_below_api_are_json() {
+    let fixture = machine();
+    let exporter = serve(&fixture, &[]);
+    let missing = exporter.get("/api/v1/containers/wbe/tree", &[]);
+    assert_eq!(missing.status, 404);
+    let missing = json_of(&missing);
+    assert!(missing["error"].as_str().unwrap().contains("\"wbe\""), "{missing}");
+    assert_eq!(missing["nearest"], json!(["web"]));
+    for path in [
+        "/api/",
+        "/api/v1",
+        "/api/v2/containers",
+        "/api/v1/containers/",
+        "/api/v1/containers/web",
+        "/api/v1/containers/a/b/tree",
+        "/api/v1/containers//tree",
+        "/api/v1/containers/%00%ff/tree",
+    ] {
+        let response = exporter.get(path, &[]);
+        assert_eq!(response.status, 404, "{path}");
+        assert!(json_of(&response)["error"].is_string(), "{path}");
+    }
+}
+
+#[test]
+fn pages_escape_what_containers_choose() {
+    let fixture = machine();
+    let exporter = serve(&fixture, &[]);
+    let list = exporter.get("/", &[]);
+    let href = list
+        .text()
+        .split("href=\"")
+        .find(|it| it.starts_with("/containers/%3Cscript"))
+        .map(|it| it.split('"').next().unwrap().to_owned());
+    let hostile = exporter.get(&href.expect("a link"), &[]);
+    for page in [&list, &hostile, &exporter.get("/containers/%3Cscript%3E", &[])] {
+        let text = page.text();
+        assert!(!text.contains("<script>") && !text.contains("</b><script"), "{text}");
+        let policy = page.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    }
+    assert_eq!(hostile.status, 200);
+    assert!(hostile.text().contains("&lt;/b&gt;&lt;script&gt;"));
+}
+
+#[test]
+fn pages_load_nothing_from_elsewhere() {
+    let fixture = machine();
+    let exporter = serve(&fixture, &[]);
+    for path in ["/", "/containers/web", "/containers/web?fold=0&zombies=1&sort=age", "/?sort=-name"] {
+        let page = exporter.get(path, &[]);
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (200, Some("text/html; charset=utf-8")),
+            "{path}"
+        );
+        let text = page.text();
+        let mut values = text.split("=\"").skip(1).map(|it| it.split('"').next().unwrap_or_default());
+        assert_eq!(values.find(|value| value.contains("//")), None, "{path}");
+    }
+    for (path, content_type) in [
+        ("/assets/page.css?abc", "text/css; charset=utf-8"),
+        ("/assets/page.js", "text/javascript; charset=utf-8"),
+        ("/assets/icon.svg", "image/svg+xml"),
+    ] {
+        let asset = exporter.get(path, &[]);
+        assert_eq!((asset.status, asset.header("content-type")), (200, Some(content_type)), "{path}");
+    }
+}
+
+#[test]
+fn the_list_is_sorted_by_what_is_asked_and_the_worst_come_first() {
+    let fixture = machine();
+    fixture.process(&Process {
+        pid: 300,
+        parent: 1,
+        comm: b"calm",
+        cgroup: "0::/lxc.payload.a\n",
+        ..Process::default()
+    });
+    let exporter = serve(&fixture, &[]);
+    let order = |path: &str| -> Vec<String> {
+        let text = exporter.get(path, &[]).text();
+        let links = text.split("href=\"/containers/").skip(1);
+        links.map(|it| it.split('"').next().unwrap().chars().take(4).collect()).collect()
+    };
+    assert_eq!(order("/"), ["web", "%3Cs", "a"]);
+    assert_eq!(order("/?sort=name"), ["%3Cs", "a", "web"]);
+    assert_eq!(order("/?sort=-name"), ["web", "a", "%3Cs"]);
+    assert_eq!(order("/?sort=processes"), ["web", "%3Cs", "a"]);
+    assert_eq!(order("/?sort=nonsense"), order("/"));
+}
+
+#[test]
+fn a_page_folds_10000_and_does_not_drown_in_what_does_not_fold() {
+    let fixture = Fixture::new();
+    fixture.process(&Process::default());
+    fixture.process(&Process { pid: 100, parent: 1, comm: b"main", cgroup: WEB, ..Process::default() });
+    for pid in 1000..6000 {
+        fixture.process(&Process { pid, parent: 100, comm: b"alike", cgroup: WEB, ..Process::default() });
+        let name = format!("n{pid}");
+        let other = Process {
+            pid: pid + 5000,
+            parent: 100,
+            comm: name.as_bytes(),
+            cgroup: WEB,
+            ..Process::default()
+        };
+        fixture.process(&other);
+    }
+    let exporter = serve(&fixture, &[]);
+    let page = exporter.get("/containers/web", &[]).text();
+    assert!(page.contains("5000*[<b>alike</b>]"));
+    assert_eq!(page.matches("<tr id=").count(), 2000);
+    assert!(page.contains("3002 more rows"), "{}", page.len());
+    let tree = json_of(&exporter.get("/api/v1/containers/web/tree", &[]));
+    assert_eq!(tree["roots"][0]["children"].as_array().unwrap().len(), 10_000);
+}
+
+#[test]
+fn a_tree_is_that_of_the_last_collection_and_needs_no_new_one() {
+    let fixture = machine();
+    let exporter = serve(&fixture, &[]);
+    let before = exporter.get("/api/v1/containers/web/tree", &[]).body;
+    fixture.process(&Process { pid: 102, parent: 100, comm: b"late", cgroup: WEB, ..Process::default() });
+    assert_eq!(exporter.get("/api/v1/containers/web/tree", &[]).body, before);
+    assert_eq!(exporter.scrape().value("pstree_collections_total", &[]), Some(1.0));
+    let often = fixture.exporter(&["--no-docker", "--collection.interval=100ms"]);
+    wait_for("the newcomer", || {
+        often.get("/api/v1/containers/web/tree", &[]).text().contains("late").then_some(())
+    });
+}
