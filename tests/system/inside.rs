@@ -8,9 +8,9 @@ use crate::support::exposition::Exposition;
 use crate::support::wait_for;
 
 /// Where the image has it.
-const INSIDE: &str = "/pstree-exporter";
+pub const INSIDE: &str = "/pstree-exporter";
 
-fn static_binary() -> String {
+pub fn static_binary() -> String {
     std::env::var("PSTREE_STATIC_BINARY")
         .expect("PSTREE_STATIC_BINARY names the static binary: run make test")
 }

@@ -1,0 +1,199 @@
+//! The live view in a real pseudo-terminal: tmux types, and reads the screen.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::engine::Engine;
+use crate::support::{BINARY, wait_for};
+
+/// A terminal of 100 columns and 20 lines with a shell, on a server of its own.
+struct Terminal {
+    socket: String,
+}
+
+impl Terminal {
+    fn open() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let terminal = Self { socket: format!("pstree-live-{}-{number}", std::process::id()) };
+        let shell = "env -u NO_COLOR LC_ALL=C.UTF-8 PS1='ready> ' bash --norc --noprofile";
+        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "20", "-s", "s", shell]);
+        terminal.wait_for("a prompt", |screen| screen.contains("ready>"));
+        terminal
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> String {
+        let output = Command::new("tmux")
+            .args(["-L", &self.socket])
+            .args(arguments)
+            .env("LC_ALL", "C.UTF-8")
+            .output()
+            .expect("tmux is installed");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys", "-t", "s"], keys].concat());
+    }
+
+    fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p", "-t", "s"])
+    }
+
+    fn wait_for(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
+        wait_for(what, || Some(self.screen()).filter(|screen| is_there(screen)))
+    }
+
+    fn watch(&self, engine: &Engine, arguments: &str) {
+        self.keys(&[&format!("{BINARY} tree {arguments} {}; echo status $?", engine.flag()), "Enter"]);
+        self.wait_for("the live view", |screen| screen.contains("q quits"));
+        assert_eq!(self.state(), "1 0", "another screen, without a cursor");
+    }
+
+    /// Whether the other screen is on, and whether there is a cursor.
+    fn state(&self) -> String {
+        self.tmux(&["display-message", "-p", "-t", "s", "#{alternate_on} #{cursor_flag}"]).trim().to_owned()
+    }
+
+    /// The view is over, and the terminal is as it was before.
+    fn assert_given_back(&self, status: &str) {
+        self.wait_for("the shell again", |screen| screen.contains(&format!("status {status}")));
+        assert_eq!(self.state(), "0 1", "the first screen, with a cursor");
+        self.keys(&["stty -a", "Enter"]);
+        let settings = self.wait_for("the settings", |screen| screen.contains("icanon"));
+        assert!(!settings.contains("-icanon") && !settings.contains("-echo "), "{settings}");
+        self.keys(&["clear", "Enter"]);
+    }
+
+    /// The live view's own pid.
+    fn pid(&self) -> Pid {
+        let shell = self.tmux(&["display-message", "-p", "-t", "s", "#{pane_pid}"]);
+        let shell: u32 = shell.trim().parse().expect("a pid");
+        let row = crate::truth::ps().into_values().find(|row| row.parent == shell).expect("it runs");
+        Pid::from_raw(row.pid as i32).expect("a pid")
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
+    }
+}
+
+#[test]
+fn what_comes_and_goes_is_marked_in_place() {
+    let engine = Engine::start();
+    engine.run_workload("web", &[], &["fan", "3"]);
+    let terminal = Terminal::open();
+    terminal.watch(&engine, "--watch 1.5 web");
+    let screen = terminal.screen();
+    let head = screen.lines().next().unwrap_or_default();
+    assert!(head.starts_with("web: 4 processes, depth 2, roots: 1 init, 0 zombies"), "{screen}");
+    assert!(screen.contains("─3*[workload]") && screen.contains("every 1.5s"), "{screen}");
+    engine.docker(&["exec", "-d", "web", "/bin/sleep", "4711"]);
+    let screen = terminal.wait_for("what came", |screen| screen.contains("roots: 1 init 1 exec"));
+    assert!(screen.lines().any(|line| line.starts_with('+') && line.ends_with("exec sleep")), "{screen}");
+    terminal.wait_for("a frame in which nothing came", |screen| {
+        !screen.contains('+') || screen.lines().all(|line| !line.starts_with('+'))
+    });
+    let sleep = crate::truth::ps().into_values().filter(|row| row.comm == "sleep");
+    let sleep = sleep.map(|row| row.pid).find(|pid| crate::truth::members(&engine, "web").contains(pid));
+    kill_process(Pid::from_raw(sleep.expect("it sleeps") as i32).expect("a pid"), Signal::KILL)
+        .expect("ours");
+    let screen = terminal.wait_for("what went", |screen| screen.lines().any(|line| line.starts_with('-')));
+    assert!(screen.lines().any(|line| line.starts_with('-') && line.ends_with("sleep")), "{screen}");
+    terminal.wait_for("it is gone", |screen| !screen.contains("sleep"));
+    terminal.keys(&["q"]);
+    terminal.assert_given_back("0");
+}
+
+#[test]
+fn forks_a_second_and_a_container_that_is_replaced() {
+    let engine = Engine::start();
+    engine.run_workload("web", &[], &["fan", "1"]);
+    let terminal = Terminal::open();
+    terminal.watch(&engine, "--watch=0.3 web");
+    engine.docker(&["exec", "-d", "web", "/bin/sh", "-c", "while true; do /bin/true; /bin/sleep 0.02; done"]);
+    terminal.wait_for("forks a second", |screen| {
+        let number =
+            screen.split(" forks/s").next().and_then(|it| it.rsplit(['=', ' ']).next()?.parse::<f64>().ok());
+        number.is_some_and(|number| number > 5.0)
+    });
+    engine.docker(&["rm", "-f", "web"]);
+    terminal.wait_for("it is waited for", |screen| screen.contains("no container here is called \"web\""));
+    engine.run_workload("web", &[], &["fan", "7"]);
+    terminal.wait_for("the new one", |screen| screen.contains("web: 8 processes"));
+    terminal.keys(&["C-c"]);
+    terminal.assert_given_back("0");
+}
+
+#[test]
+fn it_scrolls_and_follows_the_size_of_the_terminal() {
+    let engine = Engine::start();
+    engine.run_workload("deep", &[], &["chain", "60"]);
+    let terminal = Terminal::open();
+    terminal.watch(&engine, "--watch 0.5 deep");
+    let pids = |screen: &str| -> Vec<u32> {
+        screen.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+    };
+    let first = pids(&terminal.screen());
+    assert_eq!(first.len(), 17, "20 lines less two heads and the names of the columns");
+    assert_eq!(first[0], 1);
+    terminal.keys(&["End"]);
+    let last = terminal.wait_for("the end", |screen| screen.contains("to 61 of 61"));
+    assert_eq!(pids(&last).len(), 18);
+    terminal.keys(&["Up"]);
+    terminal.wait_for("one line up", |screen| screen.contains("to 60 of 61"));
+    terminal.keys(&["g"]);
+    terminal.wait_for("the top", |screen| screen.contains("lines 1 to 18"));
+    terminal.keys(&["PageDown"]);
+    terminal.wait_for("a page down", |screen| screen.contains("lines 18 to 35"));
+    terminal.tmux(&["resize-window", "-t", "s", "-x", "40", "-y", "10"]);
+    let small = terminal.wait_for("a small screen", |screen| screen.contains("lines 18 to 25"));
+    assert_eq!(pids(&small).len(), 8, "nothing wraps: {small}");
+    assert!(small.lines().next().is_some_and(|head| head.ends_with('…')), "{small}");
+    terminal.tmux(&["resize-window", "-t", "s", "-x", "120", "-y", "70"]);
+    terminal.wait_for("all of it", |screen| pids(screen).len() == 60);
+    terminal.keys(&["Escape"]);
+    terminal.assert_given_back("0");
+}
+
+#[test]
+fn every_way_out_gives_the_terminal_back() {
+    let engine = Engine::start();
+    engine.run_workload("web", &[], &["fan", "2"]);
+    let terminal = Terminal::open();
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        terminal.watch(&engine, "--watch 0.5 --host");
+        kill_process(terminal.pid(), signal).expect("ours");
+        terminal.assert_given_back("0");
+    }
+    terminal.watch(&engine, "--watch 0.5");
+    terminal.keys(&["C-z"]);
+    terminal.wait_for("the shell meanwhile", |screen| screen.contains("Stopped"));
+    assert_eq!(terminal.state(), "0 1");
+    terminal.keys(&["clear; fg; echo status $?", "Enter"]);
+    terminal.wait_for("the view again", |screen| screen.contains("q quits"));
+    terminal.keys(&["q"]);
+    terminal.assert_given_back("0");
+
+    // A panic says what it says on the screen that stays.
+    let panicking = Path::new(BINARY).with_file_name("examples").join("panicking-screen");
+    terminal.keys(&[&format!("{}; echo status $?", panicking.display()), "Enter"]);
+    terminal.wait_for("its message", |screen| screen.contains("on purpose"));
+    terminal.assert_given_back("101");
+
+    // A terminal that is closed: nobody is left behind.
+    terminal.watch(&engine, "--watch 0.5");
+    let pid = terminal.pid();
+    terminal.tmux(&["kill-session", "-t", "s"]);
+    wait_for("the view's end", || {
+        // Nobody but the machine's init is left to reap it, which takes its time.
+        let state = crate::truth::ps().get(&(pid.as_raw_nonzero().get() as u32)).map(|row| row.state);
+        matches!(state, None | Some('Z')).then_some(())
+    });
+}

@@ -1,0 +1,44 @@
+//! The pages in a real Chromium, on real containers. `tests/browser/pages.mjs` is the person who looks.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::engine::Engine;
+use crate::support::{Exporter, wait_for};
+
+#[test]
+fn somebody_looks_at_the_pages() {
+    let engine = Engine::start();
+    engine.run_workload("calm", &[], &["fan", "2"]);
+    engine.run_workload("careless", &[], &["zombies", "3"]);
+    engine.run(
+        "busy",
+        &[
+            "--",
+            "/bin/sh",
+            "-c",
+            "/bin/workload chain 12 & /bin/workload threads 9 & /bin/workload fan 30 & wait",
+        ],
+    );
+    let hex: String = "<script>alert(1)".bytes().take(15).map(|byte| format!("{byte:02x}")).collect();
+    engine.run_workload("hostile", &["--init"], &["name", &hex]);
+    let exporter = Exporter::start(&[&engine.flag(), "--collection.interval=500ms"]);
+    wait_for("all containers with their names", || {
+        let list = exporter.get("/", &[]).text();
+        ["calm", "careless", "busy", "hostile"]
+            .iter()
+            .all(|name| list.contains(&format!(">{name}<")))
+            .then_some(())
+    });
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    std::fs::create_dir_all(&out).expect("a scratch directory");
+    let driven = Command::new("node")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/pages.mjs"))
+        .env("PAGES", format!("http://{}", exporter.address))
+        .env("OUT", &out)
+        .env("DOCKER_HOST", engine.address())
+        .output()
+        .expect("node is installed");
+    let said = [driven.stdout, driven.stderr].concat();
+    assert!(driven.status.success(), "{}", String::from_utf8_lossy(&said));
+}

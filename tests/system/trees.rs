@@ -1,0 +1,263 @@
+//! `tree` and `roots` on real containers say what `ps`, `pstree` and the kernel say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::engine::Engine;
+use crate::inside::{INSIDE, static_binary};
+use crate::support::{BINARY, wait_for};
+use crate::truth::{members, ps};
+
+fn command(engine: &Engine, arguments: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).arg(engine.flag()).env("LC_ALL", "C.UTF-8").env_remove("DOCKER_HOST");
+    command
+}
+
+fn printed(engine: &Engine, arguments: &[&str]) -> String {
+    let output = command(engine, arguments).output().expect("the command runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{arguments:?}: {stderr}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Parent by pid, both on the host; a root's parent is 0.
+fn parents(document: &Value) -> BTreeMap<u32, u32> {
+    let mut parents = BTreeMap::new();
+    let mut left = vec![(0, &document["roots"])];
+    while let Some((parent, siblings)) = left.pop() {
+        for process in siblings.as_array().expect("a list") {
+            let pid = process["host_pid"].as_u64().expect("a pid") as u32;
+            parents.insert(pid, parent);
+            left.push((pid, &process["children"]));
+        }
+    }
+    parents
+}
+
+/// Compares both ways of looking with `ps`, and what is below the init with `pstree -p`.
+fn assert_same(engine: &Engine, name: &str) {
+    let members = members(engine, name);
+    let rows = ps();
+    let truth: BTreeMap<u32, u32> = members
+        .iter()
+        .map(|pid| (*pid, Some(rows[pid].parent).filter(|parent| members.contains(parent)).unwrap_or(0)))
+        .collect();
+    let all: Value = serde_json::from_str(&printed(engine, &["tree", "--json"])).unwrap();
+    let named: Value = serde_json::from_str(&printed(engine, &["tree", name, "--json"])).unwrap();
+    let of_all = all["trees"].as_array().unwrap().iter().find(|tree| tree["container"]["name"] == name);
+    for document in [of_all.expect("it is among all"), &named["trees"][0]] {
+        assert_eq!(parents(document), truth, "{name}");
+        assert_eq!(document["container"]["processes"], truth.len(), "{name}");
+    }
+    let init = engine.pid(name);
+    let pstree =
+        Command::new("pstree").args(["-lpT", &init.to_string()]).output().expect("pstree is installed");
+    let pstree = String::from_utf8_lossy(&pstree.stdout).into_owned();
+    let pstree: BTreeSet<u32> =
+        pstree.split('(').filter_map(|it| it.split(')').next()?.parse().ok()).collect();
+    let mut below = BTreeSet::from([init]);
+    for _ in 0..truth.len() {
+        below.extend(
+            truth
+                .iter()
+                .filter(|(_, parent)| below.contains(parent))
+                .map(|(pid, _)| *pid)
+                .collect::<Vec<_>>(),
+        );
+    }
+    assert_eq!(below, pstree, "{name}");
+    // As text, one line for each, and the container's own pids where the kernel has them.
+    let text = printed(engine, &["tree", name, "--no-fold", "--host-pids"]);
+    let shown: BTreeMap<u32, u32> = text
+        .lines()
+        .filter_map(|line| {
+            let mut numbers = line.trim_start_matches('>').split_whitespace().map(str::parse);
+            let inside = numbers.next()?.ok()?;
+            Some((numbers.next()?.ok()?, inside))
+        })
+        .collect();
+    let inner: BTreeMap<u32, u32> = members.iter().map(|pid| (*pid, innermost_pid(*pid))).collect();
+    assert_eq!(shown, inner, "{name}: {text}");
+}
+
+fn innermost_pid(pid: u32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).expect("a kernel that tells");
+    line.split_whitespace().next_back().expect("a pid").parse().expect("a number")
+}
+
+#[test]
+fn trees_are_what_ps_and_pstree_say() {
+    let engine = Engine::start();
+    engine.run_workload("fan", &[], &["fan", "5"]);
+    engine.run_workload("chain", &["--init"], &["chain", "12"]);
+    engine.run_workload("dead", &[], &["zombies", "4"]);
+    engine.run_workload("leader", &["--init"], &["zombie-leader", "3"]);
+    engine.run_workload("host-pids", &["--pid=host"], &["fan", "2"]);
+    engine.run("execs", &["--", "/bin/sleep", "1000"]);
+    for _ in 0..3 {
+        engine.docker(&["exec", "-d", "execs", "/bin/sh", "-c", "/bin/sleep 1000; true"]);
+    }
+    wait_for("the shells' children", || (members(&engine, "execs").len() == 7).then_some(()));
+    for name in ["fan", "chain", "dead", "leader", "host-pids", "execs"] {
+        assert_same(&engine, name);
+    }
+}
+
+#[test]
+fn a_container_is_found_by_name_id_service_and_pid() {
+    let engine = Engine::start();
+    let service = "--label=com.docker.compose.service=backend";
+    let id = engine.run_workload("store-backend-1", &[service], &["zombies", "2"]);
+    engine.run_workload("store-backend-2", &[service], &["fan", "2"]);
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let text = printed(&engine, &[&["tree"], arguments].concat());
+        text.lines().filter_map(|line| Some(line.split_once(": ")?.0.to_owned())).collect()
+    };
+    let zombie =
+        ps().into_values().find(|row| row.state == 'Z' && row.parent == engine.pid("store-backend-1"));
+    let zombie = zombie.expect("a zombie").pid.to_string();
+    assert_eq!(names(&["store-backend-2"]), ["store-backend-2"]);
+    assert_eq!(names(&[&id[..7]]), ["store-backend-1"]);
+    assert_eq!(names(&["backend"]), ["store-backend-1", "store-backend-2"]);
+    assert_eq!(names(&[&zombie]), ["store-backend-1"], "whose zombie is it?");
+    let marked = printed(&engine, &["tree", &zombie, "--host-pids"]);
+    let marked = marked.lines().find(|line| line.starts_with('>')).expect("a mark");
+    assert!(marked.contains(&zombie) && marked.contains("zombie"), "{marked}");
+    // Without Docker an id and a pid still lead there.
+    let mut without = Command::new(BINARY);
+    without.args(["tree", "--no-docker", "--json", &zombie, &id[..20]]);
+    let without: Value = serde_json::from_slice(&without.output().expect("it runs").stdout).unwrap();
+    assert_eq!(without["trees"].as_array().map(Vec::len), Some(1));
+    assert_eq!(without["trees"][0]["container"]["name"], &id[..12]);
+
+    let refused = command(&engine, &["tree", "backent"]).output().expect("it runs");
+    let line = String::from_utf8(refused.stderr).expect("text");
+    assert_eq!((refused.status.code(), line.lines().count()), (Some(1), 1), "{line}");
+    assert!(line.contains("backend"), "{line}");
+}
+
+#[test]
+fn roots_go_to_xargs() {
+    let engine = Engine::start();
+    engine.run("web", &["--", "/bin/sleep", "1000"]);
+    engine.docker(&["exec", "-d", "web", "/bin/sh", "-c", "/bin/sleep 1001; true"]);
+    wait_for("the shell's child", || (members(&engine, "web").len() == 3).then_some(()));
+    let members = members(&engine, "web");
+    let rows = ps();
+    let truth: Vec<u32> =
+        members.iter().copied().filter(|pid| !members.contains(&rows[pid].parent)).collect();
+    let numbers = |text: &str| text.lines().map(|line| line.parse().expect("a pid")).collect::<Vec<u32>>();
+    assert_eq!(numbers(&printed(&engine, &["roots", "web"])), truth);
+    let inside: Vec<u32> = truth.iter().map(|pid| innermost_pid(*pid)).collect();
+    assert_eq!(numbers(&printed(&engine, &["roots", "web", "--inside"])), inside);
+    let mut roots = command(&engine, &["roots", "web"]).stdout(Stdio::piped()).spawn().expect("it runs");
+    let trees = Command::new("xargs")
+        .args(["-n1", "pstree", "-a"])
+        .stdin(roots.stdout.take().expect("a pipe"))
+        .output()
+        .expect("xargs is installed");
+    assert!(roots.wait().expect("it ends").success());
+    let trees = String::from_utf8_lossy(&trees.stdout).into_owned();
+    assert!(trees.contains("sleep 1000") && trees.contains("sleep 1001"), "{trees}");
+}
+
+#[test]
+fn from_the_inside_of_an_image_that_holds_one_program_and_nothing_else() {
+    let engine = Engine::start();
+    engine.run_bare("bare", &["fan", "3"]);
+    engine.docker(&["cp", &static_binary(), &format!("bare:{INSIDE}")]);
+    let inside = |arguments: &[&str]| engine.docker(&[&["exec", "bare", INSIDE][..], arguments].concat());
+    let text = inside(&["tree", "--no-fold", "--args"]);
+    assert!(text.contains("5 processes") && text.contains("1 init 1 exec"), "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.contains("-workload") && line.ends_with("fan 3")).count(),
+        3,
+        "{text}"
+    );
+    assert!(
+        text.lines().any(|line| line.contains("exec") && line.contains("tree --no-fold --args")),
+        "{text}"
+    );
+    assert!(text.is_ascii(), "there is no locale");
+    assert_eq!(inside(&["roots"].map(|it| it).iter().copied().chain(["1"]).collect::<Vec<_>>()), "1");
+    let document: Value = serde_json::from_str(&inside(&["tree", "--json"])).unwrap();
+    let pids: Vec<u64> = document["trees"][0]["roots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|root| root["pid"].as_u64().unwrap())
+        .collect();
+    assert_eq!(pids[0], 1);
+    assert_eq!(document["trees"][0]["roots"][0]["children"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn with_a_name_no_more_is_read_than_it_needs() {
+    let engine = Engine::start();
+    engine.run_workload("web", &[], &["fan", "3"]);
+    engine.run_workload("other", &[], &["zombies", "20"]);
+    let members = members(&engine, "web");
+    let trace = std::env::temp_dir().join(format!("pstree-trace-{}", std::process::id()));
+    let status = Command::new("strace")
+        .args(["-f", "-e", "trace=openat", "-o"])
+        .arg(&trace)
+        .arg(BINARY)
+        .args(["tree", "web", &engine.flag()])
+        .stdout(Stdio::null())
+        .status();
+    assert!(status.expect("strace is installed").success());
+    let text = fs::read_to_string(&trace).expect("a trace");
+    let _ = fs::remove_file(&trace);
+    let mut opened: BTreeMap<(u32, &str), u32> = BTreeMap::new();
+    for path in text.lines().filter(|line| !line.contains("ENOENT")).filter_map(|line| line.split('"').nth(1))
+    {
+        let path = path.strip_prefix("/proc/").unwrap_or(path);
+        if let Some((Ok(pid), file)) = path.split_once('/').map(|(pid, file)| (pid.parse(), file)) {
+            *opened.entry((pid, file)).or_default() += 1;
+        }
+    }
+    let of = |file: &str| -> BTreeSet<u32> {
+        opened.keys().filter(|(_, name)| *name == file).map(|(pid, _)| *pid).collect()
+    };
+    assert!(of("stat").len() > 30 && members.is_subset(&of("stat")));
+    assert!(opened.iter().all(|((_, file), times)| *file != "stat" || *times == 1), "{opened:?}");
+    assert_eq!(of("status"), members, "of members alone");
+    let strangers: Vec<u32> = of("cgroup").difference(&members).copied().collect();
+    let rows = ps();
+    // The dead stand in no list of a cgroup.
+    assert!(strangers.iter().all(|pid| rows.get(pid).is_none_or(|row| row.state == 'Z')), "{strangers:?}");
+    assert!(of("cmdline").is_empty());
+}
+
+#[test]
+fn ten_thousand_processes_in_less_than_a_second() {
+    let engine = Engine::start();
+    engine.run_workload("crowd", &["--pids-limit=-1"], &["fan", "10000"]);
+    let mut tree = Command::new(static_binary());
+    tree.args(["tree", "crowd", "--no-fold", &engine.flag()]);
+    let begun = Instant::now();
+    let output = tree.output().expect("it runs");
+    let took = begun.elapsed();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 10_001 + 2);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn docker_that_hangs_costs_two_seconds_and_the_names() {
+    let engine = Engine::start();
+    let id = engine.run_workload("web", &[], &["fan", "2"]);
+    engine.signal(rustix::process::Signal::STOP);
+    let begun = Instant::now();
+    let output = command(&engine, &["tree", &id[..12], "--color=never"]).output().expect("it runs");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    engine.signal(rustix::process::Signal::CONT);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.lines().count() == 1 && stderr.contains("Docker"), "{stderr}");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with(&format!("{}: 3 processes", &id[..12])));
+}
