@@ -77,10 +77,9 @@ pub struct WebConfig {
     pub arguments: bool,
 }
 
-/// When to colour.
+/// When to colour; `Auto` is on a terminal that has colours, unless `NO_COLOR` is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ColorFlag {
-    /// On a terminal that has colours, unless `NO_COLOR` is set.
     #[default]
     Auto,
     Always,

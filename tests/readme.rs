@@ -51,3 +51,12 @@ fn every_flag_is_in_the_table() {
     let options = options.rsplit_once("\n\n").expect("a last paragraph").0;
     check("flags", &format!("```\n{}\n```\n", options.trim_matches('\n')));
 }
+
+#[test]
+fn every_flag_of_trees_is_in_the_fold() {
+    let help = |command: &str| {
+        let output = Command::new(support::BINARY).args([command, "-h"]).output().expect("it runs");
+        String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+    };
+    check("tree", &format!("```\n{}\n\n{}\n```\n", help("tree"), help("roots")));
+}

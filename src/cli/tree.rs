@@ -44,7 +44,7 @@ pub(super) struct TreeFlags {
     #[arg(long, help_heading = "What")]
     host_pids: bool,
 
-    /// Which sibling comes first
+    /// Which sibling comes first: the lower pid, the older, or the one with more children
     #[arg(long, value_name = "BY", default_value = "pid", value_enum, help_heading = "How")]
     sort: Sort,
 

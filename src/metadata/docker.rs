@@ -188,7 +188,8 @@ pub async fn ask_once(
         let directory = running(&docker, &[]).await?;
         let mut pids = Vec::new();
         for (id, _) in directory.iter().filter(|(id, metadata)| is_wanted(id, metadata)) {
-            let container = docker.inspect_container(id, None).await?;
+            // One that is gone by now is looked for in vain later, too, and then it is said.
+            let Ok(container) = docker.inspect_container(id, None).await else { continue };
             let pid = container.state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok());
             pids.extend(pid.filter(|&pid| pid > 0));
         }

@@ -7,14 +7,12 @@ use super::{Children, Mark, Process, Tree};
 use crate::forest::roots::RootKind;
 use crate::model::{Comm, ProcessState};
 
-/// Which of two siblings comes first.
+/// Which of two siblings comes first: the one with the lower pid, the older one, or the one with more children.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Sort {
     #[default]
     Pid,
-    /// The oldest first.
     Age,
-    /// The one with most children first.
     Children,
 }
 

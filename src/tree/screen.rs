@@ -62,6 +62,8 @@ impl Screen {
     /// When the terminal is gone.
     pub fn size() -> io::Result<(usize, usize)> {
         let (columns, lines) = crossterm::terminal::size()?;
+        // Serial consoles do not know theirs.
+        let (columns, lines) = if columns == 0 || lines == 0 { (80, 24) } else { (columns, lines) };
         Ok((usize::from(columns), usize::from(lines)))
     }
 

@@ -32,9 +32,10 @@ const NEED_AN_INCIDENT: [(&str, &str); 11] = [
 ];
 
 /// Parts that have no data here even after the incidents: they tell of exporters that are broken, and both are well.
-const NEED_A_BROKEN_EXPORTER: [(&str, &str); 5] = [
+const NEED_A_BROKEN_EXPORTER: [(&str, &str); 6] = [
     ("job=~\"pstree.*\"} == 0", "both are scraped"),
     ("pstree_collector_success{job=~\"$job\",instance=~\"$instance\"} == 0", "no collector fails"),
+    ("reason!=\"flag\"", "the one without BPF was told so"),
     ("pstree_source_partial{job=~\"$job\",instance=~\"$instance\"}) == 1", "both see all"),
     ("pstree_docker_up{job=~\"$job\",instance=~\"$instance\"} == 0", "Docker answers"),
     ("name=\"\",alertname!=\"PstreeHostPidsExhausted\"", "no alert is about an exporter"),

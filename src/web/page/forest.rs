@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Frame, escape, page, path_of};
+use super::{Frame, escape, page, path_of, shared_names};
 use crate::forest::roots::RootKind;
 use crate::model::ProcessState;
 use crate::moment::{Card, Moment};
@@ -48,7 +48,7 @@ pub fn render(moment: &Moment, card: &Card, tree: &Tree, choice: Choice, frame: 
         zombies_only: choice.zombies_only,
     };
     let rows = arrange(tree, &layout);
-    let path = path_of(card, moment);
+    let path = path_of(card, &shared_names(moment));
     let mut main = String::with_capacity(4096 + 256 * rows.len().min(MAX_ROWS));
     let _ = writeln!(main, "<h1>{}</h1>", escape(&card.name));
     push_facts(&mut main, card);

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
-use super::{Frame, escape, page, path_of};
+use super::{Frame, escape, page, path_of, shared_names};
 use crate::forest::roots::RootKind;
 use crate::moment::{Card, Moment};
 
@@ -119,8 +119,9 @@ pub fn render(moment: &Moment, order: Order, frame: &Frame<'_>) -> String {
             push_header(&mut main, order, column, name, title);
         }
         main.push_str("</tr></thead>\n<tbody>\n");
+        let shared = shared_names(moment);
         for card in cards {
-            push_row(&mut main, card, &path_of(card, moment));
+            push_row(&mut main, card, &path_of(card, &shared));
         }
         main.push_str("</tbody></table></div>\n");
         if order != Order::default() {

@@ -6,6 +6,8 @@
 pub mod forest;
 pub mod list;
 
+use std::collections::HashSet;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::moment::{Card, Moment};
@@ -70,12 +72,18 @@ fn clock(unix: f64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// The path of a container's page. By its name, unless others have the same.
+/// The path of a container's page: by its name, unless others have the same.
 #[must_use]
-pub fn path_of(card: &Card, moment: &Moment) -> String {
-    let is_shared = moment.cards.iter().filter(|other| other.name == card.name).count() > 1;
-    let key = if is_shared { &card.container.id } else { &card.name };
+pub fn path_of(card: &Card, shared: &HashSet<&str>) -> String {
+    let key = if shared.contains(&*card.name) { &card.container.id } else { &card.name };
     format!("/containers/{}", utf8_percent_encode(key, &PATH_PART))
+}
+
+/// Names that several containers have.
+#[must_use]
+pub fn shared_names(moment: &Moment) -> HashSet<&str> {
+    let mut seen = HashSet::new();
+    moment.cards.iter().map(|card| &*card.name).filter(|name| !seen.insert(*name)).collect()
 }
 
 /// A page that says what is not there.

@@ -1,132 +1,26 @@
-//! The live view: collects as the exporter does, and draws in place what came, what went and what is.
+//! What is on the screen of the live view, and what is kept from look to look.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-use anyhow::Context as _;
 use rustc_hash::FxHashMap;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::arguments::{ArgumentReaders, CommandLines};
-use super::changes::marked;
-use super::command::{ARGUMENT_THREADS, style};
-use super::layout::arrange;
-use super::picture::{Picture, Section};
-use super::screen::{Screen, Wish};
-use super::select::{self, NotFound};
-use super::text::{self, Line, Paint, Style};
-use super::users::Users;
-use super::viewport::Viewport;
-use super::{Mark, Tree};
 use crate::collector::pipeline::Pipeline;
-use crate::collector::publisher::Publisher;
-use crate::config::{DockerConfig, TreeConfig};
-use crate::metadata::{Registry, docker};
+use crate::config::TreeConfig;
 use crate::metrics::published::Published;
 use crate::model::{Membership, ProcessKey};
 use crate::moment::{Card, Moment};
+use crate::text::printable;
+use crate::tree::arguments::{ArgumentReaders, CommandLines};
+use crate::tree::changes::marked;
+use crate::tree::command::{ARGUMENT_THREADS, style};
+use crate::tree::layout::arrange;
+use crate::tree::picture::{Picture, Section};
+use crate::tree::select::{self, NotFound};
+use crate::tree::text::{self, Line, Paint, Style};
+use crate::tree::users::Users;
+use crate::tree::viewport::{Move, Viewport};
+use crate::tree::{Mark, Tree};
 
 /// A process gives up its rights at its start, if at all: until it is so old its user is asked for again.
 const SETTLED_SECONDS: u64 = 10;
-/// Names are waited for at the first look only.
-const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
-
-/// Shows the trees until somebody has seen enough.
-///
-/// # Errors
-/// When there is no terminal, or nothing to be read.
-pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
-    let is_stopping = Arc::new(AtomicBool::new(false));
-    let registry = Arc::new(Registry::default());
-    let mut pipeline = Pipeline::new(&config.collector)?;
-    let docker = config.docker.clone().filter(|docker| docker.endpoint.is_expected());
-    let mut publisher =
-        Publisher::new(docker.as_ref().map(|_| &[][..]), [("hidepid", false), ("pid_namespace", false)]);
-    let mut view = View::new(config)?;
-    start_background(docker, Arc::clone(&registry), Arc::clone(&is_stopping))?;
-    if publisher.has_docker() {
-        registry.wait_for_first_answer(DOCKER_HEAD_START);
-    }
-    let mut screen = None;
-    loop {
-        let next = Instant::now() + period;
-        let collected = pipeline.collect();
-        let (directory, status, _) = registry.read();
-        let publication = publisher.publish(&pipeline, (&directory, status), period, false);
-        let screen = match &screen {
-            Some(screen) => screen,
-            // What is wrong from the start is said where it stays to be read.
-            None => {
-                if let Some(missing) = wanted(&publication.published.moment, &config.wanted).missing {
-                    return Err(missing.into());
-                }
-                &*screen.insert(Screen::enter(Arc::clone(&is_stopping))?)
-            }
-        };
-        view.trouble = match (collected, status.up) {
-            (Err(error), _) => Some(error.to_string()),
-            (Ok(()), Some(false)) => Some("Docker does not answer; the names are old".to_owned()),
-            (Ok(()), _) => None,
-        };
-        view.update(publication.published, &mut pipeline);
-        loop {
-            let (columns, lines) = match Screen::size() {
-                Ok(size) => size,
-                Err(_) => return Ok(()),
-            };
-            let shown = view.draw(columns, lines);
-            // A terminal that is gone wants nothing more.
-            if screen.show(&shown).is_err() {
-                return Ok(());
-            }
-            match screen.wait(next) {
-                Err(_) | Ok(Wish::Quit) => return Ok(()),
-                Ok(Wish::Next) => break,
-                Ok(Wish::Redraw) => {}
-                Ok(Wish::Move(to)) => {
-                    view.viewport.go(to, view.picture.len(), lines.saturating_sub(HEAD_LINES))
-                }
-            }
-        }
-    }
-}
-
-/// One thread for Docker and for signals.
-fn start_background(
-    docker: Option<DockerConfig>,
-    registry: Arc<Registry>,
-    is_stopping: Arc<AtomicBool>,
-) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let signals = {
-        let _guard = runtime.enter();
-        [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()]
-            .map(|kind| signal(kind).context("cannot handle signals"))
-    };
-    let [mut terminate, mut hangup, mut interrupt] = {
-        let [a, b, c] = signals;
-        [a?, b?, c?]
-    };
-    std::thread::Builder::new()
-        .name("background".into())
-        .spawn(move || {
-            runtime.block_on(async {
-                if let Some(docker) = docker {
-                    tokio::spawn(docker::keep_names(docker.endpoint, Arc::from([]), registry));
-                }
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = hangup.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                is_stopping.store(true, Ordering::Relaxed);
-            });
-        })
-        .context("cannot make a thread; raise pids.max or ulimit -u")?;
-    Ok(())
-}
-
 /// Lines above the picture that do not scroll.
 const HEAD_LINES: usize = 2;
 
@@ -136,8 +30,8 @@ struct Details {
     arguments: Option<Box<[u8]>>,
 }
 
-/// What is on the screen, and what is kept from look to look.
-struct View<'a> {
+/// The picture, and what it is made with.
+pub(super) struct View<'a> {
     config: &'a TreeConfig,
     users: Users,
     readers: Option<(tokio::runtime::Runtime, ArgumentReaders)>,
@@ -148,12 +42,13 @@ struct View<'a> {
     head: Line,
     picture: Picture,
     viewport: Viewport,
-    trouble: Option<String>,
+    /// What went wrong with the last look.
+    pub(super) trouble: Option<String>,
     style: Style,
 }
 
 impl<'a> View<'a> {
-    fn new(config: &'a TreeConfig) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &'a TreeConfig) -> anyhow::Result<Self> {
         let readers = if config.arguments {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             Some((runtime, ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?))
@@ -176,7 +71,7 @@ impl<'a> View<'a> {
     }
 
     /// Takes a new look over.
-    fn update(&mut self, published: Published, pipeline: &mut Pipeline) {
+    pub(super) fn update(&mut self, published: Published, pipeline: &mut Pipeline) {
         let moment = &published.moment;
         let Wanted { cards, asked, missing } = wanted(moment, &self.config.wanted);
         let mut trees: Vec<(Box<str>, Option<&Card>, Tree)> = cards
@@ -253,8 +148,13 @@ impl<'a> View<'a> {
         self.details = kept;
     }
 
+    /// Scrolls on a screen of so many lines.
+    pub(super) fn go(&mut self, to: Move, lines: usize) {
+        self.viewport.go(to, self.picture.len(), lines.saturating_sub(HEAD_LINES));
+    }
+
     /// The lines of a screen of this size.
-    fn draw(&mut self, columns: usize, lines: usize) -> Vec<String> {
+    pub(super) fn draw(&mut self, columns: usize, lines: usize) -> Vec<String> {
         let Some(published) = &self.published else { return Vec::new() };
         let style = Style { width: Some(columns), ..self.style };
         let height = lines.saturating_sub(HEAD_LINES);
@@ -270,7 +170,7 @@ impl<'a> View<'a> {
         status.push("  q quits", Paint::Dim);
         if let Some(trouble) = &self.trouble {
             status.push("  ", Paint::Plain);
-            status.push(&crate::text::printable(trouble.as_bytes()), Paint::Bad);
+            status.push(&printable(trouble.as_bytes()), Paint::Bad);
         }
         let mut shown = vec![self.head.finish(&style), status.finish(&style)];
         shown.extend(self.picture.draw(visible, (&published.moment, &self.users), &style));
@@ -280,14 +180,14 @@ impl<'a> View<'a> {
 
 /// What is there now of that which is wanted.
 #[derive(Default)]
-struct Wanted<'m> {
+pub(super) struct Wanted<'m> {
     cards: Vec<&'m Card>,
     /// Pids on the host by which it was asked.
     asked: Vec<u32>,
-    missing: Option<NotFound>,
+    pub(super) missing: Option<NotFound>,
 }
 
-fn wanted<'m>(moment: &'m Moment, names: &[String]) -> Wanted<'m> {
+pub(super) fn wanted<'m>(moment: &'m Moment, names: &[String]) -> Wanted<'m> {
     let mut wanted = Wanted::default();
     if names.is_empty() {
         wanted.cards.extend(&moment.cards);

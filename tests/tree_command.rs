@@ -1,6 +1,6 @@
 //! `tree` and `roots` of the real binary on machines made of files: the picture of each option, byte for byte.
 //!
-//! After a change that is meant: `UPDATE_GOLDEN=1 cargo test --test tree`, then read the difference.
+//! After a change that is meant: `UPDATE_GOLDEN=1 cargo test --test tree_command`, then read the difference.
 
 mod support;
 

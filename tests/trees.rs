@@ -1,0 +1,159 @@
+//! Invariants of trees over generated forests: nothing is lost, shown twice, or drawn wider than the terminal.
+
+use proptest::prelude::*;
+use unicode_width::UnicodeWidthStr as _;
+
+use pstree_exporter::model::{BootClock, Comm, ProcessKey, ProcessState};
+use pstree_exporter::moment::Moment;
+use pstree_exporter::tree::changes::marked;
+use pstree_exporter::tree::layout::{Layout, Row, Sort, arrange};
+use pstree_exporter::tree::picture::{Picture, Section};
+use pstree_exporter::tree::text::{Line, Paint, Style};
+use pstree_exporter::tree::users::Users;
+use pstree_exporter::tree::{Mark, Process, Tree, json};
+
+/// Each process hangs on an earlier one, or on nothing.
+fn trees() -> impl Strategy<Value = Tree> {
+    let process = (any::<prop::sample::Index>(), any::<bool>(), 0..3_usize, 0..4_usize, any::<Vec<u8>>());
+    prop::collection::vec(process, 0..60).prop_map(|made| {
+        let names: [&[u8]; 3] = [b"sh", "\u{4e2d}\u{6587}\x1b[31m".as_bytes(), b"a\nb\xff"];
+        let processes =
+            made.into_iter().enumerate().map(|(index, (parent, is_root, name, state, arguments))| Process {
+                key: ProcessKey { start_time: 10, pid: 100 + index as u32 },
+                parent: (index > 0 && !is_root).then(|| parent.index(index.max(1))),
+                pid: 1 + index as u32,
+                comm: Comm::new(names[name]),
+                state: ProcessState::ALL[state + 2],
+                threads: 1 + state as u32,
+                kind: None,
+                user: Some(name as u32),
+                arguments: (arguments.len() > 40).then(|| arguments.into()),
+                mark: Mark::None,
+            });
+        Tree { processes: processes.collect() }
+    })
+}
+
+fn layout(fold: bool) -> Layout {
+    Layout { sort: Sort::Pid, fold, max_depth: None, zombies_only: false }
+}
+
+/// How many processes the rows stand for: each row as often as those above it.
+fn stands_for(rows: &[Row]) -> u64 {
+    let mut above: Vec<u64> = Vec::new();
+    rows.iter().fold(0, |sum, row| {
+        above.truncate(row.depth as usize - 1);
+        let times = above.last().copied().unwrap_or(1) * row.count;
+        above.push(times);
+        sum + times * (1 + row.hidden)
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_process_is_in_one_row(tree in trees()) {
+        let rows = arrange(&tree, &layout(false));
+        let mut shown: Vec<usize> = rows.iter().map(|row| row.process).collect();
+        shown.sort_unstable();
+        prop_assert_eq!(shown, (0..tree.processes.len()).collect::<Vec<_>>());
+        // Below its parent, and one level deeper.
+        let mut path: Vec<usize> = Vec::new();
+        for row in &rows {
+            path.truncate(row.depth as usize - 1);
+            prop_assert_eq!(tree.processes[row.process].parent, path.last().copied());
+            path.push(row.process);
+        }
+    }
+
+    #[test]
+    fn folded_rows_stand_for_every_process(tree in trees(), depth in 1..6_u32) {
+        let count = tree.processes.len() as u64;
+        prop_assert_eq!(stands_for(&arrange(&tree, &layout(true))), count);
+        prop_assert_eq!(stands_for(&arrange(&tree, &Layout { max_depth: Some(depth), ..layout(true) })), count);
+        // Siblings in two rows are not alike.
+        let rows = arrange(&tree, &layout(true));
+        prop_assert!(rows.len() <= tree.processes.len());
+    }
+
+    #[test]
+    fn only_branches_with_zombies(tree in trees()) {
+        let rows = arrange(&tree, &Layout { zombies_only: true, ..layout(false) });
+        let zombies = |rows: &[Row]| {
+            rows.iter().filter(|row| tree.processes[row.process].state == ProcessState::Zombie).count()
+        };
+        prop_assert_eq!(zombies(&rows), zombies(&arrange(&tree, &layout(false))));
+        // A row that is no zombie leads to one: the next row is below it.
+        for (number, row) in rows.iter().enumerate() {
+            let is_zombie = tree.processes[row.process].state == ProcessState::Zombie;
+            prop_assert!(is_zombie || rows.get(number + 1).is_some_and(|next| next.depth == row.depth + 1));
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_or_steers_it(
+        trees in prop::collection::vec(trees(), 0..4), width in 1..120_usize, unicode: bool, from: prop::sample::Index,
+    ) {
+        let sections = trees.into_iter().map(|tree| {
+            let rows = arrange(&tree, &layout(true));
+            Section { heading: Some(Line::of("heading", Paint::Title)), tree, rows }
+        });
+        let picture = Picture(sections.collect());
+        let style = Style { unicode, color: false, width: Some(width), host_pids: true, marks: false };
+        let moment = Moment {
+            clock: BootClock { boot_time: None, ticks_per_second: 100 },
+            taken_at_ticks: Some(5000),
+            ..Moment::default()
+        };
+        let users = Users::default();
+        let total = picture.len();
+        let lines = picture.draw(0..total, (&moment, &users), &style);
+        prop_assert_eq!(lines.len(), total);
+        for line in &lines {
+            prop_assert!(line.width() <= width, "{} > {}: {:?}", line.width(), width, line);
+            prop_assert!(!line.contains(char::is_control), "{:?}", line);
+            prop_assert!(unicode || line.is_ascii(), "{:?}", line);
+        }
+        // Any part of the picture has as many lines as it should.
+        let from = from.index(total + 1);
+        let to = (from + 7).min(total);
+        prop_assert_eq!(picture.draw(from..to, (&moment, &users), &style).len(), to - from);
+    }
+
+    #[test]
+    fn what_came_and_went_is_marked_and_nothing_else(tree in trees(), keep in any::<u64>()) {
+        let is_kept = |process: &Process| keep >> (process.pid % 64) & 1 == 1;
+        let mut now = tree.clone();
+        for pid in tree.processes.iter().filter(|process| !is_kept(process)).map(|process| process.key.pid) {
+            now.remove(pid);
+        }
+        let went = marked(&now, &tree);
+        prop_assert_eq!(went.processes.len(), tree.processes.len());
+        for process in &went.processes {
+            let expected = if is_kept(process) { Mark::None } else { Mark::Went };
+            prop_assert_eq!(process.mark, expected);
+        }
+        let came = marked(&tree, &now);
+        prop_assert_eq!(came.processes.len(), tree.processes.len());
+        for process in &came.processes {
+            let expected = if is_kept(process) { Mark::None } else { Mark::Came };
+            prop_assert_eq!(process.mark, expected);
+        }
+        // Drawn without a loop, each once.
+        prop_assert_eq!(arrange(&went, &layout(false)).len(), tree.processes.len());
+    }
+
+    #[test]
+    fn json_is_json_with_every_process(tree in trees()) {
+        let text = json::tree(&Moment::default(), None, &tree);
+        let value: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let mut left = vec![&value["roots"]];
+        let mut count = 0;
+        while let Some(list) = left.pop() {
+            for process in list.as_array().expect("a list") {
+                count += 1;
+                left.push(&process["children"]);
+            }
+        }
+        prop_assert_eq!(count, tree.processes.len());
+    }
+}
