@@ -249,6 +249,46 @@ fn ten_thousand_processes_in_less_than_a_second() {
 }
 
 #[test]
+fn row_05_a_process_that_names_itself_badly_in_a_tree() {
+    let engine = Engine::start();
+    let names: [&[u8]; 5] = [b") R 1 1", b"a\nb", b"\xff", b"\x1b[31m\x9b", "\u{202e}x".as_bytes()];
+    for (number, name) in names.iter().enumerate() {
+        let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        engine.run_workload(&format!("hostile-{number}"), &["--init"], &["name", &hex]);
+    }
+    let text = printed(&engine, &["tree", "--args"]);
+    let is_unsafe = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!text.contains(is_unsafe), "{text:?}");
+    for (number, shown) in
+        [") R 1 1", "a\u{fffd}b", "\u{fffd}", "\u{fffd}[31m\u{fffd}", "\u{fffd}x"].iter().enumerate()
+    {
+        let tree = printed(&engine, &["tree", &format!("hostile-{number}")]);
+        assert!(tree.lines().last().is_some_and(|line| line.ends_with(&format!("└─{shown}"))), "{tree}");
+    }
+}
+
+#[test]
+fn rows_10_and_11_a_chain_of_5000_and_10000_zombies_in_a_tree() {
+    let engine = Engine::start();
+    engine.run_workload("deep", &["--pids-limit=-1"], &["chain", "5000"]);
+    engine.run_workload("dead", &["--pids-limit=-1"], &["zombies", "10000"]);
+    for (name, heading, last) in [
+        ("deep", "5000 processes, depth 5000", "└─workload"),
+        ("dead", "10000 zombies", "└─10000*[workload]"),
+    ] {
+        let mut tree = Command::new(static_binary());
+        tree.args(["tree", name, &engine.flag()]).env("LC_ALL", "C.UTF-8");
+        let begun = Instant::now();
+        let output = tree.output().expect("it runs");
+        let took = begun.elapsed();
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(text.lines().next().is_some_and(|line| line.contains(heading)), "{text:.200}");
+        assert!(text.lines().last().is_some_and(|line| line.ends_with(last)), "{name}");
+        assert!(took < Duration::from_secs(1), "{name}: {took:?}");
+    }
+}
+
+#[test]
 fn docker_that_hangs_costs_two_seconds_and_the_names() {
     let engine = Engine::start();
     let id = engine.run_workload("web", &[], &["fan", "2"]);
