@@ -1,8 +1,10 @@
 """One container, or the containers of one service: its alerts, its tree, and how both came about. Series are summed
 without their id, so that a container that was made anew under its name goes on as the same line."""
 
-from .common import (BLUE, CONTAINER, FIRING, GREEN, GREY, HOST, ORANGE, RED, TEXT, annotation, frame, latest, prop,
-                     rows, series, severities, steps, transform, variable)
+from grafana_foundation_sdk.models.dashboard import FieldColorModeId
+
+from .common import (BLUE, CONTAINER, FIRING, GREEN, GREY, HOST, ORANGE, RED, TEXT, annotation, color, frame, latest,
+                     prop, rows, series, severities, steps, transform, variable)
 from .panels import alerts_over_time, graph, legend_table, lines, number, paint, row, shape, stacked
 
 LEGEND = "{{name}} · {{instance}}"
@@ -116,8 +118,8 @@ def shape_over_time():
     padded = f'label_replace(sum by (depth) ({metric("processes_by_depth")}), "depth", "0$1", "depth", "([0-9])")'
     return shape(
         "Its shape: processes by depth",
-        "Rows are distances from a root, on top the roots; the stronger the colour, the more processes. A row that "
-        "gets stronger: one process has more and more children. Rows that are added below: a chain that grows.",
+        "Rows are distances from a root, on top the roots; the scale at the foot says which colour is how many. A row "
+        "that turns green: one process has more and more children. Rows that are added below: a chain that grows.",
         series(padded, "{{depth}}"), none="No process in this time.")
 
 
@@ -131,6 +133,8 @@ def paths():
     last_three = {"regex": "^([^;]+) · .+;([^;]+;[^;]+;[^;]+)$", "renamePattern": "$1 · … › $2"}
     panel.with_transformation(transform("renameByRegex", last_three))
     panel.with_transformation(transform("renameByRegex", {"regex": "/;/g", "renamePattern": " › "}))
+    # The higher the more purple: what grows stands out.
+    panel.color_scheme(color(FieldColorModeId.CONTINUOUS_BL_PU))
     return legend_table(stacked(panel).line_width(1))
 
 
@@ -206,8 +210,7 @@ def incidents():
          series(each("sum", metric("pids_limit")), f"limit · {LEGEND}", "B"),
          series(f"{each('sum', refused)} > 0", f"refused · {LEGEND}", "C")])
     paint(limit, "/^tasks/", BLUE)
-    paint(limit, "/^limit/", ORANGE, prop("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
-          prop("custom.fillOpacity", 0))
+    paint(limit, "/^limit/", ORANGE, prop("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}))
     paint(limit, "/^refused/", RED, prop("custom.fillOpacity", 25), prop("custom.axisPlacement", "right"),
           prop("custom.axisLabel", "refused a second"))
     paint(parents, "/.*/", ORANGE)

@@ -1,6 +1,6 @@
 """The exporter: whether what the other dashboards show is true and fresh, and what it costs."""
 
-from .common import (BLUE, FIRING, GREY, HOST, ORANGE, RED, TEXT, annotation, frame, latest, rows, series, severities,
+from .common import (FIRING, GREY, HOST, ORANGE, RED, TEXT, annotation, frame, latest, rows, series, severities,
                      steps, transform)
 from .panels import HIDDEN, alerts_over_time, cells, column, lines, number, paint, row
 
@@ -35,7 +35,8 @@ def numbers():
     return [
         number("Oldest snapshot", "Age of the oldest numbers when scraped, in intervals between collections. Above 3 "
                "that exporter is stuck or starved of CPU: read its log, and look at the collection time below.",
-               "none", latest(f"max({intervals})"), steps(TEXT, (2, ORANGE), (3, RED)), none="no exporter").decimals(1),
+               "suffix: intervals", latest(f"max({intervals})"), steps(TEXT, (2, ORANGE), (3, RED)),
+               none="no exporter").decimals(1),
         number("Not scraped", "Exporters that Prometheus cannot reach. Nothing is known of their hosts: check that "
                "they run, and the network between.",
                "short", hosts_where(f'up{{{HOST},job=~"pstree.*"}} == 0'), steps(TEXT, (1, RED))),
@@ -49,15 +50,17 @@ def numbers():
         number("Docker away", "Hosts whose Docker does not answer. Only names depend on it: known ones stay, new "
                "containers show the first digits of their id.",
                "short", hosts_where(f"pstree_docker_up{{{HOST}}} == 0"), steps(TEXT, (1, ORANGE))),
-        number("Without BPF", "Hosts that read /proc: forks are a lower bound there, execs and exits are "
-               "not known. The table's reason says why, and the README what to grant.",
-               "short", hosts_where(f'pstree_source_info{{{HOST},source!="bpf"}}')),
+        number("Fell back to /proc", "Hosts that lack what BPF needs: forks are a lower bound there, execs and exits "
+               "are not known. The table's reason says what, and the README how to grant it. Those that were told to "
+               "read /proc by a flag are not counted.",
+               "short", hosts_where(f'pstree_source_info{{{HOST},source!="bpf",reason!="flag"}}'),
+               steps(TEXT, (1, ORANGE))),
         number("Events lost", "Forks, execs and exits that a kernel could not count in the chosen time, mostly for "
                "want of room: raise --bounds.event-cgroups there. Rates are too low by as much.",
                "short", latest(f"sum(increase(pstree_events_lost_total{{{HOST}}}[$__range]))"), steps(TEXT, (1, RED)),
                none="not counted").decimals(0),
-        number("Trees cut", "Hosts where a cap puts tree nodes under other just now. Trees are coarser there, sums "
-               "stay exact; raise --bounds.nodes-per-container if you need the detail.",
+        number("Trees simplified", "Hosts where a cap puts tree nodes under other just now. No fault: trees are "
+               "coarser there, and every sum stays exact. Raise --bounds.nodes-per-container if you need the detail.",
                "short", hosts_where(f"{rate('pstree_tree_nodes_folded_total')} > 0")),
     ]
 
@@ -86,12 +89,15 @@ def table():
         return [{"type": "value", "options": options}]
 
     colored = {"custom.cellOptions": {"type": "color-text"}}
+    # Every reason but that all is there, and that somebody wanted it so.
+    reasons = [{"type": "regex", "options": {
+        "pattern": "/^(?!available$|flag$)(.+)$/", "result": {"text": "$1", "color": ORANGE, "index": 0}}}]
     columns = {
         "Time": HIDDEN, "job": HIDDEN, "Value #source": HIDDEN, "Value #version": HIDDEN,
         "instance": column(displayName="Host"),
         "Value #up": column(displayName="Scraped", mappings=words(("no", RED), ("yes", None)), **colored),
         "source": column(displayName="Source"),
-        "reason": column(displayName="Reason"),
+        "reason": column(displayName="Reason", mappings=reasons, **colored),
         "cgroup": column(displayName="Cgroups"),
         "version": column(displayName="Version"),
         "Value #age": column("s", displayName="Snapshot age", decimals=1),
@@ -182,8 +188,7 @@ def cost():
         "Open ones: one for each connection, and a few more. Hundreds: somebody connects without end; at "
         "process_max_fds scrapes wait and Docker is not reached.",
         "short",
-        [series(f"max by (instance) (process_open_fds{{{HOST}}} {OURS})", "open · {{instance}}")])
-    paint(fds, "/^open/", BLUE)
+        [series(f"max by (instance) (process_open_fds{{{HOST}}} {OURS})", "{{instance}}")])
     return [cpu, memory, fds]
 
 

@@ -5,7 +5,7 @@ from grafana_foundation_sdk.builders.common import TableSortByFieldState
 
 from .common import (FIRING, HOST, ORANGE, RED, TEXT, frame, latest, link_to_container, link_to_exporter, prop, rows,
                      series, severities, steps, transform)
-from .panels import HIDDEN, alerts_over_time, cells, column, lines, number, row
+from .panels import HIDDEN, alerts_over_time, cells, column, lines, number, paged, row
 
 NO_RULES = "nothing recorded: load alerts/recording.yaml"
 TASKS_OF_LIMIT = f"instance:pstree_tasks:sum{{{HOST}}} / instance:pstree_tasks:limit{{{HOST}}}"
@@ -46,22 +46,25 @@ def firing_now():
         "Value #state": HIDDEN,
         "Value #firing": column("s", 110, displayName="Has fired for", decimals=0),
     }
-    return cells(
+    return paged(cells(
         "Alerts that fire now",
         "Critical ones first. Click one to see its container in this time; a row without a container is about the "
         "host or its exporter. How long it fired counts only the chosen time.",
-        queries, transformations, columns, none="No alert fires.", width=12, height=9)
+        queries, transformations, columns, none="No alert fires.", width=12, height=13))
 
 
 def fired():
     labels = {name: f"${{__field.labels.{name}}}" for name in ["instance", "name", "job"]}
     link = link_to_container(**labels, title=f"Container {labels['name']}")
+    each = severities("alertname, job, instance, name")
+    # The same rows for all of the time, as many as Grafana shows without turning a page.
+    longest = f"topk(20, sum_over_time(({each})[$__range:$__interval] @ end()))"
     panel = alerts_over_time(
-        "Alerts over the chosen time",
-        "Since when each alert fires, red where it is critical: the fifteen worst. What begins first is mostly the "
+        "Alerts over the chosen time: the 20 longest",
+        "Since when each alert fires, red where it is critical, which counts twice. What begins first is mostly the "
         "cause; many rows that begin at once have one cause, such as a host or a release.",
-        series(f"topk(15, {severities('alertname, job, instance, name')})", "{{alertname}} · {{instance}} {{name}}"),
-        none="No alert fired in this time.", width=12, height=9)
+        series(f"{each} and {longest}", "{{alertname}} · {{name}} {{instance}}"),
+        none="No alert fired in this time.", width=12, height=13)
     return panel.override_by_regexp("/.*/", [prop("links", [link])])
 
 

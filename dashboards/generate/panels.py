@@ -5,7 +5,7 @@ from grafana_foundation_sdk.builders import timeseries
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models.dashboard import FieldColorModeId
 
-from .common import BLUE, DATASOURCE, ORANGE, RED, TEXT, color, prop, steps, values
+from .common import DATASOURCE, ORANGE, RED, TEXT, color, prop, steps, transform, values
 
 
 def place(panel, title: str, description: str, width: int, height: int, queries: list):
@@ -27,11 +27,11 @@ def number(title: str, description: str, unit: str, query, limits=None, none: st
 
 
 def lines(title: str, description: str, unit: str, queries: list, none="no data", width=8, height=7, limits=None):
-    """Lines over time, from 0 on, the higher the more purple; what means something has a colour of its own, see
-    `paint`. `limits` draws a line from which on it is bad."""
+    """Lines over time, from 0 on. Colours tell them apart; where one means something, it comes from `paint`. `limits`
+    draws a line from which on it is bad."""
     panel = place(timeseries.Panel(), title, description, width, height, queries).unit(unit).no_value(none)
-    panel.min(0).line_width(1).fill_opacity(8).show_points(options.VisibilityMode.NEVER)
-    panel.color_scheme(color(FieldColorModeId.CONTINUOUS_BL_PU))
+    panel.min(0).line_width(1).fill_opacity(0).show_points(options.VisibilityMode.NEVER)
+    panel.color_scheme(color(FieldColorModeId.PALETTE_CLASSIC))
     panel.tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI).sort(options.SortOrder.DESCENDING))
     legend = common.VizLegendOptions().show_legend(True).display_mode(options.LegendDisplayMode.LIST)
     panel.legend(legend.placement(options.LegendPlacement.BOTTOM).calcs([]))
@@ -86,6 +86,11 @@ def column(unit: str | None = None, width: int | None = None, limits=None, links
     return properties
 
 
+def paged(panel):
+    """A table that says how many rows there are, where not all fit."""
+    return panel.footer(common.TableFooterOptions().enable_pagination(True))
+
+
 HIDDEN = [prop("custom.hidden", True)]
 
 
@@ -100,10 +105,11 @@ def alerts_over_time(title: str, description: str, query, none: str, width=24, h
 
 
 def shape(title: str, description: str, query, none: str, width=12, height=12):
-    """A heatmap: one row of cells for each series, the number as depth of colour."""
+    """A heatmap: one row of cells for each series, the number as colour. That of the smallest number is easy to see; a
+    scale of opacity would hide one process beside hundreds, whatever its exponent."""
     panel = place(heatmap.Panel(), title, description, width, height, [query]).no_value(none).unit("short")
     cell = heatmap.RowsHeatmapOptions().layout(options.HeatmapCellLayout.AUTO).value("Processes")
-    scheme = heatmap.HeatmapColorOptions().mode("opacity").fill(BLUE).scale("exponential").exponent(0.3)
+    scheme = heatmap.HeatmapColorOptions().mode("scheme").scheme("Cool")
     panel.calculate(False).rows_frame(cell).color(scheme.steps(64).min(0))
     panel.y_axis(heatmap.YAxisConfig().reverse(True).axis_placement(options.AxisPlacement.LEFT).axis_label("depth"))
     return panel.show_legend().cell_gap(1).max_data_points(80).filter_values(heatmap.FilterValueRange().le(1e-9))
@@ -111,8 +117,11 @@ def shape(title: str, description: str, query, none: str, width=12, height=12):
 
 def graph(title: str, description: str, queries: list, transformations: list, none: str, arcs: dict, width=12,
           height=12):
-    """A node graph. `arcs`: from the name of a field to its colour; those of a node sum to 1."""
+    """A node graph. `arcs`: from the name of a field, `arc__` and what the legend says, to its colour; those of a node
+    sum to 1."""
     panel = place(nodegraph.Panel(), title, description, width, height, queries).no_value(none).unit("none")
     colored = [nodegraph.ArcOption().field(field).color(shade) for field, shade in arcs.items()]
     panel.nodes(nodegraph.NodeOptions().arcs(colored)).edges(nodegraph.EdgeOptions())
-    return panel.transformations(transformations)
+    # The panel finds arcs by the field's own name; its legend shows the display name, which is all that this changes.
+    names = {field: field.removeprefix("arc__") for field in arcs}
+    return panel.transformations([*transformations, transform("organize", {"renameByName": names})])

@@ -58,6 +58,12 @@ test('every ring that is coloured is calculated, and no other', async () => {
   assert.deepEqual(Object.keys(nodes[0]).filter((it) => it.startsWith('arc__')).sort(), colored);
 });
 
+test('the legend of the rings reads as words', async () => {
+  const [nodes] = (await transformed(tree, answers(forest))).filter((it) => !isEdges(it));
+  const rings = nodes.fields.filter((it) => it.name.startsWith('arc__'));
+  assert.deepEqual(rings.map((it) => it.config.displayName).sort(), ['alive', 'zombies']);
+});
+
 test('edges lead from node to node', async () => {
   const { nodes, edges } = await graph(answers(forest));
   const ids = new Set(nodes.map((it) => it.id));
