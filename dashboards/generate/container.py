@@ -119,7 +119,7 @@ def shape_over_time():
     return shape(
         "Its shape: processes by depth",
         "Rows are distances from a root, on top the roots; the scale at the foot says which colour is how many. A row "
-        "that turns green: one process has more and more children. Rows that are added below: a chain that grows.",
+        "that moves up the scale: one process has more and more children. Rows added below: a chain that grows.",
         series(padded, "{{depth}}"), none="No process in this time.")
 
 

@@ -2,7 +2,7 @@
 
 from .common import (FIRING, GREY, HOST, ORANGE, RED, TEXT, annotation, frame, latest, rows, series, severities,
                      steps, transform)
-from .panels import HIDDEN, alerts_over_time, cells, column, lines, number, paint, row
+from .panels import HIDDEN, alerts_over_time, cells, column, legend_table, lines, number, paint, row
 
 # Alerts about an exporter are about no container, and not about the host's pids.
 OF_EXPORTERS = f'{FIRING},name="",alertname!="PstreeHostPidsExhausted"'
@@ -169,7 +169,7 @@ def freshness():
                 " / on (instance) group_left ()"
                 f" max by (instance) (pstree_collection_interval_seconds{{{HOST}}})", "{{collector}} · {{instance}}")],
         width=12, limits=steps("transparent", (0.5, ORANGE)))
-    return [age, took]
+    return [age, legend_table(took)]
 
 
 def cost():
