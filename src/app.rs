@@ -1,5 +1,5 @@
 //! Puts the parts together and runs them: one thread for the web and Docker, one for collections, one that
-//! looks names up, and with `--web.arguments` two that read those. All are made here; no thread or process is made later, for under pid exhaustion none could
+//! looks names up, and with `--web.arguments` some that read those. All are made here; no thread or process is made later, for under pid exhaustion none could
 //! be.
 
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use crate::collector::{Collector, Exposition};
 use crate::config::{CollectorConfig, Config, DockerConfig};
 use crate::metadata::{Registry, docker};
 use crate::metrics::published::{Encoding, Format};
-use crate::source::system::System;
+use crate::source::system::{HIDEPID_ADVICE, System};
 use crate::tree::arguments::ArgumentReaders;
 use crate::web::{self, answers::Answers};
 
@@ -27,8 +27,8 @@ const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
 /// The same with `--once`, which has no second chance to show names.
 const DOCKER_HEAD_START_ONCE: Duration = Duration::from_secs(5);
 
-/// One that is stuck leaves the other.
-const ARGUMENT_THREADS: usize = 2;
+/// Each process that never answers takes one of them.
+const ARGUMENT_THREADS: usize = 4;
 
 /// Runs until a signal, or with `--once` until the metrics are printed.
 ///
@@ -123,11 +123,7 @@ fn what_is_hidden(config: &CollectorConfig) -> [(&'static str, bool); 2] {
     let system = System::new(&config.procfs);
     let hidepid = system.hides_processes();
     if hidepid {
-        warn!(
-            procfs = %config.procfs.display(),
-            "mounted with hidepid: other users' processes are missing; run with CAP_SYS_PTRACE, or in the \
-             group that its gid= option names"
-        );
+        warn!(procfs = %config.procfs.display(), "{HIDEPID_ADVICE}");
     }
     let surroundings = system.surroundings(config.container_name.as_deref());
     if let Some(container) = &surroundings {

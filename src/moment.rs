@@ -15,6 +15,8 @@ pub struct Moment {
     pub cards: Vec<Card>,
     /// Everything in no container; `None` where only the inside of one is seen.
     pub host: Option<Shape>,
+    /// Kernel threads among them, which no tree shows.
+    pub host_kernel_threads: u64,
     pub clock: BootClock,
     /// Unix time in seconds.
     pub taken_at: f64,
@@ -55,7 +57,24 @@ impl Moment {
     }
 }
 
+/// A tree that is deeper is deeper than anybody meant it to be; the alert on that has the same bound.
+pub const TOO_DEEP: u32 = 50;
+/// From this share of its pids limit on a container is near it.
+const NEAR_LIMIT: f64 = 0.8;
+
 impl Card {
+    /// Pids in use, as a part of the limit; `None` where there is none.
+    #[must_use]
+    pub fn pids_share(&self) -> Option<f64> {
+        Some(self.pids_current? as f64 / self.pids_limit?.max(1) as f64)
+    }
+
+    /// Whether forks are about to be refused.
+    #[must_use]
+    pub fn is_near_limit(&self) -> bool {
+        self.pids_share().is_some_and(|share| share >= NEAR_LIMIT)
+    }
+
     /// The image that Docker names; empty where nobody does.
     #[must_use]
     pub fn image(&self) -> &str {

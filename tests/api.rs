@@ -132,6 +132,27 @@ fn row_14_a_command_line_that_blocks_holds_up_neither_scrapes_nor_trees() {
         assert_eq!(tree["roots"][1]["command"], "sh");
         assert_eq!(exporter.get("/metrics", &[]).status, 200);
     }
+    // The stuck ones take their threads; others are there for everybody else.
+    for _ in 0..3 {
+        let tree = json_of(&exporter.get("/api/v1/containers/web/tree", &[]));
+        assert_eq!(tree["roots"][0]["arguments"], json!(["nginx", "-g", "password=hunter2"]), "{tree}");
+    }
+}
+
+#[test]
+fn a_name_that_is_a_novel_holds_nobody_up() {
+    let fixture = machine();
+    for number in 0..300 {
+        let cgroup = format!("0::/lxc.payload.container-with-a-name-{number}\n");
+        fixture.process(&Process { pid: 1000 + number, parent: 1, cgroup: &cgroup, ..Process::default() });
+    }
+    let exporter = serve(&fixture, &[]);
+    let path = format!("/api/v1/containers/{}/tree", "container-with-".repeat(1000));
+    let begun = std::time::Instant::now();
+    let response = exporter.get(&path, &[]);
+    assert_eq!(response.status, 404);
+    assert!(begun.elapsed() < std::time::Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(response.body.len() < 1000, "{} bytes", response.body.len());
 }
 
 #[test]
@@ -156,6 +177,89 @@ fn errors_below_api_are_json() {
         let response = exporter.get(path, &[]);
         assert_eq!(response.status, 404, "{path}");
         assert!(json_of(&response)["error"].is_string(), "{path}");
+    }
+    let posted = support::http::request(&exporter.address, "POST", "/api/v1/containers", &[]);
+    assert_eq!((posted.status, posted.header("allow")), (405, Some("GET, HEAD")));
+    assert!(json_of(&posted)["error"].is_string());
+    let with_body = exporter.get("/api/v1/containers", &[("Content-Length", "2")]);
+    assert_eq!(with_body.status, 400);
+    assert!(json_of(&with_body)["error"].is_string());
+}
+
+#[test]
+fn the_beginning_of_several_ids_is_no_container() {
+    let fixture = Fixture::new();
+    fixture.process(&Process::default());
+    for (pid, last) in [(10, 'a'), (11, 'b')] {
+        let cgroup = format!("0::/docker/{}{last}\n", "c0ffee1".repeat(9));
+        fixture.process(&Process { pid, parent: 1, cgroup: &cgroup, ..Process::default() });
+    }
+    let exporter = serve(&fixture, &[]);
+    let ambiguous = exporter.get("/api/v1/containers/c0ffee1c/tree", &[]);
+    assert_eq!(ambiguous.status, 400);
+    assert!(json_of(&ambiguous)["error"].as_str().unwrap().contains("more digits"));
+    let whole = format!("/api/v1/containers/{}a/tree", "c0ffee1".repeat(9));
+    assert_eq!(exporter.get(&whole, &[]).status, 200);
+    assert_eq!(
+        exporter.get("/api/v1/containers/c0f/tree", &[]).status,
+        404,
+        "too short to be meant as an id"
+    );
+}
+
+#[test]
+fn before_the_first_collection_there_is_nothing_to_show() {
+    let fixture = machine();
+    // Docker's first answer is waited for, and does not come.
+    let socket = fixture.path("docker.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let exporter = fixture.exporter(&[&format!("--docker.host=unix://{}", socket.display())]);
+    let early = exporter.get("/api/v1/containers", &[]);
+    assert_eq!(early.status, 503);
+    assert!(json_of(&early)["error"].is_string());
+    assert_eq!(exporter.get("/", &[]).status, 503);
+    wait_for("the first collection", || (exporter.get("/", &[]).status == 200).then_some(()));
+}
+
+#[test]
+fn rows_05_10_and_11_on_pages_and_in_json() {
+    let fixture = machine();
+    let deep = "0::/lxc.payload.deep\n";
+    for pid in 10_000..15_000 {
+        fixture.process(&Process { pid, parent: pid - 1, comm: b"deep", cgroup: deep, ..Process::default() });
+    }
+    let dead = "0::/lxc.payload.dead\n";
+    fixture.process(&Process {
+        pid: 20_000,
+        parent: 1,
+        comm: b"careless",
+        cgroup: dead,
+        ..Process::default()
+    });
+    for pid in 20_001..30_001 {
+        let zombie =
+            Process { pid, parent: 20_000, comm: b"dead", state: 'Z', cgroup: dead, ..Process::default() };
+        fixture.process(&zombie);
+    }
+    for (pid, comm) in (300..).zip([&b"a\nb"[..], b"\xff", b"\x1b[31m\x9b", "\u{202e}x\u{85}".as_bytes()]) {
+        fixture.process(&Process { pid, parent: 100, comm, start: 500, cgroup: WEB, ..Process::default() });
+    }
+    let exporter = serve(&fixture, &[]);
+    let get = |path: &str| exporter.get(path, &[]).text();
+    assert!(get("/containers/dead").contains("10000*[<b>dead</b>]"));
+    let page = get("/containers/deep");
+    assert!(
+        page.contains("<dd class=\"bad\">5000</dd>") && page.contains("3000 more rows"),
+        "{:.3000}",
+        page
+    );
+    assert!(page.len() < 2_000_000, "{}", page.len());
+    let tree = get("/api/v1/containers/deep/tree");
+    assert_eq!(tree.matches("\"children\":[").count(), 5000);
+    assert!(tree.contains("\"depth\":5000"));
+    let is_unsafe = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    for path in ["/", "/containers/web", "/api/v1/containers", "/api/v1/containers/web/tree"] {
+        assert!(!get(path).contains(is_unsafe), "{path}");
     }
 }
 
@@ -259,8 +363,11 @@ fn a_tree_is_that_of_the_last_collection_and_needs_no_new_one() {
     let fixture = machine();
     let exporter = serve(&fixture, &[]);
     let before = exporter.get("/api/v1/containers/web/tree", &[]).body;
+    // What was made of this collection is kept, but not this page: it is made now.
     fixture.process(&Process { pid: 102, parent: 100, comm: b"late", cgroup: WEB, ..Process::default() });
     assert_eq!(exporter.get("/api/v1/containers/web/tree", &[]).body, before);
+    let unfolded = exporter.get("/containers/web?fold=0", &[]).text();
+    assert!(unfolded.contains("curl") && !unfolded.contains("late"), "{unfolded}");
     assert_eq!(exporter.scrape().value("pstree_collections_total", &[]), Some(1.0));
     let often = fixture.exporter(&["--no-docker", "--collection.interval=100ms"]);
     wait_for("the newcomer", || {

@@ -211,6 +211,7 @@ fn what_is_not_there_is_said_in_one_line_with_the_nearest() {
     refused(&["tree", "web", "wbe"], &["\"wbe\"", "web"]);
     refused(&["roots", "zzz"], &["\"zzz\""]);
     refused(&["tree", "60"], &["60", "sshd", "no container", "--host"]);
+    refused(&["roots", "60"], &["60", "sshd"]);
     refused(&["tree", "99999"], &["99999"]);
     refused(&["tree", ""], &["\"\""]);
     refused(&["tree", "\x1b[31m\nx"], &["called"]);
@@ -220,7 +221,7 @@ fn what_is_not_there_is_said_in_one_line_with_the_nearest() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let fixture = machine();
-    for arguments in [&["tree"][..], &["roots", "web"], &["tree", "--json"]] {
+    for arguments in [&["tree"][..], &["roots", "web"], &["tree", "--json"], &["tree", "--help"]] {
         let mut child = command(&fixture, arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -333,6 +334,78 @@ fn row_14_a_command_line_that_blocks_costs_its_arguments_only() {
     let text = printed(&fixture, &["tree", "web", "--args"]);
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert!(text.contains("stuck") && text.contains("sh -c make check"), "{text}");
+}
+
+#[test]
+fn a_pid_is_meant_before_the_beginning_of_an_id_and_host_shows_it() {
+    let fixture = machine();
+    // A container whose id begins like a pid of the host.
+    let cgroup = format!("0::/docker/6000{}\n", "ab".repeat(30));
+    fixture.process(&Process { pid: 6000, parent: 1, comm: b"cron", start: 160, ..Process::default() });
+    fixture.process(&Process {
+        pid: 7000,
+        parent: 50,
+        comm: b"app",
+        start: 500,
+        cgroup: &cgroup,
+        ..Process::default()
+    });
+    let output = run(&fixture, &["tree", "6000"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(printed(&fixture, &["tree", "6000ab"]).contains("app"));
+    let host = printed(&fixture, &["tree", "6000", "--host"]);
+    assert!(host.lines().any(|line| line.starts_with('>') && line.ends_with("cron")), "{host}");
+}
+
+#[test]
+fn pids_of_the_host_are_those_of_the_host() {
+    let fixture = machine();
+    fixture.process(&Process {
+        pid: 500,
+        parent: 1,
+        comm: b"bwrap",
+        start: 160,
+        inner_pids: "500\t2",
+        ..Process::default()
+    });
+    let host = printed(&fixture, &["tree", "--host"]);
+    assert!(
+        host.lines().any(|line| line.trim_start().starts_with("500 ") && line.ends_with("bwrap")),
+        "{host}"
+    );
+}
+
+#[test]
+fn what_a_title_leaves_behind_is_no_argument() {
+    let fixture = machine();
+    let arguments = b"postgres: writer \0\0\0\0\0";
+    let cgroup = DATABASE;
+    fixture.process(&Process {
+        pid: 210,
+        parent: 200,
+        comm: b"pg",
+        start: 500,
+        cgroup,
+        arguments,
+        ..Process::default()
+    });
+    let json: Value =
+        serde_json::from_str(&printed(&fixture, &["tree", "database", "--json", "--args"])).unwrap();
+    let writer = json["trees"][0]["roots"][0]["children"].as_array().unwrap().last().unwrap();
+    assert_eq!(writer["arguments"], serde_json::json!(["postgres: writer "]));
+    let long = [b"java\0".to_vec(), vec![b'x'; 5000]].concat();
+    fixture.process(&Process {
+        pid: 211,
+        parent: 200,
+        comm: b"java",
+        start: 500,
+        cgroup,
+        arguments: &long,
+        ..Process::default()
+    });
+    let text = printed(&fixture, &["tree", "database", "--args"]);
+    let line = text.lines().find(|line| line.contains("java")).expect("a line");
+    assert!(line.ends_with("xxx…") && line.len() < 4200, "{} bytes", line.len());
 }
 
 #[test]

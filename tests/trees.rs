@@ -16,7 +16,8 @@ use pstree_exporter::tree::{Mark, Process, Tree, json};
 fn trees() -> impl Strategy<Value = Tree> {
     let process = (any::<prop::sample::Index>(), any::<bool>(), 0..3_usize, 0..4_usize, any::<Vec<u8>>());
     prop::collection::vec(process, 0..60).prop_map(|made| {
-        let names: [&[u8]; 3] = [b"sh", "\u{4e2d}\u{6587}\x1b[31m".as_bytes(), b"a\nb\xff"];
+        let names: [&[u8]; 3] =
+            [b"sh", "\u{4e2d}\u{6587}\x1b[31m".as_bytes(), "a\n\u{2764}\u{fe0f}b".as_bytes()];
         let processes =
             made.into_iter().enumerate().map(|(index, (parent, is_root, name, state, arguments))| Process {
                 key: ProcessKey { start_time: 10, pid: 100 + index as u32 },
@@ -32,6 +33,18 @@ fn trees() -> impl Strategy<Value = Tree> {
             });
         Tree { processes: processes.collect() }
     })
+}
+
+/// Takes a process out; its children become roots.
+fn remove(tree: &mut Tree, host_pid: u32) {
+    let gone = tree.processes.iter().position(|process| process.key.pid == host_pid).expect("it is there");
+    tree.processes.remove(gone);
+    for process in &mut tree.processes {
+        process.parent = match process.parent {
+            Some(parent) if parent == gone => None,
+            parent => parent.map(|parent| parent - usize::from(parent > gone)),
+        };
+    }
 }
 
 fn layout(fold: bool) -> Layout {
@@ -70,9 +83,27 @@ proptest! {
         let count = tree.processes.len() as u64;
         prop_assert_eq!(stands_for(&arrange(&tree, &layout(true))), count);
         prop_assert_eq!(stands_for(&arrange(&tree, &Layout { max_depth: Some(depth), ..layout(true) })), count);
-        // Siblings in two rows are not alike.
+        // What is drawn below two siblings, and they themselves, is never the same twice.
         let rows = arrange(&tree, &layout(true));
-        prop_assert!(rows.len() <= tree.processes.len());
+        let looks = |row: &Row| {
+            let process = &tree.processes[row.process];
+            (row.depth, row.count, process.comm, process.state, process.threads, process.user, process.arguments.clone())
+        };
+        let branch = |start: usize| {
+            let deeper = rows[start + 1..].iter().take_while(|row| row.depth > rows[start].depth);
+            let mut branch: Vec<_> = deeper.map(looks).collect();
+            // Their own number may differ.
+            let mut own = looks(&rows[start]);
+            own.1 = 0;
+            branch.insert(0, own);
+            branch
+        };
+        for (number, row) in rows.iter().enumerate() {
+            let siblings = (number + 1..rows.len()).take_while(|&next| rows[next].depth >= row.depth);
+            for sibling in siblings.filter(|&next| rows[next].depth == row.depth) {
+                prop_assert_ne!(branch(number), branch(sibling), "rows {} and {}", number, sibling);
+            }
+        }
     }
 
     #[test]
@@ -124,7 +155,7 @@ proptest! {
         let is_kept = |process: &Process| keep >> (process.pid % 64) & 1 == 1;
         let mut now = tree.clone();
         for pid in tree.processes.iter().filter(|process| !is_kept(process)).map(|process| process.key.pid) {
-            now.remove(pid);
+            remove(&mut now, pid);
         }
         let went = marked(&now, &tree);
         prop_assert_eq!(went.processes.len(), tree.processes.len());

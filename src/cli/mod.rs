@@ -303,6 +303,9 @@ mod tests {
         assert_eq!(of(&["--watch", "0.3", "web"]), (Some(0.3), "web".into()));
         assert_eq!(of(&["--watch=0.3", "web", "db"]), (Some(0.3), "web db".into()));
         assert_eq!(of(&["web", "--watch", "5"]), (Some(5.0), "web".into()));
+        assert_eq!(of(&["--watch", "27024"]), (Some(2.0), "27024".into()), "a pid");
+        assert_eq!(of(&["--watch", "4e2"]), (Some(2.0), "4e2".into()), "an id");
+        assert_eq!(of(&["--watch=120"]), (Some(120.0), String::new()));
         for bad in ["0", "0.01", "-1", "nan", "inf", "1e9"] {
             let line = parse_tree(&[&format!("--watch={bad}")]).expect_err(bad);
             assert!(line.contains("--watch") && line.contains("0.3"), "{line}");

@@ -19,7 +19,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct TreeFlags {
-    /// Names, beginnings of ids, services of Compose, or pids on the host of processes inside; all containers
+    /// Names, services of Compose, pids on the host of processes inside, or beginnings of ids; all containers
     /// where none is given
     #[arg(value_name = "CONTAINER")]
     wanted: Vec<String>,
@@ -60,7 +60,7 @@ pub(super) struct TreeFlags {
     #[arg(long, value_name = "WHEN", default_value = "auto", value_enum, help_heading = "How")]
     color: ColorFlag,
 
-    /// Print JSON, neither folded nor cut
+    /// Print JSON, with every process in the list of its parent
     #[arg(long, conflicts_with_all = ["watch", "zombies", "depth", "no_fold"], help_heading = "How")]
     json: bool,
 
@@ -93,7 +93,7 @@ pub(super) struct TreeFlags {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RootsFlags {
-    /// Name, beginning of an id, service of Compose, or pid on the host of a process inside
+    /// Name, service of Compose, pid on the host of a process inside, or beginning of an id
     #[arg(value_name = "CONTAINER")]
     wanted: String,
 
@@ -150,11 +150,14 @@ fn parse_period(seconds: &str) -> Result<Duration, String> {
     }
 }
 
-/// `--watch 0.3 NAME` and `--watch NAME` are both natural to type: what follows is joined where it is a number.
+/// `--watch 0.3 NAME` and `--watch NAME` are both natural to type: what follows is joined where it can only be a
+/// time. What is longer than a minute is rather a pid.
 pub(super) fn with_joined_watch(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     for argument in arguments {
-        let is_number = argument.to_str().is_some_and(|text| text.parse::<f64>().is_ok());
+        let is_plain = |text: &&str| text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let number = argument.to_str().filter(is_plain).and_then(|text| text.parse::<f64>().ok());
+        let is_number = number.is_some_and(|number| number <= 60.0);
         match joined.last_mut() {
             Some(last) if is_number && last == "--watch" => {
                 last.push("=");

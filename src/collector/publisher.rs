@@ -134,6 +134,7 @@ impl Publisher {
             frame: Arc::clone(pipeline.frames.present()),
             cards,
             host: host_shape(pipeline).cloned(),
+            host_kernel_threads: pipeline.shapes.host_kernel_threads,
             clock,
             taken_at: pipeline.taken.map_or(0.0, |taken| taken.unix),
             taken_at_ticks: pipeline.taken.and_then(|taken| taken.ticks),

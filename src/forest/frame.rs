@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Forest;
 use super::roots::RootKinds;
-use crate::model::{Container, Membership, ProcessRecord};
+use crate::model::{Container, ProcessRecord};
 
 /// All processes of one moment and how they hang together.
 #[derive(Debug, Default)]
@@ -14,11 +14,4 @@ pub struct Frame {
     pub containers: Vec<Option<Arc<Container>>>,
     pub forest: Forest,
     pub roots: RootKinds,
-}
-
-impl Frame {
-    /// Indexes of the processes of one container, or of the host; parents before their children.
-    pub fn members(&self, of: Membership) -> impl Iterator<Item = usize> {
-        self.forest.parents_first().filter(move |&index| self.records[index].membership == of)
-    }
 }

@@ -44,6 +44,13 @@ impl Shape {
         self.by_state[ProcessState::Zombie as usize]
     }
 
+    /// `1 init`, `2 exec`: the kinds that there are, with their numbers.
+    #[must_use]
+    pub fn roots_by_kind(&self) -> Vec<String> {
+        let kinds = RootKind::ALL.into_iter().zip(&self.roots).filter(|(_, roots)| roots.count > 0);
+        kinds.map(|(kind, roots)| format!("{} {}", roots.count, kind.label())).collect()
+    }
+
     fn add(&mut self, record: &ProcessRecord, depth: u32, children: u32, root: Option<RootKind>) {
         self.processes += 1;
         self.threads += u64::from(record.threads);

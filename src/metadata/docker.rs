@@ -173,8 +173,8 @@ async fn running(docker: &Docker, allowed_labels: &[String]) -> Result<Directory
     Ok(directory.collect())
 }
 
-/// Asks once, for somebody who waits: the running containers, and the pid of the first process of those that
-/// are wanted.
+/// Asks once, for somebody who waits: the running containers, and the pid of the first process of each that is
+/// wanted; `None` where not all of these could be had.
 ///
 /// # Errors
 /// In words, when the daemon does not answer in time.
@@ -182,20 +182,25 @@ pub async fn ask_once(
     endpoint: &Endpoint,
     limit: Duration,
     is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,
-) -> Result<(Directory, Vec<u32>), String> {
-    let ask = async {
-        let docker = endpoint.client()?;
+) -> Result<(Directory, Option<Vec<u32>>), String> {
+    let deadline = tokio::time::Instant::now() + limit;
+    let client = endpoint.client();
+    let list = async {
+        let docker = client?;
         let directory = running(&docker, &[]).await?;
+        Ok((docker, directory))
+    };
+    let (docker, directory) = within(limit, list).await.map_err(|error| describe(&error))?;
+    let inspect = async {
         let mut pids = Vec::new();
         for (id, _) in directory.iter().filter(|(id, metadata)| is_wanted(id, metadata)) {
-            // One that is gone by now is looked for in vain later, too, and then it is said.
-            let Ok(container) = docker.inspect_container(id, None).await else { continue };
-            let pid = container.state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok());
-            pids.extend(pid.filter(|&pid| pid > 0));
+            let state = docker.inspect_container(id, None).await.ok()?.state?;
+            pids.push(u32::try_from(state.pid?).ok().filter(|&pid| pid > 0)?);
         }
-        Ok((directory, pids))
+        Some(pids)
     };
-    within(limit, ask).await.map_err(|error| describe(&error))
+    let pids = tokio::time::timeout_at(deadline, inspect).await.ok().flatten();
+    Ok((directory, pids))
 }
 
 /// `None` where there is no name: such a container is shown by its id.

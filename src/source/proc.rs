@@ -209,7 +209,8 @@ impl ProcFiles {
         Some((parse::parse_inner_pid(status)?, parse::parse_effective_user(status)?))
     }
 
-    /// The first bytes of `/proc/PID/cmdline` (`proc_pid_cmdline(5)`), separated by NUL. Can wait for a lock
+    /// The first bytes of `/proc/PID/cmdline` (`proc_pid_cmdline(5)`), separated by NUL, with `…` where more may
+    /// follow. Can wait for a lock
     /// on the other process's memory without end, so no walk asks for it. `None` where the process is gone,
     /// or its pid another one's.
     pub fn arguments(&mut self, key: ProcessKey) -> Option<Box<[u8]>> {
@@ -219,7 +220,8 @@ impl ProcFiles {
         let mut buffer = [0; MAX_ARGUMENT_BYTES];
         let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer)).ok()?;
         let is_the_same = self.stat(key.pid).is_ok_and(|record| record.key == key);
-        (is_the_same && length > 0).then(|| buffer[..length].into())
+        let mark = if length == buffer.len() { "…".as_bytes() } else { b"" };
+        (is_the_same && length > 0).then(|| [&buffer[..length], mark].concat().into())
     }
 
     fn set_path(&mut self, path: std::fmt::Arguments<'_>) {

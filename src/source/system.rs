@@ -16,6 +16,10 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// `PROC_CGROUP_INIT_INO` of the same file: the cgroup namespace that a machine boots with.
 const INITIAL_CGROUP_NAMESPACE: u64 = 0xEFFF_FFFB;
 
+/// What to do where [`System::hides_processes`].
+pub const HIDEPID_ADVICE: &str = "procfs is mounted with hidepid: other users' processes are missing; run with \
+     CAP_SYS_PTRACE, or in the group that its gid= option names";
+
 /// A procfs, for its files that belong to no process.
 #[derive(Clone, Debug)]
 pub struct System {

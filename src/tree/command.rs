@@ -10,18 +10,20 @@ use super::arguments::{ArgumentReaders, CommandLines};
 use super::layout::arrange;
 use super::look::{Look, look};
 use super::picture::{Picture, Section};
-use super::select::{self, NotFound};
+use super::select::{self, Found, NotFound};
 use super::text::{self, Style};
 use super::users::Users;
 use super::{Mark, Tree, json};
 use crate::config::{CollectorConfig, ColorFlag, DockerConfig, RootsConfig, TreeConfig};
 use crate::metadata::{ContainerMetadata, Directory, docker};
 use crate::model::Membership;
-use crate::moment::Card;
+use crate::moment::{Card, Moment};
+use crate::source::system::{HIDEPID_ADVICE, System};
+use crate::text::printable;
 
 /// A tree is wanted now; names come from Docker at once, or not at all.
 const DOCKER_PATIENCE: Duration = Duration::from_secs(2);
-/// One that is stuck leaves the others.
+/// Each process that never answers takes one of them.
 pub(super) const ARGUMENT_THREADS: usize = 4;
 
 /// Prints the trees that are asked for.
@@ -33,14 +35,8 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
     let Seen { look, cards, asked } =
         runtime.block_on(see(&config.collector, config.docker.as_ref(), &config.wanted, config.with_host))?;
     let moment = &look.moment;
-    let mut trees: Vec<(Option<&Card>, Tree)> = cards
-        .iter()
-        .map(|&index| &moment.cards[index])
-        .map(|card| (Some(card), Tree::of(&moment.frame, card.membership)))
-        .collect();
-    if config.with_host {
-        trees.push((None, Tree::of(&moment.frame, Membership::HOST)));
-    }
+    let cards: Vec<&Card> = cards.into_iter().map(|index| &moment.cards[index]).collect();
+    let mut trees = trees_of(moment, &cards, config.with_host);
     let lines = if config.arguments {
         let readers = ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?;
         let keys = trees.iter().flat_map(|(_, tree)| tree.processes.iter().map(|process| process.key));
@@ -57,6 +53,20 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
     }
     let out = if config.json { as_json(&look, &trees) } else { as_text(&look, trees, config).into_bytes() };
     print(&out)
+}
+
+/// The trees of containers, and of the host, which has no card.
+pub(super) fn trees_of<'m>(
+    moment: &'m Moment,
+    cards: &[&'m Card],
+    with_host: bool,
+) -> Vec<(Option<&'m Card>, Tree)> {
+    let host = with_host.then_some((None, Membership::HOST));
+    let all: Vec<(Option<&Card>, Membership)> =
+        cards.iter().map(|&card| (Some(card), card.membership)).chain(host).collect();
+    let memberships: Vec<Membership> = all.iter().map(|(_, membership)| *membership).collect();
+    let trees = Tree::of_each(&moment.frame, &memberships);
+    all.into_iter().map(|(card, _)| card).zip(trees).collect()
 }
 
 /// Prints root pids, one a line.
@@ -109,45 +119,50 @@ async fn see(
     wanted: &[String],
     with_host: bool,
 ) -> anyhow::Result<Seen> {
-    let (directory, mut inside) = ask_docker(docker, wanted).await;
-    let mut is_whole = with_host || wanted.is_empty();
-    for name in wanted.iter().filter(|name| !directory.iter().any(|(id, it)| is_called(name, id, it))) {
-        match name.parse() {
-            Ok(pid) => inside.push(pid),
-            Err(_) => is_whole = true,
-        }
+    if System::new(&collector.procfs).hides_processes() {
+        eprintln!("pstree-exporter: {}", HIDEPID_ADVICE);
     }
-    if !is_whole {
+    let (directory, inside) = ask_docker(docker, wanted).await;
+    let pids = wanted.iter().filter_map(|name| name.parse::<u32>().ok());
+    let is_found = |name: &String| {
+        name.parse::<u32>().is_ok() || directory.iter().any(|(id, it)| is_called(name, id, it))
+    };
+    let is_whole = with_host || wanted.is_empty() || !wanted.iter().all(is_found);
+    if let Some(mut inside) = inside.filter(|_| !is_whole) {
+        inside.extend(pids);
         let look = look(collector, &directory, Some(&inside), false)?;
         // Whoever went meanwhile, or is not where Docker says, is looked for everywhere.
-        if let Ok((cards, asked)) = choose(&look, wanted) {
+        if let Ok((cards, asked)) = choose(&look, wanted, false) {
             return Ok(Seen { look, cards, asked });
         }
     }
     let look = look(collector, &directory, None, with_host)?;
-    let (cards, asked) = choose(&look, wanted)?;
+    let (cards, asked) = choose(&look, wanted, with_host)?;
     Ok(Seen { look, cards, asked })
 }
 
-async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Directory, Vec<u32>) {
-    let Some(docker) = docker.filter(|docker| docker.endpoint.is_expected()) else {
-        return Default::default();
-    };
+/// The names, and where what is wanted begins; the latter `None` where that is not known of all.
+async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Directory, Option<Vec<u32>>) {
+    let nothing = || (Directory::default(), Some(Vec::new()));
+    let Some(docker) = docker.filter(|docker| docker.endpoint.is_expected()) else { return nothing() };
     let is_wanted =
         |id: &str, metadata: &ContainerMetadata| wanted.iter().any(|name| is_called(name, id, metadata));
     let answer = docker::ask_once(&docker.endpoint, DOCKER_PATIENCE, is_wanted).await;
     answer.unwrap_or_else(|error| {
+        let error = printable(error.as_bytes()).into_owned();
         eprintln!("pstree-exporter: no names from Docker, containers are shown by id: {error}");
-        Default::default()
+        nothing()
     })
 }
 
 fn is_called(name: &str, id: &str, metadata: &ContainerMetadata) -> bool {
-    !name.is_empty() && (metadata.name == name || id.starts_with(name) || metadata.compose_service == name)
+    let is_name =
+        !name.is_empty() && [&metadata.name, &metadata.compose_service].into_iter().any(|it| it == name);
+    is_name || select::is_beginning(name, id)
 }
 
 /// All containers by name where none is named; else in the order in which they are.
-fn choose(look: &Look, wanted: &[String]) -> Result<(Vec<usize>, Option<u32>), NotFound> {
+fn choose(look: &Look, wanted: &[String], with_host: bool) -> Result<(Vec<usize>, Option<u32>), NotFound> {
     let moment = &look.moment;
     let by_name =
         |cards: &mut Vec<usize>| cards.sort_by(|&a, &b| moment.cards[a].name.cmp(&moment.cards[b].name));
@@ -159,7 +174,11 @@ fn choose(look: &Look, wanted: &[String]) -> Result<(Vec<usize>, Option<u32>), N
     let mut chosen = Vec::new();
     let mut asked = None;
     for name in wanted {
-        let mut found = select::by_any(moment, name)?;
+        let mut found = match select::by_any(moment, name) {
+            // It is among those that are shown.
+            Err(NotFound::OnHost { pid, .. }) if with_host => Found { cards: Vec::new(), asked: Some(pid) },
+            found => found?,
+        };
         by_name(&mut found.cards);
         asked = asked.or(found.asked);
         chosen.extend(found.cards);
@@ -193,7 +212,7 @@ fn as_text(look: &Look, trees: Vec<(Option<&Card>, Tree)>, config: &TreeConfig) 
     let sections = trees.into_iter().filter_map(|(card, tree)| {
         let heading = match card {
             Some(card) => text::heading(card),
-            None => text::host_heading(moment.host.as_ref()?, look.kernel_threads),
+            None => text::host_heading(moment.host.as_ref()?, moment.host_kernel_threads),
         };
         let rows = arrange(&tree, &config.layout);
         let is_beside_the_point = shows_all && config.layout.zombies_only && rows.is_empty();

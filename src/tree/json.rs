@@ -28,7 +28,7 @@ struct ContainerJson<'a> {
     paused: Option<bool>,
     /// Counted by the kernel.
     forks_per_second: Option<f64>,
-    /// A lower bound, always available from the second collection on.
+    /// Where the kernel does not count: a lower bound, from the second collection on.
     observed_starts_per_second: Option<f64>,
 }
 
@@ -173,10 +173,8 @@ fn write_forest(out: &mut Vec<u8>, moment: &Moment, tree: &Tree) {
 
 /// A whole object.
 fn process(moment: &Moment, process: &Process) -> Vec<u8> {
-    let arguments = process.arguments.as_ref().map(|bytes| {
-        let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
-        bytes.split(|&b| b == 0).map(|argument| printable(argument).into_owned()).collect()
-    });
+    let arguments =
+        process.argument_list().map(|list| list.map(|argument| printable(argument).into_owned()).collect());
     to_json(&ProcessJson {
         pid: process.pid,
         host_pid: process.key.pid,

@@ -37,8 +37,6 @@ pub struct Look {
     pub moment: Moment,
     /// Effective user ids by pid on the host, of all processes in containers that were looked at.
     pub users: FxHashMap<u32, u32>,
-    /// Kernel threads of the host.
-    pub kernel_threads: u64,
 }
 
 /// Looks at the containers in which the processes `inside` are, or at all.
@@ -84,6 +82,7 @@ pub fn look(
         cards,
         frame: Arc::new(Frame { records: snapshot.records, containers: snapshot.containers, forest, roots }),
         host: sees_host.then_some(shapes.host),
+        host_kernel_threads: shapes.host_kernel_threads,
         clock: BootClock {
             boot_time: system.boot_time(),
             ticks_per_second: rustix::param::clock_ticks_per_second(),
@@ -91,7 +90,7 @@ pub fn look(
         taken_at: unix_now(),
         taken_at_ticks: system.uptime_ticks(),
     };
-    Ok(Look { moment, users, kernel_threads: shapes.host_kernel_threads })
+    Ok(Look { moment, users })
 }
 
 fn may_be_member(record: &ProcessRecord, members: &FxHashSet<u32>) -> bool {

@@ -26,6 +26,8 @@ pub mod text;
 pub mod users;
 pub mod viewport;
 
+use rustc_hash::FxHashMap;
+
 use crate::forest::frame::Frame;
 use crate::forest::roots::RootKind;
 use crate::model::{Comm, Membership, ProcessKey, ProcessState};
@@ -52,6 +54,16 @@ pub struct Process {
     pub mark: Mark,
 }
 
+impl Process {
+    /// Its arguments, the first one included. Programs that write a title over them leave NULs behind.
+    #[must_use]
+    pub fn argument_list(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        let bytes = self.arguments.as_deref()?;
+        let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        Some(bytes[..end].split(|&byte| byte == 0))
+    }
+}
+
 /// Why a process stands out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mark {
@@ -72,21 +84,31 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Picks the processes out of a frame.
+    /// Picks the processes of one container, or of the host, out of a frame.
     #[must_use]
     pub fn of(frame: &Frame, membership: Membership) -> Self {
-        let mut place_of = rustc_hash::FxHashMap::default();
-        let mut processes = Vec::new();
-        for index in frame.members(membership) {
+        Self::of_each(frame, &[membership]).pop().unwrap_or_default()
+    }
+
+    /// The same for several, in one pass.
+    #[must_use]
+    pub fn of_each(frame: &Frame, memberships: &[Membership]) -> Vec<Self> {
+        let tree_of: FxHashMap<Membership, usize> = memberships.iter().copied().zip(0..).collect();
+        let mut trees: Vec<Self> = memberships.iter().map(|_| Self::default()).collect();
+        // Where each record stands in its tree.
+        let mut places = vec![None; frame.records.len()];
+        for index in frame.forest.parents_first() {
             let record = &frame.records[index];
-            if record.kernel_thread {
+            let Some(&tree) = tree_of.get(&record.membership).filter(|_| !record.kernel_thread) else {
                 continue;
-            }
-            place_of.insert(index, processes.len());
+            };
+            let processes = &mut trees[tree].processes;
+            places[index] = Some(processes.len());
+            let is_inside = record.membership != Membership::HOST && record.pid_below > 0;
             processes.push(Process {
                 key: record.key,
-                parent: frame.forest.parent(index).and_then(|parent| place_of.get(&parent).copied()),
-                pid: if record.pid_below > 0 { record.pid_below } else { record.key.pid },
+                parent: frame.forest.parent(index).and_then(|parent| places[parent]),
+                pid: if is_inside { record.pid_below } else { record.key.pid },
                 comm: record.comm,
                 state: record.state,
                 threads: record.threads,
@@ -96,21 +118,7 @@ impl Tree {
                 mark: Mark::None,
             });
         }
-        Self { processes }
-    }
-
-    /// Takes a process out; its children become roots.
-    pub fn remove(&mut self, host_pid: u32) {
-        let Some(gone) = self.processes.iter().position(|process| process.key.pid == host_pid) else {
-            return;
-        };
-        self.processes.remove(gone);
-        for process in &mut self.processes {
-            process.parent = match process.parent {
-                Some(parent) if parent == gone => None,
-                parent => parent.map(|parent| parent - usize::from(parent > gone)),
-            };
-        }
+        trees
     }
 }
 

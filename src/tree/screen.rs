@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
 use crossterm::terminal::{
-    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
-    LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{cursor, execute, queue};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -52,8 +52,10 @@ impl Screen {
     }
 
     fn take_over(&self) -> io::Result<()> {
+        IS_OURS.store(true, Ordering::Relaxed);
         enable_raw_mode()?;
-        execute!(io::stdout(), EnterAlternateScreen, cursor::Hide)
+        // A width that a terminal sees in another way must not move the lines.
+        execute!(io::stdout(), EnterAlternateScreen, DisableLineWrap, cursor::Hide)
     }
 
     /// Columns and lines.
@@ -147,9 +149,14 @@ fn is_gone(limit: Duration) -> io::Result<bool> {
     }
 }
 
-/// Harmless where it was given back already, or is gone.
+static IS_OURS: AtomicBool = AtomicBool::new(false);
+
+/// Once, and harmless where it is gone.
 fn give_back() {
-    let _ = execute!(io::stdout(), cursor::Show, LeaveAlternateScreen);
+    if !IS_OURS.swap(false, Ordering::Relaxed) {
+        return;
+    }
+    let _ = execute!(io::stdout(), cursor::Show, EnableLineWrap, LeaveAlternateScreen);
     let _ = disable_raw_mode();
 }
 

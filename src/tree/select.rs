@@ -5,6 +5,8 @@ use crate::text::{cut, printable};
 
 /// At most so many names are offered to somebody who mistyped one.
 const MAX_NEAREST: usize = 3;
+/// Of the beginning of an id.
+const MIN_ID_DIGITS: usize = 4;
 /// From 0, nothing in common, to 1.
 const LEAST_SIMILARITY: f64 = 0.6;
 
@@ -52,7 +54,8 @@ pub fn by_name_or_id(moment: &Moment, wanted: &str) -> Result<usize, NotFound> {
     found.unwrap_or_else(|| Err(unknown(moment, wanted))).map(|cards| cards[0])
 }
 
-/// By name or id, a pid on the host, the beginning of an id, or a service of Compose, in this order.
+/// By name or id, a service of Compose, a pid on the host, or the beginning of an id, in this order: what is most
+/// easily meant by accident comes last.
 ///
 /// # Errors
 /// When there is none, or an id is cut so short that it could be several.
@@ -61,18 +64,20 @@ pub fn by_any(moment: &Moment, wanted: &str) -> Result<Found, NotFound> {
     if let Some(found) = exact(moment, wanted) {
         return found.and_then(all);
     }
-    let pid = by_pid(moment, wanted);
-    if let Some(Ok(found)) = pid {
-        return Ok(found);
-    }
-    if let Some(found) = by_id_prefix(moment, wanted) {
-        return found.and_then(all);
-    }
     let of_service = cards_where(moment, |card| !wanted.is_empty() && card.compose_service() == wanted);
     if !of_service.is_empty() {
         return all(of_service);
     }
-    pid.unwrap_or_else(|| Err(unknown(moment, wanted)))
+    if let Some(found) = by_pid(moment, wanted) {
+        return found;
+    }
+    by_id_prefix(moment, wanted).unwrap_or_else(|| Err(unknown(moment, wanted))).and_then(all)
+}
+
+/// Whether a name is the beginning of an id, and not so short that it would be one by chance.
+#[must_use]
+pub fn is_beginning(name: &str, id: &str) -> bool {
+    name.len() >= MIN_ID_DIGITS && name.bytes().all(|b| b.is_ascii_hexdigit()) && id.starts_with(name)
 }
 
 fn cards_where(moment: &Moment, is_wanted: impl Fn(&Card) -> bool) -> Vec<usize> {
@@ -89,8 +94,7 @@ fn exact(moment: &Moment, wanted: &str) -> Option<Result<Vec<usize>, NotFound>> 
 }
 
 fn by_id_prefix(moment: &Moment, wanted: &str) -> Option<Result<Vec<usize>, NotFound>> {
-    let is_hex = !wanted.is_empty() && wanted.bytes().all(|b| b.is_ascii_hexdigit());
-    let cards = cards_where(moment, |card| is_hex && card.container.container_id.starts_with(wanted));
+    let cards = cards_where(moment, |card| is_beginning(wanted, &card.container.container_id));
     match cards.len() {
         0 => None,
         1 => Some(Ok(cards)),
@@ -113,6 +117,9 @@ fn by_pid(moment: &Moment, wanted: &str) -> Option<Result<Found, NotFound>> {
 }
 
 fn unknown(moment: &Moment, wanted: &str) -> NotFound {
+    // What is longer is no name, and comparing takes time that grows with the length.
+    let (asked, wanted) = (wanted, cut(wanted));
+    let wanted = &*wanted;
     let similarity = |name: &str| {
         if name.contains(wanted) && !wanted.is_empty() {
             return 1.0;
@@ -127,7 +134,7 @@ fn unknown(moment: &Moment, wanted: &str) -> NotFound {
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     scored.dedup_by(|a, b| a.1 == b.1);
     let nearest = scored.into_iter().take(MAX_NEAREST).map(|(_, name)| name.to_owned()).collect();
-    NotFound::Unknown { wanted: shown(wanted), nearest }
+    NotFound::Unknown { wanted: shown(asked), nearest }
 }
 
 fn shown(wanted: &str) -> String {

@@ -1,10 +1,10 @@
 //! Bodies made from the present publication, each at most once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hyper::body::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::OnceCell;
 
 use crate::metrics::published::Published;
 use crate::moment::Card;
@@ -27,7 +27,7 @@ enum Key {
 #[derive(Debug, Default)]
 struct Kept {
     of: Weak<Published>,
-    bodies: HashMap<Key, Bytes>,
+    bodies: HashMap<Key, Arc<OnceCell<Bytes>>>,
 }
 
 /// Shared by all requests.
@@ -90,18 +90,18 @@ impl Answers {
         tree
     }
 
-    /// Whoever asks first makes it; the others wait for him, and never for a collection.
+    /// Whoever asks first makes it; those who want the same wait for him, and nobody for a collection.
     async fn get(&self, published: &Arc<Published>, key: Key, make: impl AsyncFnOnce() -> Vec<u8>) -> Bytes {
-        let mut kept = self.kept.lock().await;
+        let cell = self.cell(published, key);
+        cell.get_or_init(async || make().await.into()).await.clone()
+    }
+
+    fn cell(&self, published: &Arc<Published>, key: Key) -> Arc<OnceCell<Bytes>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !std::ptr::eq(kept.of.as_ptr(), Arc::as_ptr(published)) {
             // A weak reference: readers must not keep an old snapshot's buffers from being used again.
             *kept = Kept { of: Arc::downgrade(published), bodies: HashMap::new() };
         }
-        if let Some(body) = kept.bodies.get(&key) {
-            return body.clone();
-        }
-        let body: Bytes = make().await.into();
-        kept.bodies.insert(key, body.clone());
-        body
+        Arc::clone(kept.bodies.entry(key).or_default())
     }
 }

@@ -44,13 +44,14 @@ const NOT_YET: &str = "the first collection is not finished yet";
 /// Answers one request.
 pub async fn respond<B>(request: &Request<B>, server: &Server) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
+        let mut response =
+            failure(request, StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     if has_body(request.headers()) {
         // Whatever stands behind the head, it is not to be taken for another request.
-        let mut response = text(StatusCode::BAD_REQUEST, "a request has no body here\n");
+        let mut response = failure(request, StatusCode::BAD_REQUEST, "a request has no body here");
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return response;
     }
@@ -80,6 +81,14 @@ pub async fn respond<B>(request: &Request<B>, server: &Server) -> Response<Full<
         *response.body_mut() = Full::default();
     }
     response
+}
+
+/// As whoever asks expects it.
+fn failure<B>(request: &Request<B>, status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+    match request.uri().path().starts_with("/api/") {
+        true => body(status, JSON, json::error(message, &[])),
+        false => text(status, &format!("{message}\n")),
+    }
 }
 
 fn has_body(headers: &HeaderMap) -> bool {

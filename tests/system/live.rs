@@ -95,8 +95,10 @@ fn what_comes_and_goes_is_marked_in_place() {
     assert!(head.starts_with("web: 4 processes, depth 2, roots: 1 init, 0 zombies"), "{screen}");
     assert!(screen.contains("─3*[workload]") && screen.contains("every 1.5s"), "{screen}");
     engine.docker(&["exec", "-d", "web", "/bin/sleep", "4711"]);
+    // In its first moments a process that comes by exec bears the runtime's name.
     let screen = terminal.wait_for("what came", |screen| screen.contains("roots: 1 init 1 exec"));
-    assert!(screen.lines().any(|line| line.starts_with('+') && line.ends_with("exec sleep")), "{screen}");
+    assert!(screen.lines().any(|line| line.starts_with('+') && line.contains(" exec ")), "{screen}");
+    terminal.wait_for("its name", |screen| screen.contains("exec sleep"));
     terminal.wait_for("a frame in which nothing came", |screen| {
         !screen.contains('+') || screen.lines().all(|line| !line.starts_with('+'))
     });
@@ -124,7 +126,9 @@ fn forks_a_second_and_a_container_that_is_replaced() {
         number.is_some_and(|number| number > 5.0)
     });
     engine.docker(&["rm", "-f", "web"]);
-    terminal.wait_for("it is waited for", |screen| screen.contains("no container here is called \"web\""));
+    terminal.wait_for("it is waited for", |screen| {
+        screen.contains("no container here is called \"web\"; waiting")
+    });
     engine.run_workload("web", &[], &["fan", "7"]);
     terminal.wait_for("the new one", |screen| screen.contains("web: 8 processes"));
     terminal.keys(&["C-c"]);
@@ -159,6 +163,24 @@ fn it_scrolls_and_follows_the_size_of_the_terminal() {
     terminal.tmux(&["resize-window", "-t", "s", "-x", "120", "-y", "70"]);
     terminal.wait_for("all of it", |screen| pids(screen).len() == 60);
     terminal.keys(&["Escape"]);
+    terminal.assert_given_back("0");
+}
+
+#[test]
+fn rows_05_10_and_11_in_the_live_view() {
+    let engine = Engine::start();
+    engine.run_workload("hostile", &["--init"], &["name", "1b5b33316d0a9b"]);
+    engine.run_workload("deep", &["--pids-limit=-1"], &["chain", "5000"]);
+    engine.run_workload("dead", &["--pids-limit=-1"], &["zombies", "10000"]);
+    let terminal = Terminal::open();
+    terminal.watch(&engine, "--watch 1 hostile deep dead");
+    terminal.wait_for("the hostile one", |screen| screen.contains("└─\u{fffd}[31m\u{fffd}\u{fffd}"));
+    assert!(terminal.screen().starts_with("3 containers: 15003 processes, "), "{}", terminal.screen());
+    terminal.keys(&["End"]);
+    terminal.wait_for("the zombies", |screen| screen.contains("zombie └─10000*[workload]"));
+    terminal.keys(&["PageUp"]);
+    terminal.wait_for("the end of the chain", |screen| screen.contains("⋯5000"));
+    terminal.keys(&["q"]);
     terminal.assert_given_back("0");
 }
 

@@ -173,6 +173,10 @@ fn from_the_inside_of_an_image_that_holds_one_program_and_nothing_else() {
     engine.run_bare("bare", &["fan", "3"]);
     engine.docker(&["cp", &static_binary(), &format!("bare:{INSIDE}")]);
     let inside = |arguments: &[&str]| engine.docker(&[&["exec", "bare", INSIDE][..], arguments].concat());
+    // Mounted, it does the same.
+    engine.run_workload("mounted", &[&format!("--volume={}:{INSIDE}:ro", static_binary())], &["fan", "3"]);
+    let mounted = engine.docker(&["exec", "mounted", INSIDE, "tree"]);
+    assert!(mounted.contains("5 processes") && mounted.contains("3*[workload]"), "{mounted}");
     let text = inside(&["tree", "--no-fold", "--args"]);
     assert!(text.contains("5 processes") && text.contains("1 init 1 exec"), "{text}");
     assert_eq!(

@@ -17,6 +17,7 @@ use crate::config::{DockerConfig, TreeConfig};
 use crate::metadata::{Registry, docker};
 use crate::metrics::published::Published;
 use crate::source::SourceError;
+use crate::source::system::{HIDEPID_ADVICE, System};
 use view::{View, wanted};
 
 /// Names are waited for at the first look only.
@@ -38,7 +39,9 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
         registry: Arc::default(),
         period,
     };
+    let hidden = System::new(&config.collector.procfs).hides_processes().then_some(HIDEPID_ADVICE);
     let mut view = View::new(config)?;
+    view.trouble = hidden.map(str::to_owned);
     start_background(docker, Arc::clone(&looker.registry), Arc::clone(&is_stopping))?;
     if looker.publisher.has_docker() {
         looker.registry.wait_for_first_answer(DOCKER_HEAD_START);
@@ -47,7 +50,7 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     // What is wrong from the start is said where it stays to be read.
     let (published, outcome) = looker.look();
     outcome?;
-    if let Some(missing) = wanted(&published.moment, &config.wanted).missing {
+    if let Some(missing) = wanted(&published.moment, config).missing {
         return Err(missing.into());
     }
     view.update(published, &mut looker.pipeline);
@@ -56,10 +59,12 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     while show_until(next, &screen, &mut view).unwrap_or(false) {
         next = Instant::now() + period;
         let (published, outcome) = looker.look();
-        view.trouble = outcome.err().map(|error| error.to_string());
-        if view.trouble.is_none() && looker.registry.read().1.up == Some(false) {
-            view.trouble = Some("Docker does not answer; names are old".to_owned());
-        }
+        let is_docker_away = looker.registry.read().1.up == Some(false);
+        view.trouble = match outcome {
+            Err(error) => Some(error.to_string()),
+            Ok(()) if is_docker_away => Some("Docker does not answer; names are old".to_owned()),
+            Ok(()) => hidden.map(str::to_owned),
+        };
         view.update(published, &mut looker.pipeline);
     }
     Ok(())

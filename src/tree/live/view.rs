@@ -5,12 +5,12 @@ use rustc_hash::FxHashMap;
 use crate::collector::pipeline::Pipeline;
 use crate::config::TreeConfig;
 use crate::metrics::published::Published;
-use crate::model::{Membership, ProcessKey};
+use crate::model::{Comm, ProcessKey};
 use crate::moment::{Card, Moment};
 use crate::text::printable;
 use crate::tree::arguments::{ArgumentReaders, CommandLines};
 use crate::tree::changes::marked;
-use crate::tree::command::{ARGUMENT_THREADS, style};
+use crate::tree::command::{ARGUMENT_THREADS, style, trees_of};
 use crate::tree::layout::arrange;
 use crate::tree::picture::{Picture, Section};
 use crate::tree::select::{self, NotFound};
@@ -26,6 +26,8 @@ const HEAD_LINES: usize = 2;
 
 /// What is known of a process beyond the collection.
 struct Details {
+    /// Another one after an exec, which changes arguments and perhaps the user.
+    comm: Comm,
     user: Option<u32>,
     arguments: Option<Box<[u8]>>,
 }
@@ -42,6 +44,8 @@ pub(super) struct View<'a> {
     head: Line,
     picture: Picture,
     viewport: Viewport,
+    /// What is wanted and not there.
+    missing: Option<String>,
     /// What went wrong with the last look.
     pub(super) trouble: Option<String>,
     style: Style,
@@ -65,6 +69,7 @@ impl<'a> View<'a> {
             head: Line::default(),
             picture: Picture::default(),
             viewport: Viewport::default(),
+            missing: None,
             trouble: None,
             style: style(config),
         })
@@ -73,27 +78,20 @@ impl<'a> View<'a> {
     /// Takes a new look over.
     pub(super) fn update(&mut self, published: Published, pipeline: &mut Pipeline) {
         let moment = &published.moment;
-        let Wanted { cards, asked, missing } = wanted(moment, &self.config.wanted);
-        let mut trees: Vec<(Box<str>, Option<&Card>, Tree)> = cards
-            .iter()
-            .map(|card| (card.container.path.clone(), Some(*card), Tree::of(&moment.frame, card.membership)))
-            .collect();
-        if self.config.with_host {
-            trees.push(("".into(), None, Tree::of(&moment.frame, Membership::HOST)));
-        }
+        let Wanted { cards, asked, missing } = wanted(moment, self.config);
+        self.missing = missing.map(|it| format!("{it}; waiting for it"));
+        let trees = trees_of(moment, &cards, self.config.with_host);
         self.read_details(moment, &trees, pipeline);
         self.head = match cards[..] {
             [card] if trees.len() == 1 => text::heading(card),
-            _ if cards.is_empty() => Line::of(
-                &missing.map_or("no container runs here".to_owned(), |it| format!("{it}; waiting for it")),
-                Paint::Warn,
-            ),
+            _ if cards.is_empty() => Line::of("no container to show", Paint::Warn),
             _ => text::summary(&cards),
         };
         let has_one = trees.len() == 1;
         let mut last = std::mem::take(&mut self.last);
         let mut sections = Vec::with_capacity(trees.len());
-        for (path, card, mut now) in trees {
+        for (card, mut now) in trees {
+            let path: Box<str> = card.map_or("".into(), |card| card.container.path.clone());
             for process in &mut now.processes {
                 if asked.contains(&process.key.pid) {
                     process.mark = Mark::Asked;
@@ -109,7 +107,7 @@ impl<'a> View<'a> {
             };
             let heading = match card {
                 Some(card) => Some(text::heading(card)),
-                None => moment.host.as_ref().map(|host| text::host_heading(host, 0)),
+                None => moment.host.as_ref().map(|host| text::host_heading(host, moment.host_kernel_threads)),
             };
             let rows = arrange(&tree, &self.config.layout);
             sections.push(Section { heading: heading.filter(|_| !has_one), tree, rows });
@@ -120,30 +118,25 @@ impl<'a> View<'a> {
     }
 
     /// Reads what only a tree shows, of processes that are new or young.
-    fn read_details(
-        &mut self,
-        moment: &Moment,
-        trees: &[(Box<str>, Option<&Card>, Tree)],
-        pipeline: &mut Pipeline,
-    ) {
+    fn read_details(&mut self, moment: &Moment, trees: &[(Option<&Card>, Tree)], pipeline: &mut Pipeline) {
         let mut kept = FxHashMap::default();
         let mut fresh = Vec::new();
-        for process in trees.iter().flat_map(|(_, _, tree)| &tree.processes) {
+        for process in trees.iter().flat_map(|(_, tree)| &tree.processes) {
             let is_settled = moment.age(process.key).is_some_and(|age| age > SETTLED_SECONDS);
             match self.details.remove(&process.key) {
-                Some(known) if is_settled => {
+                Some(known) if is_settled && known.comm == process.comm => {
                     kept.insert(process.key, known);
                 }
-                _ => fresh.push(process.key),
+                _ => fresh.push((process.key, process.comm)),
             }
         }
         let mut lines = match &self.readers {
-            Some((runtime, readers)) => runtime.block_on(readers.read(fresh.iter().copied())),
+            Some((runtime, readers)) => runtime.block_on(readers.read(fresh.iter().map(|(key, _)| *key))),
             None => CommandLines::default(),
         };
-        for key in fresh {
+        for (key, comm) in fresh {
             let user = pipeline.files().identity(key.pid).map(|(_, user)| user);
-            kept.insert(key, Details { user, arguments: lines.remove(&key.pid) });
+            kept.insert(key, Details { comm, user, arguments: lines.remove(&key.pid) });
         }
         self.details = kept;
     }
@@ -168,7 +161,7 @@ impl<'a> View<'a> {
             status.push(&format!("  lines {from} to {to} of {total}, arrows scroll"), Paint::Dim);
         }
         status.push("  q quits", Paint::Dim);
-        if let Some(trouble) = &self.trouble {
+        for trouble in self.missing.iter().chain(&self.trouble) {
             status.push("  ", Paint::Plain);
             status.push(&printable(trouble.as_bytes()), Paint::Bad);
         }
@@ -187,13 +180,13 @@ pub(super) struct Wanted<'m> {
     pub(super) missing: Option<NotFound>,
 }
 
-pub(super) fn wanted<'m>(moment: &'m Moment, names: &[String]) -> Wanted<'m> {
+pub(super) fn wanted<'m>(moment: &'m Moment, config: &TreeConfig) -> Wanted<'m> {
     let mut wanted = Wanted::default();
-    if names.is_empty() {
+    if config.wanted.is_empty() {
         wanted.cards.extend(&moment.cards);
         wanted.cards.sort_by(|a, b| a.name.cmp(&b.name));
     }
-    for name in names {
+    for name in &config.wanted {
         match select::by_any(moment, name) {
             Ok(found) => {
                 wanted.asked.extend(found.asked);
@@ -203,6 +196,7 @@ pub(super) fn wanted<'m>(moment: &'m Moment, names: &[String]) -> Wanted<'m> {
                     }
                 }
             }
+            Err(NotFound::OnHost { pid, .. }) if config.with_host => wanted.asked.push(pid),
             Err(error) => wanted.missing = Some(error),
         }
     }

@@ -1,7 +1,6 @@
 //! The line above a tree: whose it is, and its numbers.
 
 use super::{Line, Paint};
-use crate::forest::roots::RootKind;
 use crate::forest::shape::Shape;
 use crate::moment::{Card, StartRate};
 
@@ -18,7 +17,7 @@ pub fn heading(card: &Card) -> Line {
         push_rate(&mut line, rate);
     }
     if let (Some(current), Some(limit)) = (card.pids_current, card.pids_limit) {
-        let paint = if current * 10 >= limit * 8 { Paint::Bad } else { Paint::Plain };
+        let paint = if card.is_near_limit() { Paint::Bad } else { Paint::Plain };
         line.push(&format!(", pids {current} of {limit}"), paint);
     }
     let container = &card.container;
@@ -72,11 +71,7 @@ fn push_shape(line: &mut Line, shape: &Shape) {
         line.push(&format!(", {} threads", shape.threads), Paint::Plain);
     }
     line.push(&format!(", depth {}", shape.depth), Paint::Plain);
-    let roots: Vec<String> = RootKind::ALL
-        .into_iter()
-        .filter(|&kind| shape.roots[kind as usize].count > 0)
-        .map(|kind| count(shape.roots[kind as usize].count, kind.label()))
-        .collect();
+    let roots = shape.roots_by_kind();
     if !roots.is_empty() {
         line.push(&format!(", roots: {}", roots.join(" ")), Paint::Plain);
     }

@@ -97,9 +97,11 @@ impl Line {
     pub fn finish(&self, style: &Style) -> String {
         // One question mark for each character beyond ASCII, where that is all the terminal knows.
         let shown = |c: char| if style.unicode || c.is_ascii() { c } else { '?' };
+        // They ask for another width of what stands before them, and not every terminal grants it.
+        let is_selector = |c: char| ('\u{fe00}'..='\u{fe0f}').contains(&c);
         let columns = |c: char| shown(c).width().unwrap_or(0);
         let most = style.width.unwrap_or(usize::MAX);
-        let is_cut = self.text.chars().map(columns).sum::<usize>() > most;
+        let is_cut = self.text.chars().filter(|&c| !is_selector(c)).map(columns).sum::<usize>() > most;
         // The sign of the cut wants its place.
         let mut room = if is_cut { most.saturating_sub(1) } else { most };
         let mut out = String::with_capacity(self.text.len() + 16);
@@ -110,7 +112,7 @@ impl Line {
             let code = paint.code().filter(|_| style.color && !piece.is_empty());
             out.push_str(code.unwrap_or_default());
             let mut is_full = false;
-            for c in piece.chars() {
+            for c in piece.chars().filter(|&c| !is_selector(c)) {
                 is_full = columns(c) > room;
                 if is_full {
                     break;

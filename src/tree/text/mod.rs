@@ -17,7 +17,7 @@ use super::layout::Row;
 use super::users::Users;
 use super::{Mark, Process, Tree};
 use crate::forest::roots::RootKind;
-use crate::model::ProcessState;
+use crate::model::{Comm, ProcessState};
 use crate::moment::Moment;
 use crate::text::printable;
 
@@ -113,11 +113,9 @@ fn command(process: &Process, row: &Row, branches: &Branches) -> Line {
     if process.threads > 1 {
         line.push(&format!(" {{{}}}", process.threads), Paint::Count);
     }
-    if let Some(bytes) = &process.arguments {
-        for argument in shown_arguments(process, bytes) {
-            line.push(" ", Paint::Plain);
-            line.push(&printable(argument), Paint::Plain);
-        }
+    for argument in shown_arguments(process) {
+        line.push(" ", Paint::Plain);
+        line.push(&printable(argument), Paint::Plain);
     }
     if row.hidden > 0 {
         line.push(&format!(" +{} below", row.hidden), Paint::Dim);
@@ -125,17 +123,17 @@ fn command(process: &Process, row: &Row, branches: &Branches) -> Line {
     line
 }
 
-/// Without the first one where that only says the command again, perhaps with its path.
-pub fn shown_arguments<'a>(process: &Process, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
-    let mut arguments = bytes.split(|&b| b == 0);
-    let first = bytes.split(|&b| b == 0).next().unwrap_or_default();
-    let name = first.rsplit(|&b| b == b'/').next().unwrap_or_default();
+/// Arguments, without the first one where that only says the command again, perhaps with its path.
+pub fn shown_arguments(process: &Process) -> impl Iterator<Item = &[u8]> {
     let comm = process.comm.as_bytes();
-    if first.is_empty() || name == comm || (comm.len() == 15 && name.starts_with(comm)) {
-        arguments.next();
-    }
+    let says_it_again = move |first: &[u8]| {
+        let name = first.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        first.is_empty() || name == comm || (comm.len() == Comm::CAPACITY && name.starts_with(comm))
+    };
+    let arguments = process.argument_list().into_iter().flatten().enumerate();
     arguments
+        .filter(move |(number, argument)| *number > 0 || !says_it_again(argument))
+        .map(|(_, argument)| argument)
 }
 
 /// How wide each column is; 0 for one that is left out.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Frame, escape, page, path_of, shared_names};
 use crate::forest::roots::RootKind;
 use crate::model::ProcessState;
-use crate::moment::{Card, Moment};
+use crate::moment::{Card, Moment, TOO_DEEP};
 use crate::text::printable;
 use crate::tree::layout::{Layout, Row, Sort, arrange};
 use crate::tree::text::{Branches, Style, age, shown_arguments};
@@ -74,22 +74,16 @@ pub fn render(moment: &Moment, card: &Card, tree: &Tree, choice: Choice, frame: 
 fn push_facts(main: &mut String, card: &Card) {
     let shape = &card.shape;
     let zombies = shape.zombies();
-    let is_near = card.pids_current.zip(card.pids_limit).is_some_and(|(now, limit)| now * 10 >= limit * 8);
-    let roots: Vec<String> = RootKind::ALL
-        .into_iter()
-        .filter(|&kind| shape.roots[kind as usize].count > 0)
-        .map(|kind| format!("{} {}", shape.roots[kind as usize].count, kind.label()))
-        .collect();
     let mut facts = vec![
         ("Processes", shape.processes.to_string(), false),
         ("Threads", shape.threads.to_string(), false),
-        ("Depth", shape.depth.to_string(), shape.depth > 50),
-        ("Roots", roots.join(", "), false),
+        ("Depth", shape.depth.to_string(), shape.depth > TOO_DEEP),
+        ("Roots", shape.roots_by_kind().join(", "), false),
         ("Zombies", zombies.to_string(), zombies > 0),
     ];
     if let Some(current) = card.pids_current {
         let limit = card.pids_limit.map_or("no limit".to_owned(), |limit| format!("of {limit}"));
-        facts.push(("Pids", format!("{current} {limit}"), is_near));
+        facts.push(("Pids", format!("{current} {limit}"), card.is_near_limit()));
     }
     if let Some(rate) = card.starts {
         let at_least = if rate.is_exact { "" } else { "at least " };
@@ -174,10 +168,8 @@ fn push_row(main: &mut String, moment: &Moment, process: &Process, row: &Row, br
     if process.threads > 1 {
         let _ = write!(main, " <span class=\"threads\">{{{}}}</span>", process.threads);
     }
-    if let Some(bytes) = &process.arguments {
-        for argument in shown_arguments(process, bytes) {
-            let _ = write!(main, " {}", escape(&printable(argument)));
-        }
+    for argument in shown_arguments(process) {
+        let _ = write!(main, " {}", escape(&printable(argument)));
     }
     main.push_str("</td></tr>\n");
 }

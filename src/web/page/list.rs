@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{Frame, escape, page, path_of, shared_names};
 use crate::forest::roots::RootKind;
-use crate::moment::{Card, Moment};
+use crate::moment::{Card, Moment, TOO_DEEP};
 
 /// A column that the table can be sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +71,7 @@ impl Order {
 }
 
 /// From here on a value is coloured as bad.
-const BAD_PIDS_SHARE: f64 = 0.8;
 const BAD_FORKS: f64 = 50.0;
-const BAD_DEPTH: u32 = 50;
 
 fn roots(card: &Card) -> u64 {
     card.shape.roots.iter().map(|roots| roots.count).sum()
@@ -85,9 +83,7 @@ fn came_later(card: &Card) -> u64 {
 }
 
 fn pids_share(card: &Card) -> f64 {
-    card.pids_current
-        .zip(card.pids_limit)
-        .map_or(0.0, |(current, limit)| current as f64 / limit.max(1) as f64)
+    card.pids_share().unwrap_or(0.0)
 }
 
 fn forks(card: &Card) -> f64 {
@@ -97,11 +93,11 @@ fn forks(card: &Card) -> f64 {
 /// How much a container wants to be looked at: what is bad counts for 1, and what is on its way for a part.
 fn badness(card: &Card) -> f64 {
     let part = |value: f64, bad: f64| (value / bad).min(2.0);
-    part(pids_share(card), BAD_PIDS_SHARE).powi(2)
+    part(pids_share(card), 1.0).powi(2)
         + part(card.shape.zombies() as f64, 5.0)
         + part(forks(card), BAD_FORKS)
         + part(came_later(card) as f64, 5.0)
-        + part(f64::from(card.shape.depth), f64::from(BAD_DEPTH)).powi(2)
+        + part(f64::from(card.shape.depth), f64::from(TOO_DEEP)).powi(2)
 }
 
 /// The whole page.
@@ -185,10 +181,10 @@ fn push_row(main: &mut String, card: &Card, path: &str) {
         main,
         "<tr><th scope=\"row\"><a id=\"c-{id}\" href=\"{path}\">{name}</a>{paused}</th><td>{image}</td>{}{}{}{}{}{}</tr>",
         number(&shape.processes.to_string(), false),
-        number(&shape.depth.to_string(), shape.depth > BAD_DEPTH),
+        number(&shape.depth.to_string(), shape.depth > TOO_DEEP),
         number(&roots_text, came_later(card) >= 5),
         number(&shape.zombies().to_string(), shape.zombies() > 0),
-        number(&pids, pids_share(card) >= BAD_PIDS_SHARE),
+        number(&pids, card.is_near_limit()),
         number(&starts, forks(card) >= BAD_FORKS),
         id = escape(&card.container.id),
         image = escape(card.image()),

@@ -24,7 +24,11 @@ function replaceMain(fresh) {
   if (again) again.focus({ preventScroll: true });
 }
 
+let isAsking = false;
+
 async function refresh() {
+  if (isAsking) return;
+  isAsking = true;
   const live = document.getElementById("live");
   try {
     const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
@@ -38,10 +42,12 @@ async function refresh() {
   } catch {
     live.textContent = "no answer: what you see is old";
     live.className = "bad";
+  } finally {
+    isAsking = false;
   }
 }
 
-// Nobody looks at a hidden page, and one answer is waited for before the next is asked for.
+// Nobody looks at a hidden page.
 async function run() {
   if (!document.hidden) await refresh();
   setTimeout(run, period);
