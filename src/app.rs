@@ -20,7 +20,9 @@ use crate::metadata::{Registry, docker};
 use crate::metrics::published::{Encoding, Format};
 use crate::source::system::{HIDEPID_ADVICE, System};
 use crate::tree::arguments::ArgumentReaders;
-use crate::web::{self, answers::Answers};
+use crate::web;
+use crate::web::answers::Answers;
+use crate::web::security::Security;
 
 /// How long the first collection waits for Docker's first answer.
 const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
@@ -37,9 +39,15 @@ const ARGUMENT_THREADS: usize = 4;
 pub fn run(config: Config) -> anyhow::Result<()> {
     let registry = Arc::new(Registry::default());
     let exposition = Arc::new(Exposition::default());
+    let security = match &config.web.config_file {
+        Some(path) if !config.once => Some(Security::start(path).map_err(|error| anyhow!(error))?),
+        _ => None,
+    };
+    let mut publisher = publisher(&config);
+    publisher.web_config = security.as_ref().map(|security| Arc::clone(&security.health));
     let collector = Collector {
         pipeline: Pipeline::new(&config.collector)?,
-        publisher: publisher(&config),
+        publisher,
         registry: Arc::clone(&registry),
         exposition: Arc::clone(&exposition),
         interval: config.collector.interval,
@@ -67,7 +75,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         if config.once {
             return print_once(collector, config.docker, registry).await;
         }
-        let listeners = bind_all(&config.web.listen_addresses).await?;
+        let listeners = match config.web.systemd_socket {
+            true => inherited_listeners()?,
+            false => bind_all(&config.web.listen_addresses).await?,
+        };
         let shutdown = shutdown_signal()?;
         if let Some(docker) = config.docker {
             spawn_docker(docker, &registry);
@@ -98,6 +109,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             telemetry_path: config.web.telemetry_path,
             max_connections: config.web.max_connections,
             answers: Answers::new(readers),
+            security,
         };
         tokio::select! {
             () = web::run(listeners, server, shutdown) => {
@@ -183,6 +195,24 @@ async fn bind_all(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
             format!("cannot listen on {address}; free it or give --web.listen-address another")
         })?;
         listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// The sockets of `sd_listen_fds(3)`.
+fn inherited_listeners() -> anyhow::Result<Vec<TcpListener>> {
+    let mut inherited = listenfd::ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for index in 0..inherited.len() {
+        let listener =
+            inherited.take_tcp_listener(index).context("a socket from systemd is no TCP listener")?;
+        if let Some(listener) = listener {
+            listener.set_nonblocking(true)?;
+            listeners.push(TcpListener::from_std(listener)?);
+        }
+    }
+    if listeners.is_empty() {
+        return Err(anyhow!("--web.systemd-socket: systemd passed no socket; start it by a .socket unit"));
     }
     Ok(listeners)
 }

@@ -75,6 +75,10 @@ pub struct WebConfig {
     pub max_connections: usize,
     /// Whether pages and JSON show arguments.
     pub arguments: bool,
+    /// TLS, users and headers.
+    pub config_file: Option<PathBuf>,
+    /// Listen on what systemd opened, instead of on addresses.
+    pub systemd_socket: bool,
 }
 
 /// When to colour; `Auto` is on a terminal that has colours, unless `NO_COLOR` is set.

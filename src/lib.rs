@@ -41,7 +41,7 @@
 //! | [`tree`] | a forest as text, live, as JSON; the commands for that | pure, with edges |
 //! | [`metrics`] | one catalog of all families; numbers to families to bytes | pure |
 //! | [`collector`] | the loop that calls all of the above and swaps what is published | edge |
-//! | [`web`] | serves what is published, and its pages | edge, pages pure |
+//! | [`web`] | serves what is published, and its pages, to those who may see it | edge, pages pure |
 //!
 //! Edges call pure code, never the other way: what is pure takes bytes, records and a time as arguments. A
 //! scrape never waits for a walk, a walk never waits for Docker, and one process that cannot be read costs

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use pstree_exporter::metrics::catalog::{CATALOG, Kind, Scope};
 
@@ -15,6 +16,9 @@ fn path() -> PathBuf {
 
 /// Compares what stands between the two markers.
 fn check(section: &str, wanted: &str) {
+    // Tests run side by side, and with UPDATE_README each writes the whole file.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
     let readme = fs::read_to_string(path()).expect("the README");
     let (begin, end) = (format!("<!-- begin {section} -->\n"), format!("<!-- end {section} -->"));
     let (head, rest) = readme.split_once(&begin).unwrap_or_else(|| panic!("no {begin}"));

@@ -3,6 +3,7 @@
 mod reading;
 mod tree;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -39,6 +40,14 @@ pub struct Cli {
     /// Most connections at one time; more wait until one ends
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = 512, help_heading = "Web", value_parser = parse_positive)]
     max_connections: usize,
+
+    /// TLS, users, headers and a rate limit, in the format of all exporters of Prometheus' kind
+    #[arg(long = "web.config.file", value_name = "FILE", help_heading = "Web")]
+    web_config_file: Option<PathBuf>,
+
+    /// Listen on the sockets that systemd opened, instead of on addresses
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen_addresses", help_heading = "Web")]
+    systemd_socket: bool,
 
     /// Show the arguments of processes on pages and in JSON. They may hold secrets
     #[arg(long = "web.arguments", help_heading = "Web")]
@@ -183,6 +192,8 @@ impl Cli {
                 telemetry_path: self.telemetry_path,
                 max_connections: self.max_connections,
                 arguments: self.web_arguments,
+                config_file: self.web_config_file,
+                systemd_socket: self.systemd_socket,
             },
             once: self.once,
         })

@@ -16,6 +16,7 @@ use crate::metrics::own_process::OwnProcess;
 use crate::metrics::published::Published;
 use crate::model::{BootClock, Container, Membership};
 use crate::moment::{Card, Moment};
+use crate::web::security::Health;
 
 /// How long a new container's series wait for its name.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,6 +32,8 @@ pub struct Publisher {
     rates: Rates,
     /// Reasons why only some processes are seen, with whether they apply.
     partial: [(&'static str, bool); 2],
+    /// How the web configuration does, where there is one.
+    pub web_config: Option<Arc<Health>>,
 }
 
 /// What was published, and what was held back.
@@ -51,6 +54,7 @@ impl Publisher {
             known: HashMap::new(),
             rates: Rates::default(),
             partial,
+            web_config: None,
         }
     }
 
@@ -192,6 +196,7 @@ impl Publisher {
                 unattributed: events.unattributed(),
             }),
             docker: self.has_docker.then_some(status),
+            web_config: self.web_config.as_ref().map(|health| (health.is_good(), health.failures())),
             collections: pipeline.collections(),
             taken_at: pipeline.taken.map(|taken| taken.unix),
             interval_seconds: interval.as_secs_f64(),

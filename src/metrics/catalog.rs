@@ -139,6 +139,10 @@ catalog! {
         "Processes that were listed but could not be read.";
     DockerUp: Exporter Gauge "pstree_docker_up" []
         "1 when the Docker API answers. Only names depend on it.";
+    WebConfigGood: Exporter Gauge "pstree_web_config_last_reload_successful" []
+        "1 while the rules of the web configuration are those of its file; absent without such a file.";
+    WebConfigFailures: Exporter Counter "pstree_web_config_reload_failures_total" []
+        "Reloads of the web configuration, or of a certificate, that failed; the old rules stayed in force.";
     EventsLost: Exporter Counter "pstree_events_lost_total" []
         "Forks, execs and exits that the kernel could not count, mostly for want of room.";
     EventsUnattributed: Exporter Counter "pstree_events_unattributed_total" []

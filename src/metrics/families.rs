@@ -84,6 +84,8 @@ pub struct ExporterView<'a> {
     pub events: Option<EventsView>,
     /// `None` with `--no-docker`.
     pub docker: Option<DockerStatus>,
+    /// Whether the web configuration is in force, and how often it could not be read anew; `None` without one.
+    pub web_config: Option<(bool, u64)>,
     pub collections: u64,
     /// Unix time of the snapshot.
     pub taken_at: Option<f64>,
@@ -308,6 +310,8 @@ impl<'a> Families<'a> {
             );
             self.single(Id::DockerUp, Some(f64::from(u8::from(success))));
         }
+        self.single(Id::WebConfigGood, view.web_config.map(|(is_good, _)| f64::from(u8::from(is_good))));
+        self.single(Id::WebConfigFailures, view.web_config.map(|(_, failures)| failures as f64));
         self.single(Id::Collections, Some(view.collections as f64));
         self.single(Id::LastCollection, view.taken_at);
         self.single(Id::CollectionInterval, Some(view.interval_seconds));

@@ -7,6 +7,7 @@ pub mod answers;
 pub mod negotiation;
 pub mod page;
 pub mod routes;
+pub mod security;
 
 use std::convert::Infallible;
 use std::io;
@@ -17,15 +18,19 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::collector::Exposition;
 use answers::Answers;
+use security::Security;
 
 /// From the first byte that could be sent to the end of the head; idle connections end by it, too.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,6 +50,8 @@ pub struct Server {
     pub telemetry_path: String,
     pub max_connections: usize,
     pub answers: Answers,
+    /// With `--web.config.file`.
+    pub security: Option<Security>,
 }
 
 /// Binds an address of the flag: `host:port`, or `:port` for all addresses, IPv6 and IPv4.
@@ -80,10 +87,9 @@ pub async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: impl Fut
             biased;
             () = &mut shutdown => break,
             Some((permit, (stream, peer))) = accepted => {
-                let server = Arc::clone(&server);
-                let connection = graceful.watch(serve(stream, server));
+                let (server, watcher) = (Arc::clone(&server), graceful.watcher());
                 tokio::spawn(async move {
-                    if let Err(error) = connection.await {
+                    if let Err(error) = serve(stream, server, watcher).await {
                         debug!(%peer, %error, "connection ended");
                     }
                     drop(permit);
@@ -92,7 +98,7 @@ pub async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: impl Fut
         }
     }
     drop(listeners);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    if timeout(GRACE, graceful.shutdown()).await.is_err() {
         warn!("some requests did not end in time");
     }
 }
@@ -115,22 +121,52 @@ async fn accept(listeners: &[TcpListener]) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// One connection's protocol.
-fn serve(
-    stream: TcpStream,
-    server: Arc<Server>,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+/// One connection, through TLS where that is asked for.
+async fn serve(stream: TcpStream, server: Arc<Server>, watcher: Watcher) -> Result<(), ConnectionError> {
     // Answers are written whole; nothing is to be waited for.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let stream = Box::pin(stream);
+    let rules = server.security.as_ref().map(Security::rules);
+    let Some(tls) = rules.as_ref().and_then(|rules| rules.tls.as_ref()) else {
+        return Ok(speak(stream, server, watcher).await?);
+    };
+    let handshake = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
+    let stream = timeout(HEADER_TIMEOUT, handshake).await.map_err(|_| ConnectionError::Slow)??;
+    if !tls.admits(stream.get_ref().1.peer_certificates()) {
+        return Err(ConnectionError::Name);
+    }
+    Ok(speak(Box::pin(stream), server, watcher).await?)
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum ConnectionError {
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    #[error("TLS: {0}")]
+    Tls(#[from] io::Error),
+    #[error("no TLS handshake in time")]
+    Slow,
+    #[error("the client's certificate has none of client_allowed_sans")]
+    Name,
+}
+
+/// HTTP over any stream.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    server: Arc<Server>,
+    watcher: Watcher,
+) -> hyper::Result<()> {
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(routes::respond(&request, &server).await) }
     });
-    http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+        .serve_connection(TokioIo::new(stream), service);
+    watcher.watch(connection).await
 }

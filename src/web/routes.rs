@@ -19,8 +19,8 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    TRANSFER_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
+    TRANSFER_ENCODING, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -41,8 +41,37 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 const NOT_YET: &str = "the first collection is not finished yet";
 
-/// Answers one request.
+/// Answers one request of somebody who may ask.
 pub async fn respond<B>(request: &Request<B>, server: &Server) -> Response<Full<Bytes>> {
+    let Some(security) = &server.security else { return answer(request, server).await };
+    let rules = security.rules();
+    let mut response = match security.admit(&rules, request.headers()).await {
+        Ok(()) => answer(request, server).await,
+        Err(status) => refusal(status),
+    };
+    for (name, value) in &rules.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
+}
+
+fn refusal(status: StatusCode) -> Response<Full<Bytes>> {
+    let message = match status {
+        StatusCode::UNAUTHORIZED => "a user and a password are wanted\n",
+        StatusCode::TOO_MANY_REQUESTS => "too many requests; see rate_limit in --web.config.file\n",
+        _ => "too many passwords are being checked; come again in a second\n",
+    };
+    let mut response = text(status, message);
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Basic realm=\"pstree-exporter\", charset=\"UTF-8\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    } else {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+async fn answer<B>(request: &Request<B>, server: &Server) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response =
             failure(request, StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");

@@ -1,6 +1,7 @@
 //! What the tests share: the real binary, its exposition, and conditions to wait for.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod certificates;
 pub mod dashboard;
 pub mod exposition;
 pub mod fixture;

@@ -20,6 +20,7 @@ mod podman;
 mod restarts;
 mod rights;
 mod scraped;
+mod secure;
 mod sources;
 mod stack;
 mod starts;

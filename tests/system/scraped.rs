@@ -18,11 +18,16 @@ pub struct Prometheus {
 impl Prometheus {
     /// Scrapes one exporter every second.
     fn start(target: &str) -> Self {
+        Self::start_with(target, "")
+    }
+
+    /// `scrape` are further lines of the scrape configuration.
+    pub fn start_with(target: &str, scrape: &str) -> Self {
         let directory = std::env::temp_dir().join(format!("pstree-prometheus-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a scratch directory");
         let config = directory.join("prometheus.yml");
         let text = format!(
-            "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: pstree\n  static_configs:\n  - targets: ['{target}']\n"
+            "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: pstree\n  static_configs:\n  - targets: ['{target}']\n{scrape}"
         );
         std::fs::write(&config, text).expect("a scratch file");
         Self::with_config(directory, &config)
@@ -51,7 +56,7 @@ impl Prometheus {
     }
 
     /// The values of an instant query, as promtool prints them: `{labels} => value @[time]`.
-    fn query(&self, expression: &str) -> Vec<f64> {
+    pub fn query(&self, expression: &str) -> Vec<f64> {
         let url = format!("http://{}", self.address);
         let output = Command::new("promtool")
             .args(["query", "instant", &url, expression])

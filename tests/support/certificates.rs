@@ -1,0 +1,106 @@
+//! An authority that signs certificates, and a TLS client.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion, version,
+};
+
+use super::http::{self, Response};
+
+/// Certificate and key, both in PEM.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Identity {
+    /// As `name.crt` and `name.key`.
+    pub fn write(&self, directory: &Path, name: &str) {
+        std::fs::write(directory.join(format!("{name}.crt")), &self.certificate).expect("a scratch file");
+        std::fs::write(directory.join(format!("{name}.key")), &self.key).expect("a scratch file");
+    }
+}
+
+pub struct Authority {
+    pub certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("a certificate").pem();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// For a server, or for a client, by these names: DNS, or IP addresses.
+    pub fn issue(&self, names: &[&str]) -> Identity {
+        let key = KeyPair::generate().expect("a key");
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let params = CertificateParams::new(names).expect("names");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        Identity { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+}
+
+/// Who asks, and how.
+pub struct TlsClient<'a> {
+    pub trusts: &'a Authority,
+    pub identity: Option<&'a Identity>,
+    pub versions: &'static [&'static SupportedProtocolVersion],
+}
+
+pub const ANY_VERSION: &[&SupportedProtocolVersion] = &[&version::TLS12, &version::TLS13];
+
+impl TlsClient<'_> {
+    /// One request over one connection.
+    ///
+    /// # Errors
+    /// When TLS does not come about.
+    pub fn get(&self, address: &str, path: &str, headers: &[(&str, &str)]) -> std::io::Result<Response> {
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(self.trusts.certificate.as_bytes()).expect("PEM");
+        roots.add(authority).expect("an authority");
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(self.versions)
+            .expect("versions")
+            .with_root_certificates(roots);
+        let config = match self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let chain =
+                    vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("PEM")];
+                let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("PEM");
+                builder.with_client_auth_cert(chain, key).expect("an identity")
+            }
+        };
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connection = ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
+        let socket = TcpStream::connect(address)?;
+        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let mut stream = StreamOwned::new(connection, socket);
+        let mut head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes())?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        if bytes.is_empty() {
+            return Err(std::io::Error::other("closed without an answer"));
+        }
+        Ok(http::parse(&bytes))
+    }
+}
