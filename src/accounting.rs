@@ -144,8 +144,14 @@ impl Accounting {
 
     /// Takes a finished snapshot into account; `is_root` tells by index which members have no parent in their
     /// container. `now` is monotonic.
-    pub fn update(&mut self, snapshot: &Snapshot, is_root: impl Fn(usize) -> bool, now: Duration) {
-        self.census.take(snapshot, is_root);
+    pub fn update(
+        &mut self,
+        snapshot: &Snapshot,
+        is_root: impl Fn(usize) -> bool,
+        now: Duration,
+        ticks: Option<u64>,
+    ) {
+        self.census.take(snapshot, is_root, ticks);
         for container in snapshot.containers.iter().flatten() {
             let fresh = || Ledger::new(self.new_names_per_hour, now);
             let ledger = self.ledgers.entry(container.path.clone()).or_insert_with(fresh);
@@ -243,13 +249,13 @@ mod tests {
         let mut accounting = Accounting::new(100);
         let mut snapshot = Snapshot { containers: vec![Some(Arc::new(container))], ..Snapshot::default() };
         let at = Duration::from_secs;
-        accounting.update(&snapshot, |_| false, at(1));
+        accounting.update(&snapshot, |_| false, at(1), None);
         accounting.credit("/docker/web", news, at(1));
         accounting.ledger("/docker/web").expect("it is there").is_in_overflow = true;
         assert_eq!(accounting.departed_events(), EventCounts::default());
 
         snapshot.containers[0] = None;
-        accounting.update(&snapshot, |_| false, at(2));
+        accounting.update(&snapshot, |_| false, at(2), None);
         accounting.credit("/docker/web", news, at(2));
         assert_eq!(accounting.departed_events(), news);
         assert_eq!(accounting.ledger("/docker/web").expect("kept").events.expect("counted").exits, [2, 0, 0]);

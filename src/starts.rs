@@ -13,14 +13,25 @@
 //! * No fork was refused by a pids limit, for those take a pid and give it back.
 //! * The pid has grown. It wraps at `kernel.pid_max`, and then only what is seen counts.
 //!
+//! Nobody knows when, between the starts of two processes that were seen, the others were started. They count in
+//! the proportion of time that lies within the last few collections, and not before the first: a counter that
+//! makes up for hours at once would look like a storm.
+//!
 //! What remains, and would count too much, is an exec or a program with threads that comes and goes between
 //! two collections, where none was seen before.
 
 use crate::model::{Comm, Membership, Newcomer, ProcessKey, Snapshot};
 
+/// Growth is credited for so many intervals back: of processes that live for milliseconds not every collection
+/// meets one.
+const CREDITED_INTERVALS: u64 = 3;
+
 /// What one collection tells of the pids of each container.
 #[derive(Debug, Default)]
 pub struct Census {
+    /// When this and the last snapshot were taken, in clock ticks since boot.
+    now: Option<u64>,
+    last: Option<u64>,
     by_slot: Vec<SlotCensus>,
     /// By membership.
     newcomers: Vec<Newcomer>,
@@ -33,12 +44,19 @@ struct SlotCensus {
     /// Pid 1 of a namespace just below that of the procfs.
     init: Option<Init>,
     /// Of members that a member has started.
-    highest_pid: u32,
+    highest: Highest,
     latest_start: u64,
     has_members_elsewhere: bool,
     has_members_below: bool,
     /// A second thread, or a root process that is not the init.
     has_other_tasks: bool,
+}
+
+/// The highest pid, and when the process that has it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Highest {
+    pid: u32,
+    start_time: u64,
 }
 
 /// With its command: the runtime's own process, which has threads, becomes the container's by an exec.
@@ -51,19 +69,23 @@ pub struct PidMark {
     /// At any time since its init began.
     had_other_tasks: bool,
     init: Option<Init>,
+    /// When the init was first seen, in clock ticks since boot.
+    first_look: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct CountedFrom {
-    highest_pid: u32,
+    highest: Highest,
     /// Start time of the youngest process that was seen by then.
     latest_start: u64,
     refused: u64,
 }
 
 impl Census {
-    /// Looks at a finished snapshot. `is_root` tells by index which members have no parent in their container.
-    pub fn take(&mut self, snapshot: &Snapshot, is_root: impl Fn(usize) -> bool) {
+    /// Looks at a finished snapshot, taken at `now` in clock ticks since boot; where that is not known, only what
+    /// is seen counts. `is_root` tells by index which members have no parent in their container.
+    pub fn take(&mut self, snapshot: &Snapshot, is_root: impl Fn(usize) -> bool, now: Option<u64>) {
+        (self.last, self.now) = (self.now, now);
         self.by_slot.clear();
         self.by_slot.resize(snapshot.containers.len(), SlotCensus::default());
         self.newcomers.clone_from(&snapshot.newcomers);
@@ -80,7 +102,8 @@ impl Census {
             } else if is_root(index) {
                 census.has_other_tasks = true;
             } else {
-                census.highest_pid = census.highest_pid.max(record.pid_below);
+                let this = Highest { pid: record.pid_below, start_time: record.key.start_time };
+                census.highest = census.highest.max(this);
             }
             census.latest_start = census.latest_start.max(record.key.start_time);
             census.has_other_tasks |= record.threads > 1;
@@ -95,7 +118,8 @@ impl Census {
     pub fn starts(&self, slot: usize, refused: Option<u64>, mark: &mut PidMark) -> u64 {
         let census = self.by_slot[slot];
         if mark.init != census.init {
-            *mark = PidMark { init: census.init, ..PidMark::default() };
+            let first_look = self.now.unwrap_or_default();
+            *mark = PidMark { init: census.init, first_look, ..PidMark::default() };
         }
         mark.had_other_tasks |= census.has_other_tasks;
         let is_sound = census.init.is_some()
@@ -103,9 +127,9 @@ impl Census {
             && !mark.had_other_tasks
             && !self.has_strangers;
         let before = mark.counted_from.take();
-        let highest_pid = before.map_or(0, |before| before.highest_pid).max(census.highest_pid);
-        mark.counted_from = refused.filter(|_| is_sound && highest_pid != 0).map(|refused| CountedFrom {
-            highest_pid,
+        let highest = before.map_or(Highest::default(), |before| before.highest).max(census.highest);
+        mark.counted_from = refused.filter(|_| is_sound && highest.pid != 0).map(|refused| CountedFrom {
+            highest,
             latest_start: census.latest_start,
             refused,
         });
@@ -113,17 +137,35 @@ impl Census {
         let Some(before) = before else {
             return newcomers.len() as u64;
         };
-        let is_above = |newcomer: &Newcomer| newcomer.pid_below > before.highest_pid;
+        let is_above = |newcomer: &Newcomer| newcomer.pid_below > before.highest.pid;
         // What has a lower pid was counted when the pid grew past it, unless it started later.
         let is_uncounted = |newcomer: &Newcomer| {
             newcomer.pid_below == 0 || !is_above(newcomer) && newcomer.start_time > before.latest_start
         };
         let count = |what: &dyn Fn(&Newcomer) -> bool| newcomers.iter().filter(|it| what(it)).count() as u64;
+        let seen = count(&is_above);
         let above = match mark.counted_from {
-            Some(now) if now.refused == before.refused => u64::from(now.highest_pid - before.highest_pid),
-            _ => count(&is_above),
+            Some(now) if now.refused == before.refused => {
+                seen.max(self.credited(before.highest, now.highest, mark.first_look))
+            }
+            _ => seen,
         };
         above + count(&is_uncounted)
+    }
+
+    /// How much of the growth from one pid to another lies within the last few collections.
+    fn credited(&self, from: Highest, to: Highest, first_look: u64) -> u64 {
+        let (Some(now), Some(last)) = (self.now, self.last) else { return 0 };
+        let growth = u64::from(to.pid - from.pid);
+        let window = CREDITED_INTERVALS.saturating_mul(now.saturating_sub(last));
+        let begin = from.start_time.max(first_look).max(now.saturating_sub(window));
+        let inside = to.start_time.saturating_sub(begin);
+        match to.start_time.saturating_sub(from.start_time) {
+            // Within one tick.
+            0 if to.start_time >= begin => growth,
+            0 => 0,
+            span => (u128::from(growth) * u128::from(inside) / u128::from(span)) as u64,
+        }
     }
 
     fn newcomers_of(&self, slot: usize) -> &[Newcomer] {
@@ -159,6 +201,7 @@ mod tests {
 
     #[derive(Default)]
     struct Machine {
+        now: u64,
         census: Census,
         mark: PidMark,
         seen: Vec<ProcessKey>,
@@ -175,7 +218,10 @@ mod tests {
                 let record: &ProcessRecord = &records[index];
                 record.pid_below == 1 || record.parent_pid == 0
             };
-            self.census.take(&snapshot, is_root);
+            // In the tick in which the youngest was started, unless time has gone on.
+            let youngest = records.iter().map(|record| record.key.start_time).max().unwrap_or_default();
+            self.now = self.now.max(youngest);
+            self.census.take(&snapshot, is_root, Some(self.now));
             self.census.starts(WEB, refused, &mut self.mark)
         }
 
@@ -280,8 +326,65 @@ mod tests {
         let mut machine = Machine::default();
         machine.web(&[1, 500]);
         let init = ProcessRecord { key: ProcessKey { start_time: 900, pid: 1 }, ..process(Some(WEB), 1, 1) };
+        let child = |pid| {
+            let key = ProcessKey { start_time: 900 + u64::from(pid), pid: 1_000 + pid };
+            ProcessRecord { key, ..process(Some(WEB), pid, 1) }
+        };
         assert_eq!(machine.collect(&[init], Some(0)), 1);
-        assert_eq!(machine.collect(&[init, process(Some(WEB), 7, 1)], Some(0)), 1);
-        assert_eq!(machine.collect(&[init, process(Some(WEB), 17, 1)], Some(0)), 10);
+        assert_eq!(machine.collect(&[init, child(7)], Some(0)), 1);
+        assert_eq!(machine.collect(&[init, child(17)], Some(0)), 10);
+    }
+
+    /// A child with this pid, started at this tick.
+    fn child(pid: u32, start_time: u64) -> ProcessRecord {
+        ProcessRecord { key: ProcessKey { start_time, pid: 1_000 + pid }, ..process(Some(WEB), pid, 1) }
+    }
+
+    #[test]
+    fn a_past_that_nobody_saw_is_not_made_up_for_at_once() {
+        let mut machine = Machine::default();
+        let (init, worker) = (child(1, 100), child(2, 100));
+        // 20,000 forks lie between the worker and the first look, and then it is calm for minutes.
+        let look = |machine: &mut Machine, now: u64, more: &[ProcessRecord]| {
+            machine.now = now;
+            machine.collect(&[&[init, worker][..], more].concat(), Some(0))
+        };
+        assert_eq!(look(&mut machine, 3_000, &[]), 2);
+        for now in (3_500..10_000).step_by(500) {
+            assert_eq!(look(&mut machine, now, &[]), 0);
+        }
+        let one = child(20_010, 9_990);
+        let counted = look(&mut machine, 10_000, &[one]);
+        // Three intervals of 500 out of the 9,890 ticks since the worker.
+        assert!((2_900..3_100).contains(&counted), "{counted}");
+        // Seen again it counts no more; what comes right behind it counts in full.
+        assert_eq!(look(&mut machine, 10_500, &[one]), 0);
+        assert_eq!(look(&mut machine, 11_000, &[one, child(20_110, 10_900)]), 100);
+    }
+
+    #[test]
+    fn what_was_before_the_first_look_does_not_count() {
+        let mut machine = Machine::default();
+        let (init, worker) = (child(1, 100), child(2, 100));
+        machine.now = 100_000;
+        machine.collect(&[init, worker], Some(0));
+        machine.now = 100_500;
+        let counted = machine.collect(&[init, worker, child(20_010, 100_450)], Some(0));
+        assert!((50..150).contains(&counted), "450 of 100,350 ticks: {counted}");
+    }
+
+    #[test]
+    fn without_a_clock_only_what_is_seen_counts() {
+        let mut census = Census::default();
+        let mut mark = PidMark::default();
+        let mut look = |records: Vec<ProcessRecord>, new: &ProcessRecord| {
+            let newcomers = vec![Newcomer::of(new)];
+            let snapshot = Snapshot { records, containers: vec![None], newcomers };
+            census.take(&snapshot, |index| index == 0, None);
+            census.starts(WEB, Some(0), &mut mark)
+        };
+        let (init, worker, late) = (child(1, 100), child(2, 100), child(500, 200));
+        look(vec![init, worker], &worker);
+        assert_eq!(look(vec![init, worker, late], &late), 1);
     }
 }

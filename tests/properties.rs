@@ -282,7 +282,8 @@ proptest! {
         for (step, processes) in collections.iter().enumerate() {
             engine.collect(&one_per_pid(processes));
             let is_root = |index| engine.roots.kind(index).is_some();
-            accounting.update(&engine.snapshot, is_root, Duration::from_secs(5 * step as u64));
+            let seconds = 5 * step as u64;
+            accounting.update(&engine.snapshot, is_root, Duration::from_secs(seconds), Some(100 * seconds));
             for (slot, container) in engine.snapshot.containers.iter().enumerate() {
                 let Some(container) = container else { continue };
                 accounting.count_starts(slot, &container.path, Some(hits[step]));

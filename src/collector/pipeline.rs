@@ -134,7 +134,7 @@ impl Pipeline {
         self.build(taken.unix);
         let now = self.monotonic(taken.at);
         let is_root = |index| self.root_kinds.kind(index).is_some();
-        self.accounting.update(&self.snapshot, is_root, now);
+        self.accounting.update(&self.snapshot, is_root, now, taken.ticks);
         self.count_events(now);
         self.list_containers();
         self.choose_nodes(now);
