@@ -1,5 +1,6 @@
-//! What it takes to print trees on a machine of 10,000 processes in 100 real containers, beside `ps`. All in one run,
-//! medians, as ratios. Wants root, and the packages that `make test` installs.
+//! What it takes to print trees on a machine of 10,000 processes in 100 real containers, beside `ps`, and what a frame
+//! of the live view takes beside a collection of the exporter. All in one run, as ratios. Wants root, and the packages
+//! that `make test` installs.
 
 #[path = "../tests/system/engine.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
@@ -7,11 +8,11 @@ mod engine;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use engine::Engine;
-use support::BINARY;
+use support::{BINARY, Exporter, wait_for};
 
 const CONTAINERS: usize = 100;
 const PROCESSES_EACH: usize = 100;
@@ -59,4 +60,74 @@ fn main() {
         let ratio = median.as_secs_f64() / medians[0].as_secs_f64();
         println!("| {name} | {:.0} | {ratio:.2} |", median.as_secs_f64() * 1000.0);
     }
+    let exporter = Exporter::start(&[&docker, "--collection.interval=1s", "--collection.source=proc"]);
+    println!("\n| every second, by `/proc` | CPU ms a second | in times of the exporter |\n|---|--:|--:|");
+    let (mut frames, mut collections) = (Vec::new(), Vec::new());
+    for arguments in ["--watch 1 shop-50", "--watch 1"] {
+        let view = Live::start(&format!("{BINARY} tree {arguments} {docker}"));
+        frames.clear();
+        collections.clear();
+        for _ in 0..CPU_ROUNDS {
+            let before = (cpu_seconds(view.pid), cpu_seconds(exporter.pid()));
+            std::thread::park_timeout(CPU_SPAN);
+            frames.push(cpu_seconds(view.pid) - before.0);
+            collections.push(cpu_seconds(exporter.pid()) - before.1);
+        }
+        let middle = |seconds: &mut Vec<f64>| {
+            seconds.sort_by(f64::total_cmp);
+            1000.0 * seconds[seconds.len() / 2] / CPU_SPAN.as_secs_f64()
+        };
+        let (frame, collection) = (middle(&mut frames), middle(&mut collections));
+        println!(
+            "| exporter | {collection:.0} | 1 |\n| `tree {arguments}` | {frame:.0} | {:.2} |",
+            frame / collection
+        );
+    }
+}
+
+const CPU_ROUNDS: usize = 5;
+const CPU_SPAN: Duration = Duration::from_secs(5);
+
+/// A live view in a terminal of its own.
+struct Live {
+    terminal: Child,
+    pid: u32,
+}
+
+impl Live {
+    fn start(command: &str) -> Self {
+        let terminal = Command::new("script")
+            .args(["-qefc", &format!("stty rows 50 cols 120; exec {command}"), "/dev/null"])
+            .env("TERM", "xterm")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("script is installed");
+        let children = format!("/proc/{0}/task/{0}/children", terminal.id());
+        let pid = wait_for("the live view", || {
+            let pid: u32 =
+                std::fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok()?;
+            std::fs::read_to_string(format!("/proc/{pid}/comm"))
+                .ok()?
+                .starts_with("pstree-exporter")
+                .then_some(pid)
+        });
+        // Its first look reads more than those that follow.
+        std::thread::park_timeout(CPU_SPAN);
+        Self { terminal, pid }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let _ = self.terminal.kill();
+        let _ = self.terminal.wait();
+    }
+}
+
+/// User and system time so far.
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum();
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
