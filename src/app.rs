@@ -1,12 +1,13 @@
-//! Puts the parts together and runs them: one thread for the web and Docker, one for collections, one that
-//! looks names up, and with `--web.arguments` some that read those. All are made here; no thread or process is made later, for under pid exhaustion none could
-//! be.
+//! Puts the parts together and runs them: one thread for the web and Docker, one for collections, one that looks
+//! names up, and with `--web.arguments` some that read those. All are made here; no thread or process is made
+//! later, for under pid exhaustion none could be.
 
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -22,6 +23,7 @@ use crate::source::system::{HIDEPID_ADVICE, System};
 use crate::tree::arguments::ArgumentReaders;
 use crate::web;
 use crate::web::answers::Answers;
+use crate::web::descriptors::make_room;
 use crate::web::security::Security;
 
 /// How long the first collection waits for Docker's first answer.
@@ -107,9 +109,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         let server = web::Server {
             exposition,
             telemetry_path: config.web.telemetry_path,
-            max_connections: config.web.max_connections,
+            max_connections: make_room(config.web.max_connections),
             answers: Answers::new(readers),
             security,
+        };
+        notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
+        let shutdown = async {
+            shutdown.await;
+            notify(&[NotifyState::Stopping]);
         };
         tokio::select! {
             () = web::run(listeners, server, shutdown) => {
@@ -123,6 +130,13 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // A name that is still being looked up is not waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// Tells whoever started us, by `sd_notify(3)`, if they want to know.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "cannot tell systemd how we are; it may take this for a failed start (NotifyAccess=)");
+    }
 }
 
 fn publisher(config: &Config) -> Publisher {

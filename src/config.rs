@@ -124,6 +124,8 @@ pub struct RootsConfig {
 #[derive(Clone, Debug)]
 pub enum Task {
     Serve(Config),
+    Check(Config),
+    Healthcheck(WebConfig),
     Tree(TreeConfig),
     Roots(RootsConfig),
 }

@@ -24,6 +24,8 @@
 //! | module | what | kind |
 //! |---|---|---|
 //! | [`cli`], [`config`], [`logging`], [`app`] | flags as typed, flags as resolved, and what they start | edge |
+//! | [`check`] | what can be seen here, and why not more | edge, its text pure |
+//! | [`healthcheck`] | asks an exporter whether it lives | edge |
 //! | [`model`] | processes, containers, snapshots | pure |
 //! | [`text`] | text from strangers made safe to show | pure |
 //! | [`source`] | the walk over a procfs, or the kernel's own list; which of them; bytes to records | edge, parsing pure |
@@ -57,11 +59,13 @@ pub mod app;
 pub mod attribution;
 pub mod bpf;
 pub mod cgroups;
+pub mod check;
 pub mod cli;
 pub mod collector;
 pub mod config;
 pub mod events;
 pub mod forest;
+pub mod healthcheck;
 pub mod logging;
 pub mod membership;
 pub mod metadata;

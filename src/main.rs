@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use pstree_exporter::cli::{Cli, Stop};
 use pstree_exporter::config::Task;
+use pstree_exporter::logging::LogLevel;
 use pstree_exporter::tree::{command, live};
-use pstree_exporter::{app, logging};
+use pstree_exporter::{app, check, healthcheck, logging};
 
 /// Wrong flags, as the ecosystem's exporters and the shell have it.
 const USAGE_ERROR: u8 = 2;
@@ -31,6 +32,15 @@ fn main() -> ExitCode {
             logging::init(log_level, log_format);
             app::run(config)
         }
+        Task::Check(config) => {
+            logging::init(LogLevel::Error, log_format);
+            match check::run(&config) {
+                Ok(true) => Ok(()),
+                Ok(false) => return ExitCode::FAILURE,
+                Err(error) => Err(error),
+            }
+        }
+        Task::Healthcheck(web) => healthcheck::run(&web),
         Task::Tree(config) => match config.watch {
             Some(period) => live::watch(&config, period),
             None => command::tree(&config),

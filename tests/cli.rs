@@ -2,12 +2,15 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use support::BINARY;
 use support::exposition::Exposition;
 use support::fixture::{Fixture, Process};
+use support::{BINARY, Exporter};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).env_remove("DOCKER_HOST").output().expect("the exporter runs")
@@ -120,4 +123,113 @@ fn log_formats() {
     assert!(logfmt.contains("level=warn") && logfmt.contains("docker=unix:///nonexistent"), "{logfmt}");
     let json = log_of("--log.format=json");
     assert!(json.lines().all(|line| line.starts_with("{\"") && line.ends_with('}')), "{json}");
+}
+
+/// `--check` on a fixture: its status and what it says.
+fn check(fixture: &Fixture, more: &[&str]) -> (Option<i32>, String) {
+    let flags = fixture.flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let output = run(&[&["--check"], &flags[..], more].concat());
+    (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+}
+
+#[test]
+fn a_check_says_what_is_seen_and_fails_where_the_main_job_cannot_be_done() {
+    let fixture = Fixture::with_container();
+    fixture.remove("cgroup");
+    let (status, text) = check(&fixture, &["--no-docker"]);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("1 docker\n") && text.contains("The main job can be done here"), "{text}");
+    let pids = text.lines().find(|line| line.contains("pids limits")).expect("a line");
+    assert!(pids.starts_with("partly") && text.contains("give --path.cgroupfs"), "{text}");
+    let output = run(&["--check", "--path.procfs=/etc", "--no-docker"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("NO ") && text.contains("--path.procfs") && text.contains("cannot be done"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_check_names_docker_and_what_to_do() {
+    let (status, text) = check(&Fixture::with_container(), &["--docker.host=unix:///nonexistent.sock"]);
+    assert_eq!(status, Some(0), "Docker lends names only: {text}");
+    let line = text.lines().find(|line| line.contains("unix:///nonexistent.sock")).expect("it is named");
+    assert!(line.starts_with("partly  names") && text.contains("to mend: start Docker"), "{text}");
+}
+
+#[test]
+fn a_check_refuses_a_web_configuration_as_the_exporter_does() {
+    let fixture = Fixture::with_container();
+    fixture.write("web.yml", "basic_auth_user: {}\n");
+    let flag = format!("--web.config.file={}", fixture.path("web.yml").display());
+    let (status, text) = check(&fixture, &["--no-docker", &flag]);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("web configuration") && text.contains("line 1"), "{text}");
+}
+
+/// Asks whether an exporter on this address lives.
+fn healthcheck(address: &str, more: &[&str]) -> Output {
+    let flag = format!("--web.listen-address={address}");
+    run(&[&["--healthcheck", &flag], more].concat())
+}
+
+#[test]
+fn a_health_check_asks_the_exporter_that_serves() {
+    let exporter = Fixture::with_container().exporter(&["--no-docker"]);
+    let healthy = healthcheck(&exporter.address, &[]);
+    assert_eq!((healthy.status.code(), &*healthy.stdout), (Some(0), &b"healthy\n"[..]));
+    // All addresses means this machine's own.
+    let port = exporter.address.rsplit(':').next().expect("a port");
+    for any in [format!(":{port}"), format!("0.0.0.0:{port}")] {
+        assert!(healthcheck(&any, &[]).status.success(), "{any}");
+    }
+    let address = exporter.address.clone();
+    assert!(exporter.stop().success());
+    let dead = healthcheck(&address, &[]);
+    assert_eq!(dead.status.code(), Some(1));
+    let stderr = String::from_utf8(dead.stderr).expect("text");
+    assert!(
+        stderr.contains("unhealthy") && stderr.contains(&address) && stderr.lines().count() == 1,
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_health_check_is_not_taken_in_by_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // Accepted by the kernel, and never answered.
+    let begun = Instant::now();
+    assert_eq!(healthcheck(&address, &[]).status.code(), Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let answers = std::thread::Builder::new().spawn(move || {
+        listener.incoming().take(2).flatten().for_each(|mut stream| {
+            let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2 and more\r\n");
+        });
+    });
+    answers.expect("a thread");
+    let stderr = String::from_utf8(healthcheck(&address, &[]).stderr).expect("text");
+    assert!(stderr.contains("unhealthy") && stderr.contains("does an exporter"), "{stderr}");
+}
+
+#[test]
+fn systemd_is_told_when_it_serves_and_when_it_stops() {
+    let fixture = Fixture::with_container();
+    let path = fixture.path("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    let told = || {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).expect("it is told");
+        String::from_utf8(buffer[..length].to_vec()).expect("text")
+    };
+    let mut command = Command::new(BINARY);
+    command.args(fixture.flags()).arg("--no-docker").env("NOTIFY_SOCKET", &path);
+    let exporter = Exporter::spawn(command);
+    assert!(told().lines().any(|line| line == "READY=1"));
+    assert_eq!(healthcheck(&exporter.address, &[]).status.code(), Some(0), "ready means that it serves");
+    assert!(exporter.stop().success());
+    assert!(told().lines().any(|line| line == "STOPPING=1"));
 }

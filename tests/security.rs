@@ -218,10 +218,8 @@ fn row_31_unknown_users_take_as_long_as_known_ones() {
             times.push(begun.elapsed());
         }
     }
-    let [known, unknown] = times.map(|mut times| {
-        times.sort_unstable();
-        times[times.len() / 2].as_secs_f64()
-    });
+    // The fastest: what else the machine does only ever adds.
+    let [known, unknown] = times.map(|times| times.into_iter().min().unwrap_or_default().as_secs_f64());
     assert!((0.7..1.4).contains(&(unknown / known)), "{unknown} and {known} seconds");
     assert!(known > 0.005, "hashing takes longer than all else: {known}");
 }
@@ -307,4 +305,33 @@ fn sockets_from_systemd_are_listened_on() {
     let alone = alone.expect("it runs");
     assert_eq!(alone.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&alone.stderr).contains(".socket unit"));
+}
+
+#[test]
+fn a_health_check_takes_who_wants_tls_a_password_or_a_certificate_for_alive() {
+    let fixture = Fixture::with_container();
+    let authority = Authority::new();
+    authority.issue(&["localhost"]).write(&fixture.path(""), "server");
+    fixture.write("ca.crt", &authority.certificate);
+    let config = |file: &str| format!("--web.config.file={}", fixture.path(file).display());
+    let is_healthy = |exporter: &Exporter, config: &str| {
+        let address = format!("--web.listen-address={}", exporter.address);
+        let output =
+            Command::new(BINARY).args(["--healthcheck", &address, config]).output().expect("it runs");
+        output.status.success()
+    };
+    let verify = "  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n";
+    let both = ["  max_version: TLS12\n", ""].map(|version| format!("{SERVER}{verify}{version}"));
+    let rules =
+        [users(&[("alice", "secret")]), SERVER.to_owned(), SERVER.to_owned() + &users(&[("bob", "x")])];
+    for rules in rules.iter().chain(&both) {
+        let exporter = serve(&fixture, rules);
+        assert!(is_healthy(&exporter, &config("web.yml")), "{rules}");
+        exporter.signal(rustix::process::Signal::KILL);
+        wait_for("it is dead", || (!is_healthy(&exporter, &config("web.yml"))).then_some(()));
+    }
+    // Who speaks plain HTTP where TLS should be is not who was meant.
+    fixture.write("tls.yml", SERVER);
+    let exporter = serve(&fixture, "{}");
+    assert!(!is_healthy(&exporter, &config("tls.yml")));
 }

@@ -111,26 +111,28 @@ fn a_client_that_never_sends_its_head_is_let_go() {
 }
 
 #[test]
-fn connections_are_bounded_and_the_next_one_waits() {
+fn connections_are_bounded_and_the_idlest_gives_way() {
     let fixture = Fixture::with_container();
     let exporter = serve(&fixture, &["--web.max-connections=2"]);
-    let held: Vec<_> = (0..2)
-        .map(|_| {
-            let mut stream = connect(&exporter.address);
-            stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-            let mut line = String::new();
-            BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
-            assert!(line.contains("200"));
-            stream
-        })
-        .collect();
-    let mut third = connect(&exporter.address);
-    third.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    third.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    assert!(third.read(&mut [0]).is_err(), "served beyond the bound");
-    drop(held);
-    third.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    assert_eq!(http::read_to_end(third).status, 200);
+    let mut held: Vec<_> = (0..2).map(|_| connect(&exporter.address)).collect();
+    // The one that came last is the idlest once the first has asked for something.
+    for stream in held.iter_mut().rev() {
+        stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("200"));
+    }
+    let begun = Instant::now();
+    assert_eq!(exporter.get("/-/healthy", &[]).status, 200);
+    assert!(begun.elapsed() < Duration::from_secs(5), "long before the others time out");
+    let mut rest = Vec::new();
+    let mut idlest = held.pop().unwrap();
+    idlest.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    idlest.read_to_end(&mut rest).expect("closed");
+    let mut kept = held.pop().unwrap();
+    kept.write_all(b"GET /-/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    assert!(http::read_to_end(kept).head.starts_with("HTTP/1.1 200"));
+    assert!(exporter.log_line("level=warn").contains("--web.max-connections"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod reading;
 mod tree;
+mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,10 +10,14 @@ use std::time::Duration;
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 
-use crate::config::{Bounds, CollectorConfig, Config, DockerLabel, SourceFlag, Task, WebConfig};
+use crate::config::{Bounds, CollectorConfig, Config, SourceFlag, Task, WebConfig};
 use crate::logging::{LogFormat, LogLevel};
 use reading::ReadingFlags;
 use tree::{Command, with_joined_watch};
+use values::{
+    docker_labels, parse_docker_label, parse_interval, parse_listen_address, parse_positive,
+    parse_telemetry_path,
+};
 
 /// Flags as typed.
 #[derive(Debug, Parser)]
@@ -37,8 +42,8 @@ pub struct Cli {
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", help_heading = "Web", value_parser = parse_telemetry_path)]
     telemetry_path: String,
 
-    /// Most connections at one time; more wait until one ends
-    #[arg(long = "web.max-connections", value_name = "N", default_value_t = 512, help_heading = "Web", value_parser = parse_positive)]
+    /// Most connections at one time; the idlest gives way to one more
+    #[arg(long = "web.max-connections", value_name = "N", default_value_t = 1500, help_heading = "Web", value_parser = parse_positive)]
     max_connections: usize,
 
     /// TLS, users, headers and a rate limit, in the format of all exporters of Prometheus' kind
@@ -68,8 +73,17 @@ pub struct Cli {
     source: SourceFlag,
 
     /// Collect once, print the metrics and exit; from /proc unless --collection.source=bpf is given
-    #[arg(long, help_heading = "Collection")]
+    #[arg(long, help_heading = "Instead of serving")]
     once: bool,
+
+    /// Say what can be seen on this machine, why not more, and what to do about it; fails where the main job
+    /// cannot be done
+    #[arg(long, conflicts_with = "once", help_heading = "Instead of serving")]
+    check: bool,
+
+    /// Ask the exporter that serves here, with these flags, whether it is healthy; for images without a shell
+    #[arg(long, conflicts_with_all = ["once", "check"], help_heading = "Instead of serving")]
+    healthcheck: bool,
 
     #[command(flatten)]
     reading: ReadingFlags,
@@ -162,7 +176,14 @@ impl Cli {
         match self.command {
             Some(Command::Tree(flags)) => flags.resolve(variable).map(Task::Tree),
             Some(Command::Roots(flags)) => flags.resolve(variable).map(Task::Roots),
-            None => self.resolve_exporter(variable).map(Task::Serve),
+            None => {
+                let task: fn(Config) -> Task = match (self.check, self.healthcheck) {
+                    (true, _) => Task::Check,
+                    (_, true) => |config| Task::Healthcheck(config.web),
+                    _ => Task::Serve,
+                };
+                self.resolve_exporter(variable).map(task)
+            }
         }
     }
 
@@ -211,67 +232,6 @@ fn one_line(error: &clap::Error) -> String {
         Some(similar) => format!("{message} (did you mean {similar}?); see --help"),
         None => format!("{message}; see --help"),
     }
-}
-
-fn docker_labels(keys: Vec<String>) -> Result<Vec<DockerLabel>, String> {
-    let mut labels: Vec<DockerLabel> = Vec::with_capacity(keys.len());
-    for key in keys {
-        let name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        let label = format!("label_{name}");
-        if let Some(same) = labels.iter().find(|known| known.label == label) {
-            return Err(format!(
-                "--docker.label: \"{}\" and \"{key}\" would both be {label}; give one of them only",
-                same.key
-            ));
-        }
-        labels.push(DockerLabel { key, label });
-    }
-    Ok(labels)
-}
-
-fn parse_docker_label(key: &str) -> Result<String, String> {
-    if key.is_empty() {
-        Err("a label has a name, such as com.example.team".into())
-    } else {
-        Ok(key.to_owned())
-    }
-}
-
-fn parse_positive(value: &str) -> Result<usize, String> {
-    match value.parse() {
-        Ok(number) if (1..=1_000_000).contains(&number) => Ok(number),
-        _ => Err("give a number from 1 to 1000000".into()),
-    }
-}
-
-fn parse_interval(value: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(value) {
-        Ok(interval) if (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval) => {
-            Ok(interval)
-        }
-        _ => Err("give a time from 100ms to 1h, such as 5s".into()),
-    }
-}
-
-fn parse_listen_address(address: &str) -> Result<String, String> {
-    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-    match port {
-        Some(_) => Ok(address.to_owned()),
-        None => Err("give host:port or :port, such as 127.0.0.1:10073".into()),
-    }
-}
-
-fn parse_telemetry_path(path: &str) -> Result<String, String> {
-    let is_plain =
-        path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b));
-    if !is_plain {
-        return Err("give a path that starts with / and has no query, such as /metrics".into());
-    }
-    let is_taken = |prefix| path.starts_with(prefix);
-    if path == "/" || ["/-/", "/api/", "/assets/", "/containers/"].into_iter().any(is_taken) {
-        return Err("this path has another use; give another, such as /metrics".into());
-    }
-    Ok(path.to_owned())
 }
 
 #[cfg(test)]
