@@ -1,6 +1,8 @@
 # make test    installs what the full tests need (Debian, as root) and runs them all
 # make check   formatting, lints and the tests that need nothing
 # make static  one static binary, for containers and for any distribution
+# make image   an image of that binary alone, for Docker
+# make manifests  checks what is below deploy/ against schemas
 # make bpf     compiles bpf/pstree.bpf.o anew, which is checked in
 # make incidents  plays incidents and benign loads on real containers and shows which alerts fire
 # make dashboards  writes the dashboards anew
@@ -13,9 +15,9 @@ PYTHON  := target/python/bin/python
 
 BPF     := bpf/pstree.bpf.o
 
-.PHONY: test check lint unit dashboards dashboards-check system rules vm static bench scale incidents packages bpf bpf-check
+.PHONY: test check lint unit dashboards dashboards-check system rules manifests image vm static bench scale incidents packages bpf bpf-check
 
-test: packages bpf-check lint unit rules dashboards-check system incidents vm
+test: packages bpf-check lint unit rules manifests dashboards-check system incidents vm
 
 check: lint unit
 
@@ -30,13 +32,11 @@ packages:
 	tests/install-packages
 	test -x $(PYTHON) || python3 -m venv target/python
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check prometheus-client==0.26.0 virtme-ng==1.42 \
-		--requirement dashboards/generate/requirements.txt
+		--requirement dashboards/generate/requirements.txt --requirement deploy/check/requirements.txt
 	cd tests/browser && npm ci
 
-# Static for x86_64 alone: glibc wants its own target for that, apart from the build scripts.
 static:
-	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
-		cargo build --release --locked --target $(TARGET)
+	deploy/build-static
 
 # Compiled in its own directory, so that no path of this machine gets into the object.
 define compile-bpf
@@ -59,15 +59,26 @@ system: static
 	PSTREE_STATIC_BINARY=$(abspath $(STATIC)) PSTREE_PYTHON=$(abspath $(PYTHON)) \
 		cargo test --locked --features system-tests --test system -- --test-threads=1
 
+# The version is in Cargo.toml; the build of the image fails where the two differ.
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+image:
+	docker build --file deploy/Dockerfile --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$(shell git rev-parse --short=12 HEAD) --tag pstree-exporter --tag pstree-exporter:$(VERSION) .
+
 vm: static
 	tests/vm/run $(abspath $(STATIC))
 
 rules:
-	promtool check rules alerts/*.yaml
-	promtool test rules alerts/tests/*.yaml
+	promtool check rules alerts/*.yaml alerts/kubernetes/*.yaml
+	promtool test rules alerts/tests/*.yaml alerts/kubernetes/tests/*.yaml
 	promtool check config deploy/prometheus/prometheus.yml
 	amtool check-config deploy/alertmanager/alertmanager.yml
 	python3 -B benches/scale/snippets.py
+
+# What is below deploy/ for others to take, against the schemas of those who take it.
+manifests: packages
+	$(PYTHON) -B deploy/check/manifests
 
 # The dashboards are written by dashboards/generate; see CONTRIBUTING.md.
 dashboards:

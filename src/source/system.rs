@@ -56,7 +56,18 @@ impl System {
     #[must_use]
     pub fn task_limits(&self) -> TaskLimits {
         let read = |name| parse_number(fs::read(self.root.join("sys/kernel").join(name)).ok()?.trim_ascii());
-        TaskLimits { pid_max: read("pid_max"), threads_max: read("threads-max") }
+        let pid_max = if self.tells_our_own_pid_max() { None } else { read("pid_max") };
+        TaskLimits { pid_max, threads_max: read("threads-max") }
+    }
+
+    /// Whether this is a procfs of others and its `pid_max` nevertheless that of our own pid namespace: since
+    /// Linux 6.14 each has one, and the kernel shows the reader's.
+    fn tells_our_own_pid_max(&self) -> bool {
+        let is_procfs =
+            rustix::fs::statfs(&self.root).is_ok_and(|it| it.f_type == rustix::fs::PROC_SUPER_MAGIC);
+        is_procfs
+            && !self.is_our_own()
+            && Self::new(Path::new("/proc")).own_namespace("pid") != Some(INITIAL_PID_NAMESPACE)
     }
 
     /// Whether this procfs shows the pid namespace that we ourselves are in.
