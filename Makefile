@@ -5,6 +5,9 @@
 # make manifests  checks what is below deploy/ against schemas
 # make bpf     compiles bpf/pstree.bpf.o anew, which is checked in
 # make incidents  plays incidents and benign loads on real containers and shows which alerts fire
+# make soak    bad days in a row; fails when anything grows
+# make release, release-check, deny   for who releases: docs/RELEASE.md
+# make nightly  all that, half an hour of soak, and fuzzing
 # make dashboards  writes the dashboards anew
 # make bench   ratios against the bare loop, peers and nginx
 # make scale   what fleets cost a real Prometheus, as docs/scale.md shows: 40 minutes, HOSTS="10 30" fewer
@@ -15,9 +18,9 @@ PYTHON  := target/python/bin/python
 
 BPF     := bpf/pstree.bpf.o
 
-.PHONY: test check lint unit dashboards dashboards-check system rules manifests image vm static bench scale incidents packages bpf bpf-check
+.PHONY: test check lint unit dashboards dashboards-check system rules manifests image tools release release-check deny nightly vm static bench scale incidents soak packages bpf bpf-check
 
-test: packages bpf-check lint unit rules manifests dashboards-check system incidents vm
+test: packages bpf-check lint unit rules manifests dashboards-check system soak incidents vm
 
 check: lint unit
 
@@ -66,6 +69,25 @@ image:
 	docker build --file deploy/Dockerfile --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$(shell git rev-parse --short=12 HEAD) --tag pstree-exporter --tag pstree-exporter:$(VERSION) .
 
+# What wants to be compiled first, so that no test waits for it.
+tools:
+	cargo install --quiet --locked --root target/tools cargo-cyclonedx@0.5.9 cargo-deny@0.20.2 cargo-audit@0.22.2
+
+# Binary, configuration, Debian package, SBOM and checksums; docs/RELEASE.md is the checklist.
+DIST ?= target/dist
+
+release: tools
+	deploy/release $(DIST)
+
+# Another clone at another place gives the same bytes.
+release-check: tools
+	tests/release/run
+
+# Licences, sources and bans; then known vulnerabilities, for which it asks the network.
+deny: tools
+	PATH="$(abspath target/tools/bin):$$PATH" cargo deny check licenses bans sources
+	PATH="$(abspath target/tools/bin):$$PATH" cargo audit --deny warnings
+
 vm: static
 	tests/vm/run $(abspath $(STATIC))
 
@@ -92,6 +114,17 @@ dashboards-check:
 # Without FACTOR five times faster than an operator would see it; FACTOR=1 is real time.
 incidents: packages
 	cargo test --locked --features system-tests --test incidents
+
+# What exporters hold after hours of bad days: TIME in seconds.
+TIME ?= 120
+
+soak: static
+	PSTREE_STATIC_BINARY=$(abspath $(STATIC)) TIME=$(TIME) cargo test --locked --features system-tests --test soak
+
+# What takes too long for every change.
+nightly: test release-check deny
+	$(MAKE) soak TIME=1800
+	$(MAKE) fuzz TIME=300
 
 bench: packages
 	cargo bench --locked

@@ -4,15 +4,11 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::inside::static_binary;
 use crate::support::http::connect;
+use crate::support::slow::SlowClients;
 use crate::support::workload::Workload;
 use crate::support::{Exporter, wait_for};
 
@@ -24,62 +20,6 @@ fn exporter(more: &[&str]) -> Exporter {
     let mut command = Command::new(static_binary());
     command.args(["--no-docker", "--collection.interval=1s"]).args(more).env_remove("DOCKER_HOST");
     Exporter::spawn(command)
-}
-
-/// Clients that send a head byte by byte and never end it; those that are thrown out come back.
-struct SlowClients {
-    stop: Arc<AtomicBool>,
-    connected: Arc<AtomicUsize>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl SlowClients {
-    fn start(address: &str) -> Self {
-        raise_descriptors();
-        let (stop, connected) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let (address, flag, count) = (address.to_owned(), Arc::clone(&stop), Arc::clone(&connected));
-        let thread = std::thread::Builder::new().spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async {
-                let client = |_| trickle(address.clone(), Arc::clone(&flag), Arc::clone(&count));
-                futures_util::future::join_all((0..SLOW).map(client)).await;
-            });
-        });
-        let clients = Self { stop, connected, thread: Some(thread.expect("a thread can be made")) };
-        wait_for("all slow clients are there", || {
-            (clients.connected.load(Ordering::Relaxed) >= SLOW).then_some(())
-        });
-        clients
-    }
-}
-
-impl Drop for SlowClients {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("the clients end");
-        }
-    }
-}
-
-async fn trickle(address: String, stop: Arc<AtomicBool>, connected: Arc<AtomicUsize>) {
-    while !stop.load(Ordering::Relaxed) {
-        let Ok(mut stream) = tokio::net::TcpStream::connect(&address).await else { continue };
-        connected.fetch_add(1, Ordering::Relaxed);
-        let head = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ".iter().chain(std::iter::repeat(&b'x'));
-        for byte in head {
-            let pause = tokio::time::timeout(Duration::from_millis(500), stream.read_u8()).await;
-            // Nothing is answered to half a head, so what comes is the end.
-            if pause.is_ok() || stop.load(Ordering::Relaxed) || stream.write_all(&[*byte]).await.is_err() {
-                break;
-            }
-        }
-    }
-}
-
-fn raise_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the hard limit");
 }
 
 /// `wrk` with so many connections; ends with the test.
@@ -149,7 +89,7 @@ fn a_thousand_slow_clients_and_two_hundred_fast_ones() {
     exporter.fresh_scrape();
     let before = descriptors(&exporter);
     {
-        let _slow = SlowClients::start(&exporter.address);
+        let _slow = SlowClients::start(&exporter.address, SLOW);
         let _fast = Wrk::start(&exporter.address, 200);
         wait_for("all are there", || (descriptors(&exporter) > before + SLOW + 190).then_some(()));
         assert_served(&exporter);
@@ -163,7 +103,7 @@ fn row_29_a_thousand_slow_connections() {
     exporter.scrape();
     let before = descriptors(&exporter);
     {
-        let _slow = SlowClients::start(&exporter.address);
+        let _slow = SlowClients::start(&exporter.address, SLOW);
         wait_for("all places are taken", || (descriptors(&exporter) >= before + 512).then_some(()));
         let times = scrape_times(&exporter);
         println!("median {:?}, worst {:?}", times[SCRAPES / 2], times[SCRAPES - 1]);

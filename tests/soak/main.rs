@@ -1,0 +1,172 @@
+//! For as long as it is told: containers and processes that come and go, a Docker that restarts and hangs, and scrapers
+//! that misbehave. `make soak TIME=1800`, in seconds. Prints what the exporters hold at the start and at the end, and
+//! fails when any of it has grown.
+//!
+//! Two exporters look at the same, one with the kernel's counts and one without.
+
+#[allow(dead_code, reason = "shared with the system tests")]
+#[path = "../system/engine.rs"]
+mod engine;
+mod rude;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use engine::Engine;
+use rustix::process::Signal;
+use support::exposition::Exposition;
+use support::workload::Workload;
+use support::{Exporter, wait_for};
+
+/// Docker is restarted in every so many rounds, and stopped and continued in others.
+const ROUNDS_TO_RESTART: u32 = 4;
+
+/// Memory may differ by a twentieth, and by this where that is less: how far buffers grow depends on the load's
+/// highest peak.
+const LEAST_GROWTH_BYTES: f64 = 1_500_000.0;
+
+fn main() -> ExitCode {
+    let seconds = std::env::var("TIME").map_or(120, |it| it.parse().expect("TIME is a number of seconds"));
+    let binary = std::env::var("PSTREE_STATIC_BINARY").expect("the static binary is named: run make soak");
+    let mut engine = Engine::start();
+    let exporters = ["bpf", "proc"].map(|source| {
+        let mut command = Command::new(&binary);
+        command.args([&engine.flag(), "--collection.interval=200ms"]);
+        command.args([format!("--collection.source={source}")]);
+        // Names that come and go would use up what is allowed in an hour.
+        command.arg("--bounds.new-nodes-per-hour=100000").env_remove("DOCKER_HOST");
+        Exporter::spawn(command)
+    });
+    let [with_kernel, without] = &exporters;
+    exporters.iter().for_each(|exporter| drop(exporter.scrape()));
+
+    // All buffers have grown once: the first rounds are not part of the comparison.
+    (0..ROUNDS_TO_RESTART).for_each(|number| round(number, &mut engine, &exporters));
+    let begun = Instant::now();
+    let mut holdings = vec![[Holding::of(with_kernel), Holding::of(without)]];
+    let mut number = 0;
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        round(number, &mut engine, &exporters);
+        number += 1;
+        holdings.push([Holding::of(with_kernel), Holding::of(without)]);
+    }
+    println!("{number} rounds in {} s\n", begun.elapsed().as_secs());
+    println!("| source | | at the start | at the end | highest |\n|---|---|--:|--:|--:|");
+    let mut is_good = true;
+    for (index, source) in ["BPF", "/proc"].into_iter().enumerate() {
+        let all: Vec<Holding> = holdings.iter().map(|both| both[index]).collect();
+        is_good &= Holding::compare(source, &all);
+    }
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Everything that happens at once on a bad day. Leaves nothing behind.
+fn round(number: u32, engine: &mut Engine, exporters: &[Exporter; 2]) {
+    let addresses = exporters.each_ref().map(|exporter| exporter.address.clone());
+    std::thread::scope(|scope| {
+        for address in &addresses {
+            scope.spawn(|| rude::clients(address));
+        }
+        scope.spawn(churn_of_processes);
+        churn_of_containers(number, engine);
+    });
+    match number % ROUNDS_TO_RESTART {
+        0 => {
+            engine.down();
+            engine.up();
+        }
+        2 => {
+            engine.signal(Signal::STOP);
+            for exporter in exporters {
+                exporter.scrape_until("Docker is missed", |it| is_docker_up(it, 0.0));
+            }
+            engine.signal(Signal::CONT);
+        }
+        _ => {}
+    }
+    for exporter in exporters {
+        exporter.scrape_until("Docker is back, and all containers are gone", |metrics| {
+            is_docker_up(metrics, 1.0).filter(|()| metrics.container_names().is_empty())
+        });
+    }
+}
+
+fn is_docker_up(metrics: &Exposition, wanted: f64) -> Option<()> {
+    (metrics.value("pstree_docker_up", &[]) == Some(wanted)).then_some(())
+}
+
+fn churn_of_containers(round: u32, engine: &Engine) {
+    let name = |number: u32| format!("soak-{round}-{number}");
+    for number in 0..3 {
+        engine.run_workload(&name(number), &["--pids-limit=200"], &["fan", "20"]);
+        engine.docker(&["exec", "-d", &name(number), "/bin/sleep", "1000"]);
+        engine.docker(&["rename", &name(number), &format!("{}-renamed", name(number))]);
+    }
+    engine.run("bomb", &["--pids-limit=100", "--", "/bin/loads", "bomb", "1000"]);
+    engine.run("storm", &["--", "/bin/loads", "storm", "5"]);
+    engine.run("zombies", &["--", "/bin/workload", "zombies", "50"]);
+    let all = engine.docker(&["ps", "-aq"]);
+    let all: Vec<&str> = all.split_whitespace().collect();
+    engine.docker(&[&["rm", "--force"], &all[..]].concat());
+}
+
+fn churn_of_processes() {
+    for _ in 0..3 {
+        drop(Workload::start(&["fan", "500"]));
+        drop(Workload::start(&["chain", "200"]));
+    }
+}
+
+/// What an exporter holds while nothing happens.
+#[derive(Clone, Copy, Debug)]
+struct Holding {
+    memory: f64,
+    descriptors: f64,
+    threads: f64,
+    series: f64,
+}
+
+impl Holding {
+    /// Awaits that connections are closed: what holds them longer than anybody is served is a leak, too.
+    fn of(exporter: &Exporter) -> Self {
+        let descriptors = wait_for("connections are closed", || {
+            let open = std::fs::read_dir(format!("/proc/{}/fd", exporter.pid())).expect("it runs");
+            let links = open.flatten().filter_map(|it| std::fs::read_link(it.path()).ok());
+            let all: Vec<_> = links.collect();
+            let sockets = all.iter().filter(|it| it.to_string_lossy().starts_with("socket:")).count();
+            // Listener, event stream and its like, a signal's pair.
+            (sockets <= 8).then_some(all.len() - sockets)
+        });
+        let metrics = exporter.fresh_scrape();
+        let value = |name: &str| metrics.value(name, &[]).expect("always there");
+        Self {
+            memory: value("process_resident_memory_bytes"),
+            descriptors: descriptors as f64,
+            threads: value("process_threads"),
+            series: metrics.samples.len() as f64,
+        }
+    }
+
+    fn rows(&self) -> [f64; 4] {
+        [self.memory, self.descriptors, self.threads, self.series]
+    }
+
+    /// Prints the lines of one exporter. Returns whether nothing has grown.
+    fn compare(source: &str, all: &[Self]) -> bool {
+        let quarter = all.len().div_ceil(4);
+        let (early, late) = (&all[..quarter], &all[all.len() - quarter..]);
+        let mut is_good = true;
+        for (row, what) in ["resident bytes", "descriptors", "threads", "series"].into_iter().enumerate() {
+            let highest = |part: &[Self]| part.iter().map(|it| it.rows()[row]).fold(0.0, f64::max);
+            let (start, end) = (highest(early), highest(late));
+            let allowed = if row == 0 { (start * 0.05).max(LEAST_GROWTH_BYTES) } else { 0.0 };
+            let has_grown = end > start + allowed;
+            is_good &= !has_grown;
+            let mark = if has_grown { " **has grown**" } else { "" };
+            println!("| {source} | {what} | {start} | {end}{mark} | {} |", highest(all));
+        }
+        is_good
+    }
+}
