@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use support::exposition::Exposition;
 use support::fixture::{CONTAINER_ID, Fixture, Process};
-use support::wait_at_most;
+use support::{wait_at_most, wait_for};
 
 fn succeeded(metrics: &Exposition) -> bool {
     metrics.value("pstree_collector_success", &[("collector", "processes")]) == Some(1.0)
@@ -222,6 +222,33 @@ fn row_21_a_daemon_that_breaks_later() {
         Some(exporter.scrape()).filter(|metrics| metrics.value("pstree_docker_up", &[]) == Some(0.0))
     });
     assert_eq!(metrics.container_names(), ["web"]);
+}
+
+#[test]
+fn a_daemon_that_is_away_is_logged_once_until_it_is_back() {
+    let fixture = Fixture::with_container();
+    let (is_broken, refusals) = (Arc::new(AtomicU32::new(1)), Arc::new(AtomicU32::new(0)));
+    let (broken, refused) = (Arc::clone(&is_broken), Arc::clone(&refusals));
+    let docker = ScriptedDocker::start(move |path, stream| {
+        if broken.load(Ordering::Relaxed) == 0 {
+            return well(path, stream, "web");
+        }
+        refused.fetch_add(1, Ordering::Relaxed);
+        json(stream, "500 Oops", "{}")
+    });
+    let exporter = fixture.exporter(&[&docker.flag(), "--collection.interval=100ms"]);
+    wait_for("it was asked often", || (refusals.load(Ordering::Relaxed) >= 6).then_some(()));
+    is_broken.store(0, Ordering::Relaxed);
+    exporter.scrape_until("the name", |metrics| (metrics.container_names() == ["web"]).then_some(()));
+    let log = exporter.log_so_far();
+    let of_docker: Vec<_> =
+        log.iter().chain(&exporter.first_lines).filter(|line| line.contains("docker=")).collect();
+    assert_eq!(of_docker.len(), 2, "{log:#?}");
+    assert!(
+        of_docker.iter().any(|line| line.contains("--docker.host") && line.contains("--no-docker")),
+        "{log:#?}"
+    );
+    assert!(of_docker.iter().any(|line| line.contains("container names come from")), "{log:#?}");
 }
 
 #[test]

@@ -190,6 +190,40 @@ fn not_ready_when_the_snapshot_is_old() {
 }
 
 #[test]
+fn the_same_trouble_is_logged_once_until_it_is_over() {
+    let fixture = Fixture::with_container();
+    let exporter = serve(&fixture, &["--collection.interval=100ms"]);
+    let (present, away) = (fixture.path("proc"), fixture.path("proc-away"));
+    let last = |metrics: &Exposition| metrics.value("pstree_last_collection_timestamp_seconds", &[]);
+    for _ in 0..2 {
+        let before = exporter.scrape();
+        std::fs::rename(&present, &away).unwrap();
+        // Not the whole directory: its root stays open.
+        std::fs::create_dir(&present).unwrap();
+        for pid in ["1", "10"] {
+            std::fs::rename(away.join(pid), fixture.path(&format!("hidden-{pid}"))).unwrap();
+        }
+        wait_for("ten collections fail", || {
+            let now =
+                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+            (now - last(&exporter.scrape()).unwrap() > 1.0).then_some(())
+        });
+        for pid in ["1", "10"] {
+            std::fs::rename(fixture.path(&format!("hidden-{pid}")), away.join(pid)).unwrap();
+        }
+        std::fs::remove_dir(&present).unwrap();
+        std::fs::rename(&away, &present).unwrap();
+        exporter.scrape_until("collections succeed", |metrics| (last(metrics) > last(&before)).then_some(()));
+        exporter.fresh_scrape();
+        let log = exporter.log_so_far();
+        let lines = |text: &str| log.iter().filter(|line| line.contains(text)).collect::<Vec<_>>();
+        assert_eq!(lines("level=warn").len(), 1, "{log:#?}");
+        assert!(lines("level=warn")[0].contains("--path.procfs"), "it says what to do: {log:#?}");
+        assert_eq!(lines("succeed again").len(), 1, "{log:#?}");
+    }
+}
+
+#[test]
 fn row_34_sigterm_in_mid_scrape() {
     let fixture = Fixture::with_container();
     // Enough containers for an answer that no socket buffer holds.
