@@ -2,6 +2,8 @@
 # make check   formatting, lints and the tests that need nothing
 # make static  one static binary, for containers and for any distribution
 # make image   an image of that binary alone, for Docker
+# make deb     the Debian package, into target/deb
+# make debian  builds it twice and lives with it under a real systemd
 # make manifests  checks what is below deploy/ against schemas
 # make bpf     compiles bpf/pstree.bpf.o anew, which is checked in
 # make incidents  plays incidents and benign loads on real containers and shows which alerts fire
@@ -18,9 +20,9 @@ PYTHON  := target/python/bin/python
 
 BPF     := bpf/pstree.bpf.o
 
-.PHONY: test check lint unit dashboards dashboards-check system rules manifests image tools release release-check deny nightly vm static bench scale incidents soak packages bpf bpf-check
+.PHONY: test check lint unit dashboards dashboards-check system rules manifests image deb debian tools release release-check deny nightly vm static bench scale incidents soak packages bpf bpf-check
 
-test: packages bpf-check lint unit rules manifests dashboards-check system soak incidents vm
+test: packages bpf-check lint unit rules manifests dashboards-check system soak incidents debian vm
 
 check: lint unit
 
@@ -87,6 +89,13 @@ release-check: tools
 deny: tools
 	PATH="$(abspath target/tools/bin):$$PATH" cargo deny check licenses bans sources
 	PATH="$(abspath target/tools/bin):$$PATH" cargo audit --deny warnings
+
+# The Debian package, into target/deb.
+deb: static
+	deploy/debian/build $(abspath $(STATIC)) target/deb
+
+debian: packages static
+	tests/debian/run $(abspath $(STATIC))
 
 vm: static
 	tests/vm/run $(abspath $(STATIC))

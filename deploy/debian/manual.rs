@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 use clap::{Command, CommandFactory as _};
-use clap_complete::{Shell, generate_to};
+use clap_complete::{Shell, generate, generate_to};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 use pstree_exporter::cli::Cli;
@@ -18,11 +18,12 @@ fn main() -> io::Result<()> {
     let directory = directory.ok_or_else(|| io::Error::other("give a directory to write to"))?;
     fs::create_dir_all(&directory)?;
 
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        generate_to(shell, &mut Cli::command(), NAME, &directory)?;
-    }
     let mut exporter = Cli::command();
     exporter.build();
+    for shell in [Shell::Bash, Shell::Zsh] {
+        generate_to(shell, &mut Cli::command(), NAME, &directory)?;
+    }
+    fs::write(directory.join(format!("{NAME}.fish")), fish_completion(&exporter)?)?;
     let mut usages = vec![format!("{NAME} [OPTIONS]")];
     for command in exporter.get_subcommands() {
         let usage = command.clone().render_usage().to_string().replacen("Usage: ", "", 1);
@@ -40,6 +41,28 @@ fn main() -> io::Result<()> {
     let description = exporter.get_after_help().map(ToString::to_string).unwrap_or_default();
     write_page(&exporter, &usages.join("\n"), &description, &sections.concat(), &directory)
 }
+
+/// clap's, with conditions of our own: its `argparse` refuses flags with dots, and then nothing is completed.
+fn fish_completion(exporter: &Command) -> io::Result<String> {
+    let mut text = Vec::new();
+    generate(Shell::Fish, &mut Cli::command(), NAME, &mut text);
+    let text = String::from_utf8(text).map_err(io::Error::other)?;
+    let start = text.find("\ncomplete ").ok_or_else(|| io::Error::other("nothing to complete in fish"))?;
+    let names: Vec<&str> = exporter.get_subcommands().map(Command::get_name).collect();
+    Ok(format!("{}{}", FISH_CONDITIONS.replace("@COMMANDS@", &names.join(" ")), &text[start..]))
+}
+
+/// A subcommand comes first or not at all.
+const FISH_CONDITIONS: &str = "\
+function __fish_pstree_exporter_needs_command
+    not __fish_pstree_exporter_using_subcommand @COMMANDS@
+end
+
+function __fish_pstree_exporter_using_subcommand
+    set -l words (commandline -opc)
+    set -q words[2]; and contains -- $words[2] $argv
+end
+";
 
 /// One page; `usage` instead of a synopsis that repeats every flag, and `sections` after clap's own.
 fn write_page(

@@ -1,0 +1,47 @@
+"""A page for who has the password only, and the arguments of a process of root."""
+
+import base64
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+
+ADDRESS = "http://localhost:10073"
+USER = {"Authorization": "Basic " + base64.b64encode(b"prometheus:secret").decode()}
+
+
+def get(path, headers):
+    with urllib.request.urlopen(urllib.request.Request(ADDRESS + path, headers=headers), timeout=10) as answer:
+        return answer.read().decode()
+
+
+def processes(nodes):
+    for node in nodes:
+        yield node
+        yield from processes(node["children"])
+
+
+try:
+    get("/metrics", {})
+    sys.exit("FAILED: served without a password")
+except urllib.error.HTTPError as error:
+    if error.code != 401:
+        sys.exit(f"FAILED: {error}, not 401")
+
+deadline = time.monotonic() + 30
+while True:
+    try:
+        containers = json.loads(get("/api/v1/containers", USER))["containers"]
+        break
+    except urllib.error.HTTPError as error:
+        # Before the first collection.
+        if error.code != 503 or time.monotonic() > deadline:
+            sys.exit(f"FAILED: {error}")
+        time.sleep(0.2)
+(machine,) = containers
+tree = json.loads(get(f"/api/v1/containers/{machine['name']}/tree", USER))
+arguments = [node["arguments"] for node in processes(tree["roots"]) if node["command"] == "counted"]
+if arguments != [["counted", "1000"]] * 7:
+    sys.exit(f"FAILED: arguments are {arguments}")
+print("ok: arguments of root's processes, for who has the password")

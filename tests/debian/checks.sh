@@ -1,0 +1,20 @@
+# What the checks in tests/debian share. Sourced.
+
+unit=pstree-exporter.service
+
+fail() {
+    echo "FAILED: $*"
+    journalctl --no-pager --output=cat --unit="$unit" | tail -n 15
+    exit 1
+}
+
+# equal WHAT GOT WANTED
+equal() {
+    [ "$2" = "$3" ] || fail "$1 is $2, not $3"
+    echo "ok: $1 is $2"
+}
+
+# status FIELD: of the service's process
+status() {
+    awk -v field="$1:" '$1 == field { print $2 }' "/proc/$(systemctl show --property=MainPID --value "$unit")/status"
+}
