@@ -72,8 +72,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .build()
         .context("cannot start; are there descriptors and processes left (ulimit -n, ulimit -u)?")?;
     let ended = runtime.block_on(async {
-        #[allow(clippy::disallowed_methods, reason = "makes the one blocking thread now, at start")]
-        tokio::task::spawn_blocking(|| ()).await?;
+        make_blocking_thread().await?;
         if config.once {
             return print_once(collector, config.docker, registry).await;
         }
@@ -130,6 +129,16 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // A name that is still being looked up is not waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// Makes the one blocking thread now, at start. Where that fails tokio knows nothing but to panic.
+async fn make_blocking_thread() -> anyhow::Result<()> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    #[allow(clippy::disallowed_methods, reason = "at start")]
+    let made = std::panic::catch_unwind(|| tokio::task::spawn_blocking(|| ()));
+    std::panic::set_hook(hook);
+    Ok(made.map_err(|_| anyhow!("cannot make a thread; raise pids.max or ulimit -u"))?.await?)
 }
 
 /// Tells whoever started us, by `sd_notify(3)`, if they want to know.

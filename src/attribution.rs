@@ -45,11 +45,12 @@ impl Attribution<'_> {
     }
 }
 
-/// A path as the label `id`: unchanged but for what must not be shown, which is escaped, so that no two
-/// paths share an id.
+/// A path as the label `id`: unchanged but for what must not be shown, which is escaped, with a mark at the
+/// end that no other id has: so no two paths share an id, even where one spells out the escapes of another.
 #[must_use]
 pub fn label_id(path: &str) -> String {
-    if printable(path.as_bytes()) == path { path.to_owned() } else { path.escape_debug().to_string() }
+    let is_plain = printable(path.as_bytes()) == path && !path.contains(char::REPLACEMENT_CHARACTER);
+    if is_plain { path.to_owned() } else { format!("{}\u{fffd}", path.escape_debug()) }
 }
 
 /// What one `/proc/PID/cgroup` tells.
@@ -182,7 +183,7 @@ impl<'a> Context<'a> {
         match self.parent {
             "lxc" | "lxc.payload" => self.found_named(Runtime::Lxc, component),
             "machine.slice" => self.found_named(Runtime::Nspawn, nspawn_machine(component)?),
-            _ if self.grandparent == "ecs" && component.starts_with(self.parent) => {
+            task if self.grandparent == "ecs" && !task.is_empty() && component.starts_with(task) => {
                 self.found(Runtime::Ecs, component)
             }
             _ => None,

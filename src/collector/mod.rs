@@ -7,6 +7,7 @@ pub mod publisher;
 mod rates;
 pub mod result;
 mod share;
+mod surplus;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -31,7 +32,8 @@ impl Exposition {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn replace(&self, published: Published) {
+    /// From now on this is served, in the formats that scrapers asked the last one for.
+    pub fn replace(&self, published: Published) {
         if let Some(last) = self.current() {
             published.prepare_like(&last);
         }

@@ -10,6 +10,7 @@ use super::frames::Frames;
 use super::intruders;
 use super::result::{ContainerResult, Overflow, Taken};
 use super::share::fair_share;
+use super::surplus;
 use crate::accounting::Accounting;
 use crate::cgroups::Cgroups;
 use crate::config::{Bounds, CollectorConfig};
@@ -185,11 +186,13 @@ impl Pipeline {
     }
 
     fn walk(&mut self) -> Result<(), SourceError> {
-        let Self { source, memberships, snapshot, .. } = self;
+        let Self { source, memberships, snapshot, results, .. } = self;
         memberships.begin(snapshot);
-        let skipped =
-            source.walk(|record, details, files| memberships.admit(record, details, files, snapshot))?;
+        let skipped = source.walk(|record, more, files| memberships.admit(record, more, files, snapshot))?;
         memberships.finish(source.files(), snapshot);
+        // As the last collection has read them.
+        let limit = |slot: usize| results.get(slot)?.pids.limit;
+        surplus::leave_out_departed(snapshot, limit, |key| source.files().is_listed(key));
         self.skipped.add(skipped);
         Ok(())
     }
@@ -269,7 +272,7 @@ impl Pipeline {
             }
             self.shown.push(slot);
         }
-        let path_of = |slot: &usize| containers[*slot].as_ref().map(|container| &*container.path);
+        let path_of = |slot: &usize| Some(&*containers[*slot].as_ref()?.path);
         self.overflow = None;
         if self.shown.len() > self.bounds.max_containers {
             let results = &self.results;
@@ -296,9 +299,7 @@ impl Pipeline {
         let cap = fair_share(wanted, self.bounds.nodes_per_container, self.bounds.nodes_per_host);
         let mut folded = 0;
         for &slot in &self.shown {
-            let Some(container) = &self.snapshot.containers[slot] else {
-                continue;
-            };
+            let Some(container) = &self.snapshot.containers[slot] else { continue };
             let Some(ledger) = self.accounting.ledger(&container.path) else {
                 continue;
             };
@@ -316,9 +317,7 @@ impl Pipeline {
         self.pids.begin();
         let mut any = self.shown.is_empty();
         for &slot in &self.shown {
-            let Some(container) = &self.snapshot.containers[slot] else {
-                continue;
-            };
+            let Some(container) = &self.snapshot.containers[slot] else { continue };
             let reading = self.pids.read(&container.path);
             any |= reading.current.is_some();
             let ledger = self.accounting.ledger(&container.path);
@@ -350,9 +349,7 @@ impl Pipeline {
     }
 
     fn fill_overflow(&mut self) {
-        let Some(overflow) = &mut self.overflow else {
-            return;
-        };
+        let Some(overflow) = &mut self.overflow else { return };
         overflow.result.observed_starts = self.overflow_starts;
         let mut events = self.overflow_events;
         events += self.accounting.departed_events();

@@ -204,7 +204,8 @@ pub async fn ask_once(
 }
 
 /// `None` where there is no name: such a container is shown by its id.
-fn to_metadata(summary: ContainerSummary, allowed_labels: &[String]) -> Option<ContainerMetadata> {
+#[must_use]
+pub fn to_metadata(summary: ContainerSummary, allowed_labels: &[String]) -> Option<ContainerMetadata> {
     // Links add further names, `/other/alias`; the container's own has no second slash.
     let names = summary.names?;
     let own = names.iter().map(|name| name.trim_start_matches('/')).min_by_key(|name| name.contains('/'))?;

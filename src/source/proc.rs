@@ -209,6 +209,16 @@ impl ProcFiles {
         Some((parse::parse_inner_pid(status)?, parse::parse_effective_user(status)?))
     }
 
+    /// Whether a process, and no later one of its pid, is still listed. Where that cannot be told it is.
+    pub fn is_listed(&mut self, key: ProcessKey) -> bool {
+        match self.read(format_args!("{}/stat", key.pid)) {
+            Ok(stat) => parse::parse_stat(key.pid, stat)
+                // The kernel's own list may round to the neighbouring tick.
+                .is_none_or(|record| record.key.start_time.abs_diff(key.start_time) <= 1),
+            Err(errno) => !matches!(errno, Errno::NOENT | Errno::SRCH),
+        }
+    }
+
     /// The first bytes of `/proc/PID/cmdline` (`proc_pid_cmdline(5)`), separated by NUL, with `…` where more may
     /// follow. Can wait for a lock
     /// on the other process's memory without end, so no walk asks for it. `None` where the process is gone,

@@ -66,6 +66,16 @@ impl Connections {
         }
     }
 
+    /// Makes room for one where something else than places is short, as descriptors are.
+    pub fn let_one_go(&self) {
+        let mut state = lock(&self.state);
+        if let Some(idlest) = state.taken.first_entry()
+            && idlest.get().since.elapsed() >= PATIENCE
+        {
+            idlest.remove().leave.notify_one();
+        }
+    }
+
     /// # Errors
     /// How long it takes until somebody may be let go.
     fn try_take(self: &Arc<Self>) -> Result<Place, Duration> {

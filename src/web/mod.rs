@@ -106,7 +106,7 @@ pub async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: impl Fut
     loop {
         let accepted = async {
             // Accepted first: nobody is let go for one who does not come.
-            let (stream, peer) = accept(&listeners, &mut has_failed).await;
+            let (stream, peer) = accept(&listeners, &connections, &mut has_failed).await;
             (stream, peer, connections.take().await)
         };
         tokio::select! {
@@ -133,7 +133,11 @@ pub async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: impl Fut
 }
 
 /// The next connection on any listener. `has_failed` is whether the last attempt has, for want of something.
-async fn accept(listeners: &[TcpListener], has_failed: &mut bool) -> (TcpStream, SocketAddr) {
+async fn accept(
+    listeners: &[TcpListener],
+    connections: &Connections,
+    has_failed: &mut bool,
+) -> (TcpStream, SocketAddr) {
     loop {
         let next = std::future::poll_fn(|cx| {
             let ready = listeners.iter().map(|listener| listener.poll_accept(cx));
@@ -158,6 +162,7 @@ async fn accept(listeners: &[TcpListener], has_failed: &mut bool) -> (TcpStream,
                          lower --web.max-connections"
                     );
                 }
+                connections.let_one_go();
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }

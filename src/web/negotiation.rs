@@ -69,7 +69,7 @@ pub fn accepts_gzip(accept_encoding: &str) -> bool {
 /// `0` to `1` with at most three decimals, in thousandths; 0 for what is none of these.
 fn parse_quality(value: &str) -> u16 {
     match value.parse::<f32>() {
-        Ok(quality) if (0.0..=1.0).contains(&quality) => (quality * f32::from(FULL)) as u16,
+        Ok(quality) if (0.0..=1.0).contains(&quality) => (quality * f32::from(FULL)).round() as u16,
         _ => 0,
     }
 }

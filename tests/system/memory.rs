@@ -1,0 +1,150 @@
+//! Many processes, and little memory to look at them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::groups::hierarchies;
+use crate::inside::static_binary;
+use crate::pressure::OwnGroup;
+use crate::support::Exporter;
+use crate::support::exposition::{Exposition, Labels};
+use crate::support::http;
+use crate::support::workload::Workload;
+
+const MIB: u64 = 1 << 20;
+const MEMORY_LIMIT: u64 = 64 * MIB;
+const LIMIT_FILES: [&str; 2] = ["memory.limit_in_bytes", "memory.max"];
+const PROCESSES: f64 = 10_000.0;
+
+/// Containers by their cgroups, as many and as large as wanted; processes and cgroups go when dropped.
+pub struct Spread {
+    roots: Vec<PathBuf>,
+    forest: Option<Workload>,
+}
+
+impl Spread {
+    pub fn start(containers: usize, size: usize) -> Self {
+        let roots: Vec<_> = hierarchies().iter().map(|root| root.join("pstree-spread")).collect();
+        let mut spread = Self { roots, forest: None };
+        for root in &spread.roots {
+            fs::create_dir_all(root).expect("cgroups can be made");
+        }
+        let list: Vec<_> = spread.roots.iter().map(|root| root.display().to_string()).collect();
+        let [containers, size] = [containers, size].map(|number| number.to_string());
+        spread.forest = Some(Workload::start(&["spread", &list.join(","), &containers, &size]));
+        spread
+    }
+
+    /// One more container, of this process and what it starts.
+    pub fn add(&self, pid: u32) {
+        for root in &self.roots {
+            let group = root.join(format!("{:f>64}", ""));
+            fs::create_dir(&group).expect("cgroups can be made");
+            fs::write(group.join("cgroup.procs"), pid.to_string()).expect("a process can be moved");
+        }
+    }
+}
+
+impl Drop for Spread {
+    fn drop(&mut self) {
+        drop(self.forest.take());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        for root in &self.roots {
+            let groups = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+            for group in groups.filter(|path| path.is_dir()).chain([root.clone()]) {
+                while fs::remove_dir(&group).is_err() && group.exists() && Instant::now() < deadline {
+                    std::thread::park_timeout(Duration::from_millis(5));
+                }
+            }
+        }
+    }
+}
+
+/// Those of a [`Spread`], whatever else runs.
+pub fn is_spread(labels: &Labels) -> bool {
+    labels.get("id").is_some_and(|id| id.starts_with("/pstree-spread/"))
+}
+
+pub fn processes(metrics: &Exposition) -> f64 {
+    let all = metrics.select("pstree_container_processes", &[]);
+    all.filter(|(labels, _)| is_spread(labels)).map(|(_, value)| value).sum()
+}
+
+#[test]
+fn row_18_ten_thousand_processes_in_64_mib() {
+    // Many trees, and one that is as large as all of them.
+    for (containers, size) in [(100, 100), (1, 10_000)] {
+        let _spread = Spread::start(containers, size);
+        for source in ["auto", "bpf"] {
+            let group = OwnGroup::make("memory");
+            // Programs for the kernel are loaded where there is room for it, then the room is taken away.
+            group.set(&LIMIT_FILES, if source == "bpf" { 256 * MIB } else { MEMORY_LIMIT });
+            let mut command = group.command(&static_binary());
+            let source_flag = format!("--collection.source={source}");
+            command.args(["--no-docker", "--collection.interval=1s", &source_flag]);
+            let exporter = Exporter::spawn(command);
+            let first = exporter.scrape();
+            group.set(&LIMIT_FILES, MEMORY_LIMIT);
+            let (labels, _) = first.select("pstree_source_info", &[]).next().expect("always there");
+            let wanted = if source == "bpf" { ("bpf", "flag") } else { ("proc", "memory") };
+            assert_eq!((labels["source"].as_str(), labels["reason"].as_str()), wanted);
+            let peak = group.file(&["memory.max_usage_in_bytes", "memory.peak"]);
+            // Cannot be begun anew everywhere; where it cannot, loading counts, too.
+            let _ = fs::write(&peak, "0");
+
+            ask_for_everything(&exporter, containers);
+
+            let failed =
+                fs::read_to_string(group.file(&["memory.failcnt", "memory.events"])).expect("counts");
+            let failed: u64 = failed
+                .lines()
+                .filter(|line| !line.contains(' ') || line.starts_with("max ") || line.starts_with("oom"))
+                .map(|line| line.rsplit(' ').next().expect("a count").parse::<u64>().expect("a count"))
+                .sum();
+            let peak: u64 = fs::read_to_string(&peak).expect("a peak").trim().parse().expect("bytes");
+            let status = fs::read_to_string(format!("/proc/{}/status", exporter.pid())).expect("it runs");
+            let own = status.lines().find(|line| line.starts_with("VmHWM")).expect("always there");
+            eprintln!("{containers} x {size} by {source}: {} KiB charged at most, {own}", peak >> 10);
+            assert!(peak < MEMORY_LIMIT && failed == 0, "{peak} bytes, {failed} times at the limit");
+            assert!(exporter.stop().success(), "it was never killed");
+        }
+    }
+}
+
+/// Every format and every page, by several clients at a time, for several collections.
+fn ask_for_everything(exporter: &Exporter, containers: usize) {
+    let metrics = exporter.fresh_scrape();
+    assert_eq!(processes(&metrics), PROCESSES);
+    let infos = metrics.select("pstree_container_info", &[]).map(|(labels, _)| labels);
+    let names: Vec<&str> =
+        infos.filter(|labels| is_spread(labels)).map(|labels| labels["container_id"].as_str()).collect();
+    assert_eq!(names.len(), containers);
+    let name = names[0];
+    let openmetrics = ("Accept", "application/openmetrics-text;version=1.0.0");
+    let gzip = ("Accept-Encoding", "gzip");
+    let requests: Vec<(String, Vec<(&str, &str)>)> = vec![
+        ("/metrics".into(), vec![]),
+        ("/metrics".into(), vec![gzip]),
+        ("/metrics".into(), vec![openmetrics]),
+        ("/metrics".into(), vec![openmetrics, gzip]),
+        ("/".into(), vec![]),
+        (format!("/containers/{name}"), vec![]),
+        ("/api/v1/containers".into(), vec![]),
+        (format!("/api/v1/containers/{name}/tree"), vec![]),
+    ];
+    let collections = || exporter.scrape().value("pstree_collections_total", &[]).expect("always there");
+    let enough = collections() + 6.0;
+    while collections() < enough {
+        let address = &exporter.address;
+        std::thread::scope(|scope| {
+            for (path, headers) in requests.iter().chain(&requests) {
+                scope.spawn(move || {
+                    let response = http::request(address, "GET", path, headers);
+                    assert_eq!(response.status, 200, "{path}");
+                    assert!(response.body.len() > 300, "{path}: {} bytes", response.body.len());
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,229 @@
+//! The proxy of `deploy/docker-proxy`, as shipped, before a real engine: it passes on what the exporter asks, and
+//! refuses everything else, however it is spelled.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Lines};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::support::{Exporter, wait_at_most, wait_for};
+
+/// A group that is not root's.
+const GROUP: u32 = 65534;
+
+/// HAProxy with the shipped file, or who asks it: ended with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The proxy on a socket of its own.
+struct Proxy {
+    directory: PathBuf,
+    _haproxy: Ended,
+}
+
+impl Proxy {
+    fn start(engine: &Engine) -> Self {
+        let directory = std::env::temp_dir().join(format!("pstree-proxy-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a scratch directory");
+        let socket = directory.join("docker.sock");
+        let proxy = Self { _haproxy: haproxy(engine, &format!("unix@{}", socket.display())), directory };
+        wait_for("the proxy listens", || std::os::unix::net::UnixStream::connect(&socket).ok());
+        proxy
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.join("docker.sock")
+    }
+
+    fn flag(&self) -> String {
+        format!("--docker.host=unix://{}", self.socket().display())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The stream of events, from before the test began, through the proxy.
+struct Events {
+    _curl: Ended,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Events {
+    fn follow(proxy: &Proxy) -> Self {
+        let mut curl = Command::new("curl")
+            .args(["--silent", "--no-buffer", "--max-time", "60", "--unix-socket"])
+            .arg(proxy.socket())
+            .arg("http://docker/events?since=1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("curl is installed");
+        let lines = BufReader::new(curl.stdout.take().expect("stdout is piped")).lines();
+        Self { _curl: Ended(curl), lines }
+    }
+
+    /// Reads on to an event of this kind.
+    fn wait_for(&mut self, kind: &str) {
+        let action = format!("\"Action\":\"{kind}\"");
+        let is_there = self.lines.by_ref().map_while(Result::ok).any(|line| line.contains(&action));
+        assert!(is_there, "the stream ended before {kind}");
+    }
+}
+
+fn haproxy(engine: &Engine, listen: &str) -> Ended {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/docker-proxy/haproxy.cfg");
+    let haproxy = Command::new("haproxy")
+        .arg("-f")
+        .arg(file)
+        .env("DOCKER_SOCKET", docker_socket(engine))
+        .env("DOCKER_PROXY", listen)
+        .env("DOCKER_PROXY_GID", GROUP.to_string())
+        .spawn();
+    Ended(haproxy.expect("haproxy is installed"))
+}
+
+fn docker_socket(engine: &Engine) -> String {
+    engine.address().trim_start_matches("unix://").to_owned()
+}
+
+/// The status that a request gets; its path is sent as it is written.
+fn status(socket: &str, arguments: &[&str], path: &str) -> String {
+    let output = Command::new("curl")
+        .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--max-time", "10"])
+        .args(["--path-as-is", "--unix-socket", socket])
+        .args(arguments)
+        .arg(format!("http://docker{path}"))
+        .output()
+        .expect("curl is installed");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn names_and_renames_come_through_it() {
+    let mut engine = Engine::start();
+    engine.run("before", &["--", "/bin/sleep", "1000"]);
+    let proxy = Proxy::start(&engine);
+    let socket = fs::metadata(proxy.socket()).expect("a socket");
+    assert_eq!((socket.permissions().mode() & 0o777, socket.gid()), (0o660, GROUP));
+
+    // Events come at once and go on to come: without them the exporter would ask for the list every second.
+    let mut events = Events::follow(&proxy);
+    events.wait_for("start");
+    let exporter = Exporter::start(&[&proxy.flag(), "--collection.interval=250ms"]);
+    for (old, new) in [("before", "between"), ("between", "after")] {
+        exporter.scrape_until(old, |metrics| (metrics.container_names() == [old]).then_some(()));
+        engine.docker(&["rename", old, new]);
+        wait_at_most(Duration::from_secs(4), new, || {
+            (exporter.scrape().container_names() == [new]).then_some(())
+        });
+        events.wait_for("rename");
+    }
+    assert_eq!(exporter.scrape().value("pstree_docker_up", &[]), Some(1.0));
+    let metrics = exporter.scrape();
+    let (info, _) = metrics.select("pstree_container_info", &[]).next().expect("one container");
+    assert_eq!(info["image"], crate::engine::IMAGE);
+
+    // Nothing hides that Docker is away.
+    engine.docker(&["rm", "--force", "after"]);
+    engine.down();
+    exporter.scrape_until("Docker is away", |metrics| {
+        (metrics.value("pstree_docker_up", &[]) == Some(0.0)).then_some(())
+    });
+}
+
+#[test]
+fn names_come_over_tcp() {
+    let engine = Engine::start();
+    engine.run("web", &["--", "/bin/sleep", "1000"]);
+    let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
+    let _haproxy = haproxy(&engine, &address.to_string());
+    let exporter =
+        Exporter::start(&[&format!("--docker.host=tcp://{address}"), "--collection.interval=250ms"]);
+    exporter.scrape_until("its name", |metrics| (metrics.container_names() == ["web"]).then_some(()));
+}
+
+#[test]
+fn everything_else_is_refused() {
+    let engine = Engine::start();
+    engine.run("web", &["--", "/bin/sleep", "1000"]);
+    let proxy = Proxy::start(&engine);
+    let (docker, proxy) = (docker_socket(&engine), proxy.socket().display().to_string());
+
+    for path in
+        ["/_ping", "/version", "/v1.41/version", "/containers/json", "/v1.41/containers/json?all=true"]
+    {
+        assert_eq!(status(&proxy, &[], path), "200", "GET {path}");
+    }
+    assert_eq!(status(&proxy, &["--head"], "/_ping"), "200", "HEAD");
+    let reads = [
+        "/containers/web/json",
+        "/v1.41/containers/web/json",
+        "/containers/web/archive?path=/bin",
+        "/containers/web/logs?stdout=1",
+        "/containers/web/top",
+        "/containers/web/export",
+        "/images/json",
+        "/images/pstree-test/json",
+        "/info",
+        "/networks",
+        "/volumes",
+        "/containers/json/../web/json",
+        "/containers/json/%2e%2e/web/json",
+        "/containers/json%2f..%2fweb/json",
+        "/v1.41/../containers/web/json",
+        "/v1.41/_ping/../containers/web/json",
+        "//containers/web/json",
+        "/containers//json",
+        "/containers/web/json?/containers/json",
+        "/containers/web/json%3f/containers/json",
+        "/containers/web/json;/containers/json",
+        "/containers/web/json%0a/containers/json",
+        "/CONTAINERS/JSON",
+        "/containers/json/",
+        "/v1/containers/json",
+    ];
+    for path in reads {
+        assert_eq!(status(&proxy, &[], path), "403", "GET {path}");
+        assert_ne!(status(&docker, &[], path), "403", "it is the proxy that refuses");
+    }
+    let writes: [(&str, &str); 12] = [
+        ("POST", "/containers/create"),
+        ("POST", "/v1.41/containers/create?name=new"),
+        ("POST", "/containers/web/exec"),
+        ("POST", "/containers/web/stop"),
+        ("POST", "/containers/web/attach?stream=1&stdin=1"),
+        ("POST", "/images/create?fromImage=x"),
+        ("POST", "/containers/json"),
+        ("POST", "/events"),
+        ("DELETE", "/containers/web?force=1"),
+        ("DELETE", "/v1.41/containers/json"),
+        ("PUT", "/containers/web/archive?path=/"),
+        ("OPTIONS", "/_ping"),
+    ];
+    for (method, path) in writes {
+        assert_eq!(status(&proxy, &["--request", method], path), "403", "{method} {path}");
+    }
+    // No other protocol on a path that is passed on, and no request inside of another one.
+    for headers in [
+        &["--header", "Upgrade: tcp", "--header", "Connection: Upgrade"][..],
+        &["--header", "Upgrade: h2c", "--header", "Connection: Upgrade, HTTP2-Settings"],
+        &["--request", "GET", "--data", "POST /containers/web/stop HTTP/1.1"],
+        &["--request", "GET", "--header", "Transfer-Encoding: chunked", "--data", "x"],
+        &["--header", "X-HTTP-Method-Override: DELETE", "--request", "POST"],
+    ] {
+        assert_eq!(status(&proxy, headers, "/containers/json"), "403", "{headers:?}");
+    }
+    assert_eq!(engine.docker(&["ps", "--all", "--format={{.Names}} {{.State}}"]), "web running");
+}
