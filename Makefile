@@ -9,6 +9,7 @@
 # make incidents  plays incidents and benign loads on real containers and shows which alerts fire
 # make soak    bad days in a row; fails when anything grows
 # make release, release-check, deny   for who releases: docs/RELEASE.md
+# make fuzz    looks for bytes that break a parser, or more; fuzz/README.md
 # make nightly  all that, half an hour of soak, and fuzzing
 # make dashboards  writes the dashboards anew
 # make bench   ratios against the bare loop, peers and nginx
@@ -20,7 +21,7 @@ PYTHON  := target/python/bin/python
 
 BPF     := bpf/pstree.bpf.o
 
-.PHONY: test check lint unit dashboards dashboards-check system rules manifests image deb debian tools release release-check deny nightly vm static bench scale incidents soak packages bpf bpf-check
+.PHONY: test check lint unit dashboards dashboards-check system rules manifests image deb debian tools release release-check deny nightly fuzz fuzz-minimise vm static bench scale incidents soak packages bpf bpf-check
 
 test: packages bpf-check lint unit rules manifests dashboards-check system soak incidents debian vm
 
@@ -62,7 +63,7 @@ bpf-check:
 system: static
 	cargo build --locked --features system-tests --example panicking-screen
 	PSTREE_STATIC_BINARY=$(abspath $(STATIC)) PSTREE_PYTHON=$(abspath $(PYTHON)) \
-		cargo test --locked --features system-tests --test system -- --test-threads=1
+		cargo test --locked --features system-tests --test fuzz_corpus --test system -- --test-threads=1
 
 # The version is in Cargo.toml; the build of the image fails where the two differ.
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -73,7 +74,7 @@ image:
 
 # What wants to be compiled first, so that no test waits for it.
 tools:
-	cargo install --quiet --locked --root target/tools cargo-cyclonedx@0.5.9 cargo-deny@0.20.2 cargo-audit@0.22.2
+	cargo install --quiet --locked --root target/tools cargo-cyclonedx@0.5.9 cargo-deny@0.20.2 cargo-audit@0.22.2 cargo-fuzz@0.13.2
 
 # Binary, configuration, Debian package, SBOM and checksums; docs/RELEASE.md is the checklist.
 DIST ?= target/dist
@@ -138,6 +139,20 @@ nightly: test release-check deny
 	$(MAKE) soak TIME=1800
 	$(MAKE) debian DEBIAN=
 	$(MAKE) fuzz TIME=300
+
+FUZZ_TARGETS ?= stat status cgroup docker_json web_config accept request_path exposition
+FUZZ := RUSTC_BOOTSTRAP=1 TMPDIR=/dev/shm PATH="$(abspath target/tools/bin):$$PATH"
+
+# Looks for bytes that break what fuzz/README.md states: TIME seconds for each target.
+fuzz: tools
+	for target in $(FUZZ_TARGETS); do \
+		$(FUZZ) cargo fuzz run --sanitizer none $$target -- -max_total_time=$(TIME) -timeout=10 \
+			-dict=fuzz/dictionaries/$$target.dict || exit 1; \
+	done
+
+# Before what was found is committed.
+fuzz-minimise: tools
+	$(FUZZ) fuzz/minimise $(FUZZ_TARGETS)
 
 bench: packages
 	cargo bench --locked

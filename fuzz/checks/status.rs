@@ -1,0 +1,28 @@
+//! `/proc/PID/status`: the pids in each namespace, and who a process runs as.
+
+use pstree_exporter::source::parse::{InnerPid, parse_effective_user, parse_inner_pid};
+
+pub fn check(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let pids: Option<Vec<u32>> =
+        values(&text, "NSpid:").and_then(|values| values.iter().map(|value| number(value)).collect());
+    let expected = pids.filter(|pids| !pids.is_empty()).map(|pids| InnerPid {
+        pid: pids[pids.len() - 1],
+        nesting: pids.len() - 1,
+        below: pids.get(1).copied(),
+    });
+    assert_eq!(parse_inner_pid(data), expected);
+
+    let user = values(&text, "Uid:").and_then(|values| number(values.get(1)?));
+    assert_eq!(parse_effective_user(data), user);
+}
+
+/// What stands in the first line that begins so.
+fn values<'a>(text: &'a str, key: &str) -> Option<Vec<&'a str>> {
+    let line = text.split('\n').find(|line| line.starts_with(key))?;
+    Some(line[key.len()..].split_ascii_whitespace().collect())
+}
+
+fn number(text: &str) -> Option<u32> {
+    if text.starts_with('+') { None } else { text.parse().ok() }
+}

@@ -1,0 +1,38 @@
+//! The web configuration: an administrator's YAML, with whatever mistakes.
+
+use pstree_exporter::web::security::Tls;
+use pstree_exporter::web::security::file::WebFile;
+
+use super::shown::{assert_harmless, assert_one_line};
+
+pub fn check(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let file = match WebFile::parse(text) {
+        Ok(file) => file,
+        Err(error) => {
+            assert_error(&error);
+            if let Some((line, _)) = error.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
+                let line: usize = line.parse().expect("a number of a line");
+                let end = 1 + text.split(['\n', '\r']).count();
+                assert!((1..=end).contains(&line), "line {line} of {end}");
+            }
+            return;
+        }
+    };
+    if let Err(error) = file.http_server_config.headers.headers() {
+        assert_error(&error);
+    }
+    if let Some(Err(error)) = file.rate_limit.as_ref().map(|part| part.interval()) {
+        assert_error(&error);
+    }
+    if let Some(part) = &file.tls_server_config {
+        // No input finds a key by chance that fits a certificate, and no file is to be read.
+        let no_file = |_: &str| Err("there are no files here".to_owned());
+        assert_error(&Tls::new(part, no_file).expect_err("TLS without a key"));
+    }
+}
+
+fn assert_error(error: &str) {
+    assert_one_line(error);
+    assert_harmless(error);
+}
