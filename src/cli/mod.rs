@@ -43,7 +43,7 @@ pub struct Cli {
     telemetry_path: String,
 
     /// Most connections at one time; the idlest gives way to one more
-    #[arg(long = "web.max-connections", value_name = "N", default_value_t = 1500, help_heading = "Web", value_parser = parse_positive)]
+    #[arg(long = "web.max-connections", value_name = "N", default_value_t = 1250, help_heading = "Web", value_parser = parse_positive)]
     max_connections: usize,
 
     /// TLS, users, headers and a rate limit, in the format of all exporters of Prometheus' kind
