@@ -4,7 +4,7 @@ use openmetrics_parser::{openmetrics, prometheus};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let pages = pstree_fuzz::exposition::collect(data);
-    // The other reader takes ten times as long as all of ours, so some inputs are enough for it; which ones
+    // The other reader takes four times as long as all of ours, so some inputs are enough for it; which ones
     // depends on nothing but the input.
     if data.len() % 8 == 0 {
         for page in pages {
