@@ -23,7 +23,9 @@ BPF     := bpf/pstree.bpf.o
 
 .PHONY: test check lint unit dashboards dashboards-check system rules manifests image deb debian tools release release-check deny nightly fuzz fuzz-minimise vm static bench scale incidents soak packages bpf bpf-check
 
-test: packages bpf-check lint unit rules manifests dashboards-check system soak incidents debian vm
+# The last two take their time and do not mind each other.
+test: packages bpf-check lint unit rules manifests dashboards-check system soak incidents
+	$(MAKE) --jobs=2 --output-sync=target debian vm
 
 check: lint unit
 

@@ -211,25 +211,29 @@ fn row_19_the_wall_clock_is_stepped() {
         let rates = collections(metrics) > 2.0;
         (processes(metrics) == 32.0 && rates).then(|| of_calm(metrics))
     });
-    let assert_rates = || {
+    // Rates by the clock on the wall would be next to nothing, or thousands. Returns whether the storm was met.
+    let sees_storm = || {
+        let mut is_met = false;
         let list = http::json(&exporter.address, "/api/v1/containers");
         for container in list["containers"].as_array().expect("a list") {
             let rate = container["observed_starts_per_second"].as_f64();
             match container["id"].as_str().expect("an id") {
                 id if stormy(id) => {
-                    // In truth 20 at most; how many of them a short interval is credited with differs.
-                    assert!(rate.is_some_and(|rate| (0.2..60.0).contains(&rate)), "{container}")
+                    // In truth 20 at most; a collection between two children meets none.
+                    assert!(rate.is_some_and(|rate| (0.0..60.0).contains(&rate)), "{container}");
+                    is_met = rate > Some(0.2);
                 }
                 id if id.starts_with("/pstree-spread/") => assert_eq!(rate, Some(0.0), "{container}"),
                 _ => {}
             }
         }
+        is_met
     };
     for offset in [3600.0, -3600.0, 86_400.0 * 365.0, 0.0] {
         clock.set(offset);
         // Its time is the new one within an interval; until then the snapshot is as old as the step is long.
         let metrics = watch.scrape_until("a snapshot of the new time", |metrics| {
-            assert_rates();
+            sees_storm();
             let age = unix_now() + offset - taken(metrics);
             (-0.1..5.0).contains(&age).then(|| metrics.clone())
         });
@@ -237,6 +241,6 @@ fn row_19_the_wall_clock_is_stepped() {
         assert_eq!(of_calm(&metrics), before, "with the clock {offset} s ahead");
         assert_eq!(exporter.get("/-/ready", &[]).status, 200, "with the clock {offset} s ahead");
         watch.assert_no_burst(INTERVAL);
-        assert_rates();
+        wait_for("starts of the storm", || sees_storm().then_some(()));
     }
 }
