@@ -132,7 +132,9 @@ impl Engine {
 
     /// `before` runs before the gate.
     pub fn run_gated_with(&self, flags: &[&str], name: &str, before: &str, script: &str) {
-        let whole = format!("{before}\nread gate < /gate\n{script}\necho done; read gate < /gate");
+        // Who opens the gate may close it late: to the last reader that is an end of file, not an end.
+        let whole =
+            format!("{before}\nread gate < /gate\n{script}\necho done; until read gate < /gate; do :; done");
         self.run(name, &[flags, &["--", "/bin/sh", "-c", &whole]].concat());
     }
 
