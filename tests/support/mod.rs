@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use exposition::Exposition;
 
 /// The time after which a condition that should come true counts as a failure.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Looks again and again until `look` finds something. Panics with `what` when it takes too long.
 pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {

@@ -17,7 +17,7 @@ fn row_24_one_name_per_container_and_no_series_twice() {
     let mut round = 0;
     std::thread::scope(|scope| {
         let churn = scope.spawn(|| {
-            while Instant::now() < deadline {
+            while Instant::now() < deadline || round < 3 {
                 let (first, second) = (format!("a{round}"), format!("b{round}"));
                 engine.run(&first, &["--", "/bin/sleep", "1000"]);
                 engine.docker(&["rename", &first, &second]);
@@ -40,7 +40,6 @@ fn row_24_one_name_per_container_and_no_series_twice() {
             assert_eq!(metrics.value("pstree_collector_success", &[("collector", "processes")]), Some(1.0));
         }
     });
-    assert!(round >= 3, "{round} rounds");
     exporter.scrape_until("only the steady one", |metrics| {
         (metrics.container_names() == ["steady"]).then_some(())
     });

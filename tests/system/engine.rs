@@ -133,9 +133,11 @@ impl Engine {
     /// `before` runs before the gate.
     pub fn run_gated_with(&self, flags: &[&str], name: &str, before: &str, script: &str) {
         // Who opens the gate may close it late: to the last reader that is an end of file, not an end.
-        let whole =
-            format!("{before}\nread gate < /gate\n{script}\necho done; until read gate < /gate; do :; done");
+        let whole = format!(
+            "{before}\necho waiting; read gate < /gate\n{script}\necho done; until read gate < /gate; do :; done"
+        );
         self.run(name, &[flags, &["--", "/bin/sh", "-c", &whole]].concat());
+        self.wait_for_line(name, "waiting");
     }
 
     /// Lets a gated container go on.
@@ -145,8 +147,12 @@ impl Engine {
 
     /// Waits for the end of the script of a gated container.
     pub fn wait_for_done(&self, name: &str) {
-        let done = || self.docker(&["logs", name]).lines().any(|line| line == "done").then_some(());
-        wait_at_most(Duration::from_secs(120), "the script is done", done);
+        self.wait_for_line(name, "done");
+    }
+
+    fn wait_for_line(&self, name: &str, line: &str) {
+        let is_there = || self.docker(&["logs", name]).lines().any(|it| it == line).then_some(());
+        wait_at_most(Duration::from_secs(120), line, is_there);
     }
 
     /// The host's pid of a container's init.

@@ -55,7 +55,8 @@ fn count_gated(scripts: &[(&str, &str)]) -> Vec<Counts> {
         engine.run_gated(name, script);
     }
     exporter.scrape_until("all containers", |metrics| {
-        (metrics.container_names().len() == scripts.len()).then_some(())
+        let names = metrics.container_names();
+        scripts.iter().all(|(name, _)| names.iter().any(|it| it == name)).then_some(())
     });
     // The shells have opened the gate's other side, so the runtime is done with them.
     let before = wait_for("the runtime is done", || {
@@ -115,7 +116,10 @@ fn counters_outlive_a_restart_of_the_container_and_a_pause_of_the_exporter() {
             (forks >= at_least).then_some(forks)
         })
     };
-    let once = all_forks(501.0);
+    all_forks(501.0);
+    let command = format!("/proc/{}/comm", engine.pid("web"));
+    wait_for("the last exec", || (fs::read_to_string(&command).expect("it runs") == "sleep\n").then_some(()));
+    let once = counts_of(&exporter.fresh_scrape(), "web")[0] as f64;
     exporter.signal(Signal::STOP);
     engine.docker(&["restart", "--time=0", "web"]);
     exporter.signal(Signal::CONT);
@@ -177,8 +181,11 @@ fn a_cgroup_born_and_gone_between_two_collections_is_accounted_for() {
     let exporter = Exporter::start(&["--no-docker", "--collection.interval=2s", "--collection.source=bpf"]);
     exporter.fresh_scrape();
     let directory = inside(&parent, "..").join(format!("{:0>64}", "c2"));
+    // However long this takes, no collection falls into it.
+    exporter.signal(Signal::STOP);
     fs::create_dir(&directory).expect("a cgroup can be made");
     fork_in(&directory, 50);
+    exporter.signal(Signal::CONT);
     let (lost, unattributed) = exporter.scrape_until("events of nobody", |metrics| {
         let (lost, unattributed) = unaccounted(metrics);
         (unattributed > 0.0).then_some((lost, unattributed))

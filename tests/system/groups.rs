@@ -18,7 +18,8 @@ pub fn hierarchies() -> Vec<PathBuf> {
     if root.join("cgroup.controllers").exists() {
         return vec![root.to_owned()];
     }
-    ["pids", "unified"].map(|name| root.join(name)).into_iter().filter(|path| path.is_dir()).collect()
+    // In this order: the exporter believes in the unified one, unless it finds a container in the other alone.
+    ["unified", "pids"].map(|name| root.join(name)).into_iter().filter(|path| path.is_dir()).collect()
 }
 
 impl Group {

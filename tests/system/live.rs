@@ -96,8 +96,10 @@ fn what_comes_and_goes_is_marked_in_place() {
     assert!(screen.contains("─3*[workload]") && screen.contains("every 1.5s"), "{screen}");
     engine.docker(&["exec", "-d", "web", "/bin/sleep", "4711"]);
     // In its first moments a process that comes by exec bears the runtime's name.
-    let screen = terminal.wait_for("what came", |screen| screen.contains("roots: 1 init 1 exec"));
-    assert!(screen.lines().any(|line| line.starts_with('+') && line.contains(" exec ")), "{screen}");
+    terminal.wait_for("what came", |screen| {
+        screen.contains("roots: 1 init 1 exec")
+            && screen.lines().any(|line| line.starts_with('+') && line.contains(" exec "))
+    });
     terminal.wait_for("its name", |screen| screen.contains("exec sleep"));
     terminal.wait_for("a frame in which nothing came", |screen| {
         !screen.contains('+') || screen.lines().all(|line| !line.starts_with('+'))
@@ -148,8 +150,7 @@ fn it_scrolls_and_follows_the_size_of_the_terminal() {
     assert_eq!(first.len(), 17, "20 lines less two heads and the names of the columns");
     assert_eq!(first[0], 1);
     terminal.keys(&["End"]);
-    let last = terminal.wait_for("the end", |screen| screen.contains("to 61 of 61"));
-    assert_eq!(pids(&last).len(), 18);
+    terminal.wait_for("the end", |screen| screen.contains("to 61 of 61") && pids(screen).len() == 18);
     terminal.keys(&["Up"]);
     terminal.wait_for("one line up", |screen| screen.contains("to 60 of 61"));
     terminal.keys(&["g"]);

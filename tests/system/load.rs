@@ -62,8 +62,8 @@ fn collections(exporter: &Exporter) -> f64 {
 fn assert_served(exporter: &Exporter) {
     let (begun, before) = (Instant::now(), collections(exporter));
     let times = scrape_times(exporter);
-    let expected = begun.elapsed().as_secs_f64();
     let done = collections(exporter) - before;
+    let expected = begun.elapsed().as_secs_f64();
     println!(
         "median {:?}, worst {:?}, {done} collections in {expected:.1} s",
         times[SCRAPES / 2],
@@ -108,7 +108,8 @@ fn row_29_a_thousand_slow_connections() {
         let times = scrape_times(&exporter);
         println!("median {:?}, worst {:?}", times[SCRAPES / 2], times[SCRAPES - 1]);
         assert!(times[SCRAPES - 1] < Duration::from_secs(1), "{times:?}");
-        assert!(descriptors(&exporter) <= before + 520);
+        // Those that gave way are closed a moment after their successors came.
+        wait_for("no more than its places", || (descriptors(&exporter) <= before + 520).then_some(()));
     }
     assert_nothing_leaks(&exporter, before);
 }

@@ -125,7 +125,7 @@ fn row_35_a_container_renamed_all_the_time() {
     let renames = std::thread::scope(|scope| {
         let renames = scope.spawn(|| {
             let mut count = 0;
-            while Instant::now() < deadline {
+            while Instant::now() < deadline || count <= 20 {
                 engine.docker(&["rename", &id, &format!("name-{}", count + 1)]);
                 count += 1;
             }
@@ -144,7 +144,7 @@ fn row_35_a_container_renamed_all_the_time() {
         }
         renames.join().expect("it renames")
     });
-    assert!(renames > 20 && seen.len() > 5, "{renames} renames, of which {} were seen", seen.len());
+    assert!(seen.len() > 5, "{renames} renames, of which {} were seen", seen.len());
     let last = format!("name-{renames}");
     exporter.scrape_until("the last name", |metrics| is_named(metrics, &last).then_some(()));
 }

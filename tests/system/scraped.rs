@@ -3,10 +3,9 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::support::{http, wait_at_most, wait_for};
+use crate::support::{http, wait_for};
 
 /// A Prometheus server of the test's own.
 pub struct Prometheus {
@@ -84,6 +83,7 @@ fn prometheus_scrapes_it_while_containers_come_and_go() {
     let engine = Engine::start();
     engine.run_workload("steady", &[], &["fan", "3"]);
     let exporter = engine.exporter();
+    exporter.scrape();
     let prometheus = Prometheus::start(&exporter.address);
     wait_for("a first scrape", || (prometheus.query("up") == [1.0]).then_some(()));
     for round in 0..5 {
@@ -93,9 +93,7 @@ fn prometheus_scrapes_it_while_containers_come_and_go() {
         wait_for("the guest", || (prometheus.query(&query) == [1.0]).then_some(()));
         engine.docker(&["rm", "--force", &name]);
         // A series that ends with its target up is marked stale at the next scrape, not five minutes later.
-        wait_at_most(Duration::from_secs(5), "the guest is gone", || {
-            prometheus.query(&query).is_empty().then_some(())
-        });
+        wait_for("the guest is gone", || prometheus.query(&query).is_empty().then_some(()));
     }
     assert_eq!(prometheus.query("min_over_time(up[5m])"), [1.0]);
     assert_eq!(prometheus.query("count(pstree_container_processes)"), [1.0]);

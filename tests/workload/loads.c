@@ -3,8 +3,8 @@
  *
  *   loads bomb MOST          processes that fork all the time and stay, until there are MOST of them; a fork
  *                            that is refused is tried again
- *   loads wild LIFE TIME     processes that fork without a pause for TIME, each but the first living for LIFE;
- *                            then those that are left do nothing
+ *   loads wild LIFE FILE     processes that fork without a pause until there is a FILE, each but the first living
+ *                            for LIFE; then those that are left do nothing
  *   loads storm LIFE         one child after the other, each living for LIFE
  *   loads leak PERIOD        one more child that stays, every PERIOD
  *   loads neglect PERIOD     one more child that exits and is never waited for, every PERIOD
@@ -76,10 +76,10 @@ static double now(void) {
     return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
 }
 
-static void wild(double life, double time) {
+static void wild(double life, const char *calm) {
     signal(SIGCHLD, SIG_IGN);
-    double calm = now() + time, end = INFINITY;
-    while (now() < calm) {
+    double end = INFINITY;
+    while (access(calm, F_OK) != 0) {
         if (fork_child() == 0) end = now() + life;
         if (now() > end) _exit(0);
     }
@@ -175,7 +175,7 @@ int main(int argc, char **argv) {
     double first = argc > 2 ? atof(argv[2]) : 0, second = argc > 3 ? atof(argv[3]) : 0;
     double third = argc > 4 ? atof(argv[4]) : 0;
     if (!strcmp(mode, "bomb")) bomb((long)first);
-    if (!strcmp(mode, "wild")) wild(first, second);
+    if (!strcmp(mode, "wild") && argc > 3) wild(first, argv[3]);
     if (!strcmp(mode, "storm")) storm(first);
     if (!strcmp(mode, "leak")) leak(first);
     if (!strcmp(mode, "neglect")) neglect(first);
