@@ -3,6 +3,8 @@
 //! fails when any of it has grown.
 //!
 //! Two exporters look at the same, one with the kernel's counts and one without.
+//!
+//! No other container may run on the machine meanwhile: it would be seen, and taken for one that was left behind.
 
 #[allow(dead_code, reason = "shared with the system tests")]
 #[path = "../system/engine.rs"]
