@@ -217,6 +217,10 @@ impl Drop for Engine {
             send(daemon.id(), Signal::TERM);
             let _ = daemon.wait();
         }
+        // A daemon that left containers running, or was killed, has left its mounts.
+        for mount in ["exec/netns/default", "data"] {
+            let _ = Command::new("umount").arg(self.directory.join(mount)).output();
+        }
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
