@@ -1,12 +1,10 @@
 //! Containers that come and go all the time.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
-use crate::groups::hierarchies;
-use crate::support::workload::Workload;
-use crate::support::{Exporter, wait_for};
+use crate::spread::Spread;
+use crate::support::Exporter;
 
 #[test]
 fn row_24_one_name_per_container_and_no_series_twice() {
@@ -52,11 +50,6 @@ fn row_25_ten_thousand_containers_leave_nothing_behind() {
     const BATCHES: usize = 20;
     const BATCH: usize = 500;
     let exporter = Exporter::start(&["--no-docker", "--collection.interval=100ms"]);
-    let roots: Vec<_> = hierarchies().iter().map(|root| root.join("pstree-test")).collect();
-    for root in &roots {
-        fs::create_dir_all(root).expect("cgroups can be made");
-    }
-    let list = roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(",");
     let containers = |count: f64| {
         exporter.scrape_until(&format!("{count} containers"), |metrics| {
             (metrics.sum("pstree_containers", &[]) == count).then(|| metrics.clone())
@@ -64,17 +57,10 @@ fn row_25_ten_thousand_containers_leave_nothing_behind() {
     };
     let mut at_first = None;
     for batch in 0..BATCHES {
-        let forest =
-            Workload::start(&["spread", &list, &BATCH.to_string(), "1", &(batch * BATCH).to_string()]);
+        let spread = Spread::start_from(batch * BATCH, BATCH, 1);
         let metrics = containers(BATCH as f64);
         assert_eq!(metrics.select("pstree_container_info", &[]).count(), BATCH);
-        drop(forest);
-        for root in &roots {
-            for entry in fs::read_dir(root).expect("the directory").flatten().filter(|it| it.path().is_dir())
-            {
-                wait_for("the cgroup is empty", || fs::remove_dir(entry.path()).ok());
-            }
-        }
+        drop(spread);
         let after = containers(0.0);
         let family = |name: &str| after.value(name, &[]).expect("always there");
         let now = (after.samples.len(), family("process_open_fds"), family("process_resident_memory_bytes"));
@@ -93,8 +79,5 @@ fn row_25_ten_thousand_containers_leave_nothing_behind() {
                 now.2
             );
         }
-    }
-    for root in &roots {
-        fs::remove_dir(root).expect("the cgroup is empty");
     }
 }

@@ -28,6 +28,7 @@ mod rights;
 mod scraped;
 mod secure;
 mod sources;
+mod spread;
 mod stack;
 mod starts;
 mod time;

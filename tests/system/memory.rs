@@ -1,75 +1,17 @@
 //! Many processes, and little memory to look at them.
 
 use std::fs;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use crate::groups::hierarchies;
 use crate::inside::static_binary;
 use crate::pressure::OwnGroup;
+use crate::spread::{Spread, is_spread, processes};
 use crate::support::Exporter;
-use crate::support::exposition::{Exposition, Labels};
 use crate::support::http;
-use crate::support::workload::Workload;
 
 const MIB: u64 = 1 << 20;
 const MEMORY_LIMIT: u64 = 64 * MIB;
 const LIMIT_FILES: [&str; 2] = ["memory.limit_in_bytes", "memory.max"];
 const PROCESSES: f64 = 10_000.0;
-
-/// Containers by their cgroups, as many and as large as wanted; processes and cgroups go when dropped.
-pub struct Spread {
-    roots: Vec<PathBuf>,
-    forest: Option<Workload>,
-}
-
-impl Spread {
-    pub fn start(containers: usize, size: usize) -> Self {
-        let roots: Vec<_> = hierarchies().iter().map(|root| root.join("pstree-spread")).collect();
-        let mut spread = Self { roots, forest: None };
-        for root in &spread.roots {
-            fs::create_dir_all(root).expect("cgroups can be made");
-        }
-        let list: Vec<_> = spread.roots.iter().map(|root| root.display().to_string()).collect();
-        let [containers, size] = [containers, size].map(|number| number.to_string());
-        spread.forest = Some(Workload::start(&["spread", &list.join(","), &containers, &size]));
-        spread
-    }
-
-    /// One more container, of this process and what it starts.
-    pub fn add(&self, pid: u32) {
-        for root in &self.roots {
-            let group = root.join(format!("{:f>64}", ""));
-            fs::create_dir(&group).expect("cgroups can be made");
-            fs::write(group.join("cgroup.procs"), pid.to_string()).expect("a process can be moved");
-        }
-    }
-}
-
-impl Drop for Spread {
-    fn drop(&mut self) {
-        drop(self.forest.take());
-        let deadline = Instant::now() + Duration::from_secs(20);
-        for root in &self.roots {
-            let groups = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
-            for group in groups.filter(|path| path.is_dir()).chain([root.clone()]) {
-                while fs::remove_dir(&group).is_err() && group.exists() && Instant::now() < deadline {
-                    std::thread::park_timeout(Duration::from_millis(5));
-                }
-            }
-        }
-    }
-}
-
-/// Those of a [`Spread`], whatever else runs.
-pub fn is_spread(labels: &Labels) -> bool {
-    labels.get("id").is_some_and(|id| id.starts_with("/pstree-spread/"))
-}
-
-pub fn processes(metrics: &Exposition) -> f64 {
-    let all = metrics.select("pstree_container_processes", &[]);
-    all.filter(|(labels, _)| is_spread(labels)).map(|(_, value)| value).sum()
-}
 
 #[test]
 fn row_18_ten_thousand_processes_in_64_mib() {

@@ -9,8 +9,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 
-use crate::memory::{Spread, is_spread, processes};
 use crate::pressure::OwnGroup;
+use crate::spread::{Spread, is_spread, processes};
 use crate::support::exposition::{Exposition, Labels};
 use crate::support::http::{self, read_to_end};
 use crate::support::workload::loads;
