@@ -91,7 +91,8 @@ struct Engine {
 impl Engine {
     fn collect(&mut self, processes: &[Made]) {
         let mut files = cgroups(processes);
-        let memberships = self.memberships.get_or_insert_with(|| Memberships::new(None));
+        let memberships =
+            self.memberships.get_or_insert_with(|| Memberships::new(None, Duration::from_secs(5)));
         self.snapshot.newcomers.clear();
         memberships.begin(&mut self.snapshot);
         for made in processes {

@@ -94,7 +94,7 @@ impl Pipeline {
             pids: PidsReader::find(&config.cgroupfs),
             bounds: config.bounds,
             started: Instant::now(),
-            memberships: Memberships::new(surroundings),
+            memberships: Memberships::new(surroundings, config.interval),
             forest: Forest::default(),
             root_kinds: RootKinds::default(),
             nodes: Nodes::default(),

@@ -12,6 +12,7 @@ mod memory;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
@@ -24,9 +25,10 @@ pub use memory::{Memory, PidNamespace};
 use crate::source::parse::InnerPid;
 use crate::source::{Details, ProcessFiles};
 
-/// A runtime moves a process from hierarchy to hierarchy within moments: what stays astray for so many
-/// collections is in cgroup v1 alone.
-const MAX_COLLECTIONS_ASTRAY: u8 = 3;
+/// A runtime moves a process from hierarchy to hierarchy within moments, on a starved machine within seconds: what
+/// stays astray for so long, and in so many collections, is in cgroup v1 alone.
+const LONGEST_MOVE: Duration = Duration::from_secs(10);
+const MIN_COLLECTIONS_ASTRAY: u8 = 3;
 
 /// Where a process was when it was asked, a moment after the kernel told the id of its cgroup.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,14 +57,17 @@ pub struct Memberships {
     pub cgroups: Cgroups,
     /// By id, of the last walk: to be confirmed before they are learned.
     pub cgroup_sightings: FxHashMap<u64, CgroupSighting>,
+    max_collections_astray: u8,
     is_default_hierarchy_blind: bool,
 }
 
 impl Memberships {
     /// `surroundings` is the container that the exporter itself runs in, when it sees only that
-    /// container's processes.
+    /// container's processes; `interval` is the shortest time between two collections.
     #[must_use]
-    pub fn new(surroundings: Option<Container>) -> Self {
+    pub fn new(surroundings: Option<Container>, interval: Duration) -> Self {
+        // A cast saturates: 255 collections do for any interval.
+        let collections_of_a_move = LONGEST_MOVE.div_duration_f64(interval).ceil() as u8;
         Self {
             memories: FxHashMap::default(),
             slot_of_path: HashMap::new(),
@@ -75,6 +80,7 @@ impl Memberships {
             has_foreign_cgroup_paths: false,
             cgroups: Cgroups::default(),
             cgroup_sightings: FxHashMap::default(),
+            max_collections_astray: collections_of_a_move.max(MIN_COLLECTIONS_ASTRAY),
             is_default_hierarchy_blind: false,
         }
     }
@@ -148,7 +154,7 @@ impl Memberships {
             }
         }
         memory.collections_astray = if is_astray { memory.collections_astray.saturating_add(1) } else { 0 };
-        self.is_default_hierarchy_blind |= memory.collections_astray >= MAX_COLLECTIONS_ASTRAY;
+        self.is_default_hierarchy_blind |= memory.collections_astray >= self.max_collections_astray;
         snapshot.records.push(record);
         Ok(())
     }

@@ -58,7 +58,7 @@ pub fn look(
         .and_then(|pids| pids.iter().map(|&pid| members(source.files(), &config.cgroupfs, pid)).collect());
     let members: Option<FxHashSet<u32>> = members.map(|sets: Vec<_>| sets.into_iter().flatten().collect());
 
-    let mut memberships = Memberships::new(surroundings);
+    let mut memberships = Memberships::new(surroundings, config.interval);
     let mut snapshot = Snapshot::default();
     memberships.begin(&mut snapshot);
     source.walk(|record, files| {
