@@ -28,6 +28,9 @@ const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnectio
 /// What an exporter that lives answers: 200, or that it wants a password, or that many ask at the moment.
 const ALIVE: [&str; 4] = ["200", "401", "429", "503"];
 
+/// What a server that speaks TLS begins its answer with, to whom does not: a record of this type (RFC 8446, section 5.1).
+const TLS_ALERT: u8 = 21;
+
 /// Asks the first address that the flags name.
 ///
 /// # Errors
@@ -38,7 +41,7 @@ pub fn run(config: &WebConfig) -> anyhow::Result<()> {
     let answer = if wants_tls(config)? { ask_through_tls(stream) } else { ask(stream) };
     let answer = answer.with_context(|| format!("unhealthy: no answer on {address}"))?;
     let Some(status) = answer else {
-        println!("healthy: it wants a client's certificate");
+        println!("healthy: it wants TLS, or a client's certificate");
         return Ok(());
     };
     if !ALIVE.contains(&&*status) {
@@ -55,7 +58,7 @@ fn wants_tls(config: &WebConfig) -> anyhow::Result<bool> {
     let named = || format!("--web.config.file {}", path.display());
     let text = std::fs::read_to_string(path).with_context(named)?;
     let file = WebFile::parse(&text).map_err(anyhow::Error::msg).with_context(named)?;
-    Ok(file.tls_server_config.is_some())
+    Ok(file.tls_server_config.is_some_and(|part| part.is_asked_for()))
 }
 
 /// Where all addresses are served, this machine's own is asked.
@@ -93,7 +96,11 @@ fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
 fn ask(mut stream: impl io::Read + io::Write) -> io::Result<Option<String>> {
     stream.write_all(REQUEST)?;
     let mut head = [0; 12];
-    stream.read_exact(&mut head)?;
+    stream.read_exact(&mut head[..1])?;
+    if head[0] == TLS_ALERT {
+        return Ok(None);
+    }
+    stream.read_exact(&mut head[1..])?;
     let head = String::from_utf8_lossy(&head).into_owned();
     Ok(Some(head.strip_prefix("HTTP/1.1 ").unwrap_or(&head).to_owned()))
 }

@@ -53,16 +53,17 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
 
 fn report(config: &Config) -> Report {
     let mut report = Report::default();
-    if let Some(mut pipeline) = collect(config, &mut report) {
+    let mut pipeline = collect(config, &mut report);
+    if let Some(pipeline) = &mut pipeline {
         view(config, &mut report);
-        cgroups(config, &pipeline, &mut report);
+        cgroups(config, pipeline, &mut report);
         let directory = names(config.docker.as_ref(), &mut report);
-        containers(&pipeline, directory.as_ref(), &mut report);
-        pids(config, &pipeline, &mut report);
-        kernel_counts(&pipeline, &mut report);
-        namespaces(&mut pipeline, &mut report);
+        containers(pipeline, directory.as_ref(), &mut report);
+        pids(config, pipeline, &mut report);
+        kernel_counts(pipeline, &mut report);
+        namespaces(pipeline, &mut report);
     }
-    rights(&mut report);
+    rights(pipeline.is_some_and(|it| it.events.is_some()), &mut report);
     web(config, &mut report);
     report
 }
@@ -227,8 +228,10 @@ fn namespaces(pipeline: &mut Pipeline, report: &mut Report) {
     }
 }
 
-fn rights(report: &mut Report) {
+fn rights(has_counts: bool, report: &mut Report) {
     match geteuid().is_root() {
+        // Container engines give capabilities to root alone.
+        true if has_counts => report.good("rights", "root, and the kernel counts"),
         true => report.partial("rights", "root, which is not needed", "run it as a user of its own"),
         false => report.good("rights", "not root"),
     }

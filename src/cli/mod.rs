@@ -224,8 +224,13 @@ impl Cli {
 /// clap's message without its usage, in one line.
 fn one_line(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
-    let message = rendered.lines().next().unwrap_or_default();
-    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let mut lines = rendered.lines();
+    let message = lines.next().unwrap_or_default();
+    let mut message = message.strip_prefix("error: ").unwrap_or(message).to_owned();
+    if message.ends_with(':') {
+        let listed: Vec<&str> = lines.take_while(|line| line.starts_with(' ')).map(str::trim).collect();
+        message = format!("{message} {}", listed.join(", "));
+    }
     let similar =
         [ContextKind::SuggestedArg, ContextKind::SuggestedValue].iter().find_map(|&kind| error.get(kind));
     match similar {
@@ -338,6 +343,17 @@ mod tests {
             for mention in mentions {
                 assert!(line.contains(mention), "{arguments:?} gave {line:?}, which lacks {mention:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_named() {
+        for (arguments, mention) in [
+            (&["roots"][..], "<CONTAINER>"),
+            (&["--docker.host=unix:///x", "--no-docker", "--docker.label=a"], "--no-docker"),
+        ] {
+            let line = parse_task(arguments).expect_err(&format!("{arguments:?}"));
+            assert!(line.contains(mention) && line.lines().count() == 1, "{line}");
         }
     }
 
