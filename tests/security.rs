@@ -6,53 +6,13 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use tokio_rustls::rustls::version;
 
-use support::certificates::{ANY_VERSION, Authority, TlsClient};
+use support::certificates::{Authority, TlsClient};
 use support::exposition::Exposition;
 use support::fixture::Fixture;
+use support::secured::{SERVER, anybody, basic, serve, status, users, wait_for_metrics};
 use support::{BINARY, Exporter, wait_for};
-
-/// The least that bcrypt has: tests run an unoptimised one.
-const COST: u32 = 4;
-
-fn basic(name: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
-}
-
-fn users(pairs: &[(&str, &str)]) -> String {
-    let line = |(name, password): &(&str, &str)| {
-        format!("  {name}: {}\n", bcrypt::hash(password, COST).expect("a hash"))
-    };
-    format!("basic_auth_users:\n{}", pairs.iter().map(line).collect::<String>())
-}
-
-/// An exporter with this web configuration, which names files beside it.
-fn serve(fixture: &Fixture, config: &str) -> Exporter {
-    fixture.write("web.yml", config);
-    let flag = format!("--web.config.file={}", fixture.path("web.yml").display());
-    fixture.exporter(&["--no-docker", "--collection.interval=200ms", &flag])
-}
-
-fn status(exporter: &Exporter, headers: &[(&str, &str)]) -> u16 {
-    exporter.get("/metrics", headers).status
-}
-
-/// Waits for the first collection.
-fn wait_for_metrics(exporter: &Exporter, headers: &[(&str, &str)]) -> Exposition {
-    wait_for("a first collection", || {
-        let response = exporter.get("/metrics", headers);
-        (response.status == 200).then(|| Exposition::parse(&response.text()))
-    })
-}
-
-const SERVER: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
-
-fn anybody<'a>(authority: &'a Authority) -> TlsClient<'a> {
-    TlsClient { trusts: authority, identity: None, versions: ANY_VERSION }
-}
 
 #[test]
 fn tls_is_spoken_to_those_who_speak_it() {
@@ -330,6 +290,9 @@ fn a_health_check_takes_who_wants_tls_a_password_or_a_certificate_for_alive() {
         exporter.signal(rustix::process::Signal::KILL);
         wait_for("it is dead", || (!is_healthy(&exporter, &config("web.yml"))).then_some(()));
     }
+    // Without the flag of the web configuration, too: an answer in TLS is one.
+    let exporter = serve(&fixture, SERVER);
+    assert!(is_healthy(&exporter, "--no-docker"));
     // Who speaks plain HTTP where TLS should be is not who was meant.
     fixture.write("tls.yml", SERVER);
     let exporter = serve(&fixture, "{}");

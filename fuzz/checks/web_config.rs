@@ -19,7 +19,7 @@ pub fn check(data: &[u8]) {
             return;
         }
     };
-    if let Err(error) = file.http_server_config.headers.headers() {
+    if let Some(Err(error)) = file.http_server_config.as_ref().map(|part| part.headers()) {
         assert_error(&error);
     }
     if let Some(Err(error)) = file.rate_limit.as_ref().map(|part| part.interval()) {

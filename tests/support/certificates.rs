@@ -38,13 +38,28 @@ pub struct Authority {
 
 impl Authority {
     pub fn new() -> Self {
+        Self::valid_until(4000)
+    }
+
+    fn valid_until(year: i32) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         // Another name than those it signs have, or OpenSSL takes them for their own issuers.
         params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a certificate").pem();
         Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// What this authority signs itself with, as somebody's own: what `openssl req -x509` makes.
+    pub fn identity(&self) -> Identity {
+        Identity { certificate: self.certificate.clone(), key: self.issuer.key().serialize_pem() }
+    }
+
+    /// One that was valid long ago.
+    pub fn expired() -> Self {
+        Self::valid_until(2001)
     }
 
     /// For a server, or for a client, by these names: DNS, or IP addresses.
@@ -72,6 +87,25 @@ impl TlsClient<'_> {
     /// # Errors
     /// When TLS does not come about.
     pub fn get(&self, address: &str, path: &str, headers: &[(&str, &str)]) -> std::io::Result<Response> {
+        let mut stream = self.ask(TcpStream::connect(address)?, path, headers)?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        if bytes.is_empty() {
+            return Err(std::io::Error::other("closed without an answer"));
+        }
+        Ok(http::parse(&bytes))
+    }
+
+    /// A connection whose answer is not read yet.
+    ///
+    /// # Errors
+    /// When TLS does not come about.
+    pub fn ask(
+        &self,
+        socket: TcpStream,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_slice(self.trusts.certificate.as_bytes()).expect("PEM");
         roots.add(authority).expect("an authority");
@@ -90,7 +124,6 @@ impl TlsClient<'_> {
         };
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
-        let socket = TcpStream::connect(address)?;
         socket.set_read_timeout(Some(Duration::from_secs(20)))?;
         let mut stream = StreamOwned::new(connection, socket);
         let mut head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
@@ -98,11 +131,6 @@ impl TlsClient<'_> {
             head += &format!("{name}: {value}\r\n");
         }
         stream.write_all(format!("{head}\r\n").as_bytes())?;
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes)?;
-        if bytes.is_empty() {
-            return Err(std::io::Error::other("closed without an answer"));
-        }
-        Ok(http::parse(&bytes))
+        Ok(stream)
     }
 }

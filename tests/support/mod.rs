@@ -7,6 +7,7 @@ pub mod exposition;
 pub mod fixture;
 pub mod http;
 pub mod rules;
+pub mod secured;
 pub mod slow;
 pub mod workload;
 

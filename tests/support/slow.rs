@@ -61,7 +61,8 @@ async fn trickle(address: String, stop: Arc<AtomicBool>, connected: Arc<AtomicUs
     }
 }
 
-fn raise_descriptors() {
+/// For more connections than a process usually has.
+pub fn raise_descriptors() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the hard limit");
 }

@@ -1,7 +1,7 @@
 //! One web configuration for everybody: node_exporter takes it, and Prometheus scrapes by it, as curl does.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::engine::Engine;
@@ -9,7 +9,16 @@ use crate::scraped::Prometheus;
 use crate::support::certificates::Authority;
 use crate::support::{Exporter, wait_for};
 
-struct Scratch(std::path::PathBuf);
+/// A directory, removed when dropped.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pstree-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a scratch directory");
+        Self(path)
+    }
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
@@ -55,9 +64,8 @@ fn curl(directory: &Path, address: &str, password: &str) -> String {
 
 #[test]
 fn the_same_configuration_works_here_and_elsewhere() {
-    let scratch = Scratch(std::env::temp_dir().join(format!("pstree-secure-{}", std::process::id())));
+    let scratch = Scratch::new("secure");
     let directory = &scratch.0;
-    fs::create_dir_all(directory).expect("a scratch directory");
     write_configuration(directory);
     let flag = format!("--web.config.file={}", directory.join("web.yml").display());
 

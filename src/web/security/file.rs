@@ -9,18 +9,18 @@ use std::time::Duration;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-/// The whole file. Every part may be missing.
+/// The whole file. Every part may be missing, or be there and empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebFile {
     pub tls_server_config: Option<TlsPart>,
-    pub http_server_config: HttpPart,
+    pub http_server_config: Option<HttpPart>,
     /// Hashes of passwords by user name.
     pub basic_auth_users: Option<BTreeMap<String, String>>,
     pub rate_limit: Option<RatePart>,
 }
 
-/// Certificates may be named, or stand in the file itself.
+/// Certificates may be named, or stand in the file itself; what is named comes first.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsPart {
@@ -30,14 +30,14 @@ pub struct TlsPart {
     pub cert_file: Option<String>,
     pub key_file: Option<String>,
     pub client_ca_file: Option<String>,
-    pub client_auth_type: ClientAuth,
-    pub client_allowed_sans: Vec<String>,
+    pub client_auth_type: Option<ClientAuth>,
+    pub client_allowed_sans: Option<Vec<String>>,
     pub min_version: Option<TlsVersion>,
     pub max_version: Option<TlsVersion>,
     /// Names as Go has them; for TLS 1.2 only.
-    pub cipher_suites: Vec<String>,
+    pub cipher_suites: Option<Vec<String>>,
     pub prefer_server_cipher_suites: Option<bool>,
-    pub curve_preferences: Vec<String>,
+    pub curve_preferences: Option<Vec<String>>,
 }
 
 /// Go's `tls.ClientAuthType`.
@@ -68,7 +68,7 @@ pub enum TlsVersion {
 pub struct HttpPart {
     /// Taken and passed over: HTTP/1.1 is all that a scrape wants.
     pub http2: Option<bool>,
-    pub headers: HeaderPart,
+    pub headers: Option<HeaderPart>,
 }
 
 /// The headers that may be added to every response; an empty value adds none.
@@ -76,23 +76,23 @@ pub struct HttpPart {
 #[serde(deny_unknown_fields, default)]
 pub struct HeaderPart {
     #[serde(rename = "Content-Security-Policy")]
-    content_security_policy: String,
+    content_security_policy: Option<String>,
     #[serde(rename = "X-Frame-Options")]
-    x_frame_options: String,
+    x_frame_options: Option<String>,
     #[serde(rename = "X-Content-Type-Options")]
-    x_content_type_options: String,
+    x_content_type_options: Option<String>,
     #[serde(rename = "X-XSS-Protection")]
-    x_xss_protection: String,
+    x_xss_protection: Option<String>,
     #[serde(rename = "Strict-Transport-Security")]
-    strict_transport_security: String,
+    strict_transport_security: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct RatePart {
     /// As Go writes durations; 0 for no limit.
-    pub interval: String,
-    pub burst: u32,
+    pub interval: Option<String>,
+    pub burst: Option<u32>,
 }
 
 impl WebFile {
@@ -112,24 +112,33 @@ impl WebFile {
     }
 }
 
-impl HeaderPart {
+impl TlsPart {
+    /// Whether TLS is to be spoken: a section without any of these asks for nothing.
+    #[must_use]
+    pub fn is_asked_for(&self) -> bool {
+        let texts =
+            [&self.cert, &self.key, &self.client_ca, &self.cert_file, &self.key_file, &self.client_ca_file];
+        self.client_auth_type.is_some() || texts.into_iter().flatten().any(|text| !text.is_empty())
+    }
+}
+
+impl HttpPart {
     /// # Errors
     /// One line that names the header.
     pub fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
         let frames = ["deny", "sameorigin"];
         let sniffing = ["nosniff"];
-        let parts: [(&'static str, &str, &[&str]); 5] = [
-            ("content-security-policy", &self.content_security_policy, &[]),
-            ("x-frame-options", &self.x_frame_options, &frames),
-            ("x-content-type-options", &self.x_content_type_options, &sniffing),
-            ("x-xss-protection", &self.x_xss_protection, &[]),
-            ("strict-transport-security", &self.strict_transport_security, &[]),
+        let Some(part) = &self.headers else { return Ok(Vec::new()) };
+        let parts: [(&'static str, &Option<String>, &[&str]); 5] = [
+            ("content-security-policy", &part.content_security_policy, &[]),
+            ("x-frame-options", &part.x_frame_options, &frames),
+            ("x-content-type-options", &part.x_content_type_options, &sniffing),
+            ("x-xss-protection", &part.x_xss_protection, &[]),
+            ("strict-transport-security", &part.strict_transport_security, &[]),
         ];
         let mut headers = Vec::new();
         for (name, value, allowed) in parts {
-            if value.is_empty() {
-                continue;
-            }
+            let Some(value) = value.as_deref().filter(|value| !value.is_empty()) else { continue };
             if !allowed.is_empty() && !allowed.iter().any(|known| value.eq_ignore_ascii_case(known)) {
                 return Err(format!("http_server_config: {name} is one of {}", allowed.join(", ")));
             }
@@ -147,10 +156,10 @@ impl RatePart {
     /// # Errors
     /// One line that says how durations are written.
     pub fn interval(&self) -> Result<Option<Duration>, String> {
-        if self.interval == "0" {
+        let Some(interval) = self.interval.as_deref().filter(|interval| *interval != "0") else {
             return Ok(None);
-        }
-        let interval = humantime::parse_duration(&self.interval)
+        };
+        let interval = humantime::parse_duration(interval)
             .map_err(|_| "rate_limit: interval is a time, such as 1s or 100ms, or 0".to_owned())?;
         Ok(Some(interval).filter(|interval| !interval.is_zero()))
     }
@@ -171,13 +180,31 @@ mod tests {
         .unwrap();
         let tls = file.tls_server_config.unwrap();
         assert_eq!(tls.cert_file.as_deref(), Some("server.crt"));
-        assert_eq!(tls.client_auth_type, ClientAuth::RequireAndVerifyClientCert);
+        assert_eq!(tls.client_auth_type, Some(ClientAuth::RequireAndVerifyClientCert));
         assert_eq!(tls.min_version, Some(TlsVersion::Tls12));
-        assert_eq!(file.http_server_config.headers.headers().unwrap().len(), 1);
+        assert_eq!(file.http_server_config.unwrap().headers().unwrap().len(), 1);
         assert_eq!(file.basic_auth_users.unwrap()["alice"], "$2y$10$abc");
         assert_eq!(file.rate_limit.unwrap().interval().unwrap(), Some(Duration::from_secs(1)));
-        for empty in ["", "\n# nothing\n", "basic_auth_users:\n"] {
-            assert!(WebFile::parse(empty).unwrap().basic_auth_users.is_none(), "{empty:?}");
+    }
+
+    #[test]
+    fn what_is_there_and_empty_asks_for_nothing() {
+        for empty in [
+            "",
+            "\n# nothing\n",
+            "basic_auth_users:\ntls_server_config:\nhttp_server_config:\nrate_limit:\n",
+            "tls_server_config: {}\nhttp_server_config: {}\nbasic_auth_users: {}\nrate_limit: {}\n",
+            "tls_server_config:\n  min_version: TLS13\n  cipher_suites:\n  curve_preferences:\n  \
+             client_allowed_sans:\n  client_auth_type:\n  cert_file: \"\"\n",
+            "http_server_config:\n  http2:\n  headers:\n",
+            "http_server_config:\n  headers:\n    X-Frame-Options:\n    Strict-Transport-Security: \"\"\n",
+            "rate_limit:\n  burst: 20\n",
+        ] {
+            let file = WebFile::parse(empty).unwrap_or_else(|error| panic!("{empty:?} gave {error}"));
+            assert!(file.basic_auth_users.unwrap_or_default().is_empty(), "{empty:?}");
+            assert!(!file.tls_server_config.unwrap_or_default().is_asked_for(), "{empty:?}");
+            assert!(file.http_server_config.unwrap_or_default().headers().unwrap().is_empty(), "{empty:?}");
+            assert!(file.rate_limit.unwrap_or_default().interval().unwrap().is_none(), "{empty:?}");
         }
     }
 

@@ -1,20 +1,21 @@
-//! Checks passwords: on a thread of its own, a few at a time, and what was right is remembered for a while.
+//! Checks passwords: on a thread of its own, a few at a time, each once for all who bring it at the same time. What was
+//! right is remembered while it is used.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use ring::rand::SystemRandom;
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 
 /// Hashes that wait for their turn; whoever comes then is told to come again.
 const MAX_WAITING: usize = 16;
-/// A scrape interval of some minutes still finds its password remembered.
+/// After its last use. A scrape interval of some minutes still finds its password remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 /// How long a change of the files goes unnoticed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,22 +35,23 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Users {
     hashes: BTreeMap<String, String>,
-    /// What a user who is not there is checked against, so that it takes as long.
-    stand_in: String,
+    /// What users who are not there are checked against, so that they take as long as one who is: a hash that nothing
+    /// has, at each user's cost.
+    stand_ins: Vec<String>,
 }
 
 impl Users {
     /// # Errors
     /// One line that names the user whose hash is none.
     pub fn new(hashes: BTreeMap<String, String>) -> Result<Self, String> {
-        let mut most = 4;
+        let mut stand_ins = Vec::with_capacity(hashes.len());
         for (name, hash) in &hashes {
             let parts: bcrypt::HashParts = hash.parse().map_err(|_| {
                 format!("basic_auth_users: what {name:?} has is no bcrypt hash; make one with htpasswd -nBC 10 \"\"")
             })?;
-            most = most.max(parts.get_cost());
+            stand_ins.push(format!("$2y${:02}${}", parts.get_cost(), ".".repeat(53)));
         }
-        Ok(Self { hashes, stand_in: format!("$2y${most:02}${}", ".".repeat(53)) })
+        Ok(Self { hashes, stand_ins })
     }
 
     /// Whether everybody may come in.
@@ -69,10 +71,15 @@ struct Job {
 #[derive(Debug)]
 pub struct Passwords {
     jobs: SyncSender<Job>,
-    /// When each was found to be right, by a keyed digest: no password stays in memory.
-    right: Mutex<HashMap<[u8; 32], Instant>>,
+    /// When each that was right was last brought.
+    right: Mutex<HashMap<Digest, Instant>>,
+    /// What is being checked, for as long as somebody waits for it.
+    checks: Mutex<HashMap<Digest, Weak<OnceCell<bool>>>>,
     key: hmac::Key,
 }
+
+/// Of name, password and hash, with a key: no password stays in memory.
+type Digest = [u8; 32];
 
 impl Passwords {
     /// Makes the thread, which also does `look` every second.
@@ -84,32 +91,59 @@ impl Passwords {
         std::thread::Builder::new().name("passwords".into()).spawn(move || serve(&waiting, look))?;
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| io::Error::other("the system gives no random bytes"))?;
-        Ok(Self { jobs, right: Mutex::default(), key })
+        Ok(Self { jobs, right: Mutex::default(), checks: Mutex::default(), key })
     }
 
     /// Checks the value of an `Authorization` header.
     pub async fn check(&self, users: &Users, authorization: Option<&[u8]>) -> Verdict {
         let Some((name, password)) = authorization.and_then(parse_basic) else { return Verdict::Wrong };
         let known = std::str::from_utf8(&name).ok().and_then(|name| users.hashes.get(name));
-        let hash = known.unwrap_or(&users.stand_in);
+        let Some(hash) = known.or_else(|| self.stand_in(users, &name)) else { return Verdict::Wrong };
         let digest = self.digest(&[&name, &password, hash.as_bytes()]);
         if known.is_some() && self.remembers(&digest) {
             return Verdict::Right;
         }
-        let (answer, found) = oneshot::channel();
-        match self.jobs.try_send(Job { password, hash: hash.clone(), answer }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Verdict::Busy,
+        match self.hash_once(digest, password, hash).await {
+            None => Verdict::Busy,
+            Some(is_right) if is_right && known.is_some() => {
+                self.remember(digest);
+                Verdict::Right
+            }
+            Some(_) => Verdict::Wrong,
         }
-        if !found.await.unwrap_or(false) || known.is_none() {
-            return Verdict::Wrong;
-        }
-        self.remember(digest);
-        Verdict::Right
     }
 
-    /// Lengths stand before the parts, so that no two triples read alike.
-    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+    /// The same for a name whenever it comes, and for others another, so that no cost tells who is there.
+    fn stand_in<'a>(&self, users: &'a Users, name: &[u8]) -> Option<&'a String> {
+        let [first, second, ..] = self.digest(&[name]);
+        let place = usize::from(u16::from_le_bytes([first, second]));
+        users.stand_ins.get(place % users.stand_ins.len().max(1))
+    }
+
+    /// Whether the password has this hash; `None` where too many wait. Whoever comes first has it hashed, and those who
+    /// bring the same meanwhile wait for that.
+    async fn hash_once(&self, digest: Digest, password: Vec<u8>, hash: &str) -> Option<bool> {
+        let check = {
+            let mut checks = lock(&self.checks);
+            checks.get(&digest).and_then(Weak::upgrade).unwrap_or_else(|| {
+                checks.retain(|_, check| check.strong_count() > 0);
+                let check = Arc::new(OnceCell::new());
+                checks.insert(digest, Arc::downgrade(&check));
+                check
+            })
+        };
+        let make = async || {
+            let (answer, found) = oneshot::channel();
+            match self.jobs.try_send(Job { password, hash: hash.to_owned(), answer }) {
+                Ok(()) => found.await.map_err(|_| ()),
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(()),
+            }
+        };
+        check.get_or_try_init(make).await.ok().copied()
+    }
+
+    /// Lengths stand before the parts, so that no two lists read alike.
+    fn digest(&self, parts: &[&[u8]]) -> Digest {
         let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
             context.update(&(part.len() as u64).to_le_bytes());
@@ -120,20 +154,30 @@ impl Passwords {
         digest
     }
 
-    fn remembers(&self, digest: &[u8; 32]) -> bool {
-        let right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-        right.get(digest).is_some_and(|since| since.elapsed() < REMEMBERED_FOR)
+    /// Whether it was right a while ago; so it is now.
+    fn remembers(&self, digest: &Digest) -> bool {
+        let mut right = lock(&self.right);
+        let Some(used) = right.get_mut(digest).filter(|used| used.elapsed() < REMEMBERED_FOR) else {
+            return false;
+        };
+        *used = Instant::now();
+        true
     }
 
-    fn remember(&self, digest: [u8; 32]) {
-        let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
+    fn remember(&self, digest: Digest) {
+        let mut right = lock(&self.right);
         if right.len() >= MAX_REMEMBERED {
-            right.retain(|_, since| since.elapsed() < REMEMBERED_FOR);
+            right.retain(|_, used| used.elapsed() < REMEMBERED_FOR);
         }
         if right.len() < MAX_REMEMBERED {
             right.insert(digest, Instant::now());
         }
     }
+}
+
+/// Nothing that is done under these locks can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ends with the last sender.
@@ -143,8 +187,8 @@ fn serve(waiting: &Receiver<Job>, mut look: impl FnMut()) {
         match waiting.recv_timeout(next.saturating_duration_since(Instant::now())) {
             // Whoever has left needs no answer.
             Ok(Job { password, hash, answer }) if !answer.is_closed() => {
-                // Longer than 72 bytes is no password of bcrypt's.
-                let _ = answer.send(bcrypt::non_truncating_verify(&password, &hash).unwrap_or(false));
+                // Of 72 bytes, if there are more: as htpasswd hashes them, and all others compare them.
+                let _ = answer.send(bcrypt::verify(&password, &hash).unwrap_or(false));
             }
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
@@ -218,6 +262,74 @@ mod tests {
         let changed =
             Users::new(BTreeMap::from([("alice".to_owned(), bcrypt::hash("other", 4).unwrap())])).unwrap();
         assert_eq!(check(&passwords, &changed, Some(&basic("alice:wonderland"))), Verdict::Wrong);
+    }
+
+    #[test]
+    fn passwords_of_any_length() {
+        let passwords = Passwords::start(|| ()).unwrap();
+        for length in [71, 72, 73, 200] {
+            let password = "x".repeat(length);
+            let hash = bcrypt::hash(&password, 4).unwrap();
+            let users = Users::new(BTreeMap::from([("alice".to_owned(), hash)])).unwrap();
+            let check = |text: &str| check(&passwords, &users, Some(&basic(&format!("alice:{text}"))));
+            assert_eq!(check(&password), Verdict::Right, "{length}");
+            assert_eq!(check(&password[..70]), Verdict::Wrong, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_many_bring_at_once_is_hashed_once() {
+        // The thread hashes nothing before it has looked, and it looks when it is let.
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let looks = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&looks);
+        let passwords = Passwords::start(move || {
+            *counted.lock().unwrap() += 1;
+            let _ = gate.recv();
+        })
+        .unwrap();
+        let users = users();
+        while *looks.lock().unwrap() == 0 {
+            std::thread::yield_now();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let value = basic("alice:wonderland");
+        let verdicts = runtime.block_on(async {
+            let all = (0..10 * MAX_WAITING).map(|_| passwords.check(&users, Some(&value)));
+            let all = futures_util::future::join_all(all);
+            tokio::join!(all, async { drop(go) }).0
+        });
+        assert!(verdicts.iter().all(|&verdict| verdict == Verdict::Right), "{verdicts:?}");
+    }
+
+    #[test]
+    fn a_password_in_use_is_not_forgotten() {
+        let (passwords, users) = (Passwords::start(|| ()).unwrap(), users());
+        let value = basic("alice:wonderland");
+        assert_eq!(check(&passwords, &users, Some(&value)), Verdict::Right);
+        let Some(long_ago) = Instant::now().checked_sub(REMEMBERED_FOR * 9 / 10) else { return };
+        lock(&passwords.right).values_mut().for_each(|used| *used = long_ago);
+        assert_eq!(check(&passwords, &users, Some(&value)), Verdict::Right);
+        assert!(lock(&passwords.right).values().all(|used| used.elapsed() < REMEMBERED_FOR / 10));
+    }
+
+    #[test]
+    fn strangers_cost_what_users_cost() {
+        let hash = |cost| bcrypt::hash("x", cost).unwrap();
+        let users = [("alice".to_owned(), hash(4)), ("bob".to_owned(), hash(6))];
+        let users = Users::new(BTreeMap::from(users)).unwrap();
+        let passwords = Passwords::start(|| ()).unwrap();
+        let cost = |name: &str| {
+            let hash = passwords.stand_in(&users, name.as_bytes()).expect("there are users");
+            assert!(!bcrypt::verify("", hash).unwrap_or(false));
+            hash.parse::<bcrypt::HashParts>().expect("a hash").get_cost()
+        };
+        let costs: Vec<u32> = (0..200).map(|number| cost(&format!("user{number}"))).collect();
+        for cost in [4, 6] {
+            let share = costs.iter().filter(|&&it| it == cost).count();
+            assert!((50..=150).contains(&share), "{share} of 200 at {cost}");
+        }
+        assert_eq!(costs[0], cost("user0"), "always the same");
     }
 
     #[test]

@@ -20,10 +20,11 @@ impl Bucket {
     /// One line that names the key.
     pub fn new(part: &RatePart) -> Result<Option<Self>, String> {
         let Some(interval) = part.interval()? else { return Ok(None) };
-        if part.burst == 0 {
+        let burst = part.burst.unwrap_or_default();
+        if burst == 0 {
             return Err("rate_limit: a burst of 0 lets nobody in; give 1 or more".into());
         }
-        Ok(Some(Self { interval, burst: part.burst, tokens: part.burst, filled_at: Instant::now() }))
+        Ok(Some(Self { interval, burst, tokens: burst, filled_at: Instant::now() }))
     }
 
     /// Takes a token, if there is one.
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_one_each_interval() {
-        let part = |interval: &str, burst| RatePart { interval: interval.into(), burst };
+        let part = |interval: &str, burst| RatePart { interval: Some(interval.into()), burst: Some(burst) };
         let mut bucket = Bucket::new(&part("1s", 3)).unwrap().unwrap();
         let start = bucket.filled_at;
         let mut taken = |milliseconds| bucket.take_at(start + Duration::from_millis(milliseconds));

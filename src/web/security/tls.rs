@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
-use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{
-    CipherSuite, NamedGroup, ProtocolVersion, RootCertStore, ServerConfig, SupportedCipherSuite,
-    SupportedProtocolVersion,
-};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use super::file::{ClientAuth, TlsPart, TlsVersion};
+use super::file::{ClientAuth, TlsPart};
+use super::self_signed::SelfSigned;
+use super::suites;
 use super::unverified::Unverified;
 
 /// What a listener needs.
 #[derive(Debug)]
 pub struct Tls {
     pub config: Arc<ServerConfig>,
+    /// Whether nobody comes in without a certificate.
+    pub requires_certificates: bool,
     /// Of these a client's certificate must have one; any, where there are none.
     pub allowed_sans: Vec<String>,
 }
@@ -29,28 +29,33 @@ impl Tls {
     ///
     /// # Errors
     /// One line that names the key of the configuration.
-    pub fn new(part: &TlsPart, read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Result<Self, String> {
-        let provider = Arc::new(provider(part)?);
+    pub fn new(
+        part: &TlsPart,
+        mut read: impl FnMut(&str) -> Result<Vec<u8>, String>,
+    ) -> Result<Self, String> {
+        let (provider, versions) = suites::choose(part)?;
+        let provider = Arc::new(provider);
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&versions(part)?)
+            .with_protocol_versions(&versions)
             .map_err(|error| format!("tls_server_config: {error}"))?;
-        let builder = match client_verifier(part, &provider, &read)? {
+        let verifier = client_verifier(part, &provider, &mut read)?;
+        let requires_certificates = verifier.as_ref().is_some_and(|it| it.client_auth_mandatory());
+        let builder = match verifier {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let chain = certificates("cert", &pem(("cert", &part.cert), ("cert_file", &part.cert_file), &read)?)?;
-        let key =
-            PrivateKeyDer::from_pem_slice(&pem(("key", &part.key), ("key_file", &part.key_file), &read)?)
-                .map_err(|_| {
-                    "tls_server_config: the key is none, or encrypted; give an unencrypted one in PEM"
-                        .to_owned()
-                })?;
+        let chain = pem(("cert", &part.cert), ("cert_file", &part.cert_file), &mut read)?;
+        let chain = certificates("cert", &chain)?;
+        let key = pem(("key", &part.key), ("key_file", &part.key_file), &mut read)?;
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
+            "tls_server_config: the key is none, or encrypted; give an unencrypted one in PEM".to_owned()
+        })?;
         let mut config = builder
             .with_single_cert(chain, key)
             .map_err(|error| format!("tls_server_config: certificate and key do not fit: {error}"))?;
         config.ignore_client_order = part.prefer_server_cipher_suites.unwrap_or(true);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), allowed_sans: allowed_sans(part)? })
+        Ok(Self { config: Arc::new(config), requires_certificates, allowed_sans: allowed_sans(part)? })
     }
 
     /// Whether a client that showed these certificates may come in.
@@ -74,19 +79,21 @@ impl Tls {
     }
 }
 
-/// What stands in the file itself, or in a file that it names.
+/// What a file has that is named, or what stands in the configuration itself.
 fn pem(
     (inline_key, inline): (&str, &Option<String>),
     (file_key, file): (&str, &Option<String>),
-    read: impl Fn(&str) -> Result<Vec<u8>, String>,
+    mut read: impl FnMut(&str) -> Result<Vec<u8>, String>,
 ) -> Result<Vec<u8>, String> {
-    let set = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
-    match (set(inline), set(file)) {
-        (Some(_), Some(_)) => Err(format!("tls_server_config: give {inline_key} or {file_key}, not both")),
-        (Some(text), None) => Ok(text.into_bytes()),
-        (None, Some(path)) => read(&path).map_err(|error| format!("tls_server_config: {file_key}: {error}")),
+    match (set(file), set(inline)) {
+        (Some(path), _) => read(path).map_err(|error| format!("tls_server_config: {file_key}: {error}")),
+        (None, Some(text)) => Ok(text.as_bytes().to_vec()),
         (None, None) => Err(format!("tls_server_config: {inline_key} or {file_key} is missing")),
     }
+}
+
+fn set(value: &Option<String>) -> Option<&str> {
+    value.as_deref().filter(|text| !text.is_empty())
 }
 
 fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -100,11 +107,10 @@ fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
 fn client_verifier(
     part: &TlsPart,
     provider: &Arc<CryptoProvider>,
-    read: impl Fn(&str) -> Result<Vec<u8>, String>,
+    read: impl FnMut(&str) -> Result<Vec<u8>, String>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
-    let has_ca =
-        [&part.client_ca, &part.client_ca_file].iter().any(|it| it.as_ref().is_some_and(|it| !it.is_empty()));
-    let is_required = match part.client_auth_type {
+    let has_ca = set(&part.client_ca).or(set(&part.client_ca_file)).is_some();
+    let is_required = match part.client_auth_type.unwrap_or_default() {
         ClientAuth::NoClientCert if has_ca => {
             return Err(
                 "tls_server_config: client_ca_file wants client_auth_type: RequireAndVerifyClientCert".into(),
@@ -113,87 +119,43 @@ fn client_verifier(
         ClientAuth::NoClientCert => return Ok(None),
         ClientAuth::RequestClientCert => return Ok(Some(Arc::new(Unverified::new(provider, false)))),
         ClientAuth::RequireAnyClientCert => return Ok(Some(Arc::new(Unverified::new(provider, true)))),
+        // Whoever has none comes in, so nothing is lost where there is nothing to verify one by.
+        ClientAuth::VerifyClientCertIfGiven if !has_ca => return Ok(None),
         ClientAuth::VerifyClientCertIfGiven => false,
         ClientAuth::RequireAndVerifyClientCert => true,
     };
     let pem = pem(("client_ca", &part.client_ca), ("client_ca_file", &part.client_ca_file), read)?;
+    let trusted = certificates("client_ca", &pem)?;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("client_ca", &pem)? {
-        roots.add(certificate).map_err(|error| format!("tls_server_config: client_ca: {error}"))?;
+    for certificate in &trusted {
+        roots.add(certificate.clone()).map_err(|error| format!("tls_server_config: client_ca: {error}"))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     let builder = if is_required { builder } else { builder.allow_unauthenticated() };
-    builder
-        .build()
-        .map(|verifier| Some(verifier as _))
-        .map_err(|error| format!("tls_server_config: client_ca: {error}"))
-}
-
-fn versions(part: &TlsPart) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
-    let least = part.min_version.unwrap_or(TlsVersion::Tls12);
-    let most = part.max_version.unwrap_or(TlsVersion::Tls13);
-    let all = [(TlsVersion::Tls12, &TLS12), (TlsVersion::Tls13, &TLS13)];
-    let versions: Vec<_> =
-        all.into_iter().filter(|(version, _)| (least..=most).contains(version)).map(|(_, it)| it).collect();
-    if versions.is_empty() {
-        return Err("tls_server_config: min_version and max_version leave neither TLS12 nor TLS13".into());
-    }
-    Ok(versions)
-}
-
-/// Of what is asked for that which is secure enough to be there at all.
-fn provider(part: &TlsPart) -> Result<CryptoProvider, String> {
-    let mut provider = ring::default_provider();
-    if !part.cipher_suites.is_empty() {
-        let asked = |name: CipherSuite| {
-            let name = name.as_str().unwrap_or_default();
-            // Go has names without the hash for some.
-            part.cipher_suites.iter().position(|it| it == name || name.strip_suffix("_SHA256") == Some(it))
-        };
-        let is_newer = |suite: &SupportedCipherSuite| suite.version().version == ProtocolVersion::TLSv1_3;
-        provider.cipher_suites.retain(|suite| is_newer(suite) || asked(suite.suite()).is_some());
-        provider.cipher_suites.sort_by_key(|suite| asked(suite.suite()));
-        if provider.cipher_suites.iter().all(is_newer) && versions(part)?.contains(&&TLS12) {
-            return Err("tls_server_config: none of cipher_suites is to be had; those of TLS 1.2 with ECDHE and GCM or \
-                        CHACHA20 are"
-                .into());
-        }
-    }
-    if !part.curve_preferences.is_empty() {
-        let asked = |group: NamedGroup| {
-            let name = match group {
-                NamedGroup::secp256r1 => "CurveP256",
-                NamedGroup::secp384r1 => "CurveP384",
-                NamedGroup::X25519 => "X25519",
-                _ => return None,
-            };
-            part.curve_preferences.iter().position(|it| it == name)
-        };
-        provider.kx_groups.retain(|group| asked(group.name()).is_some());
-        provider.kx_groups.sort_by_key(|group| asked(group.name()));
-        if provider.kx_groups.is_empty() {
-            return Err("tls_server_config: curve_preferences are of CurveP256, CurveP384, X25519".into());
-        }
-    }
-    Ok(provider)
+    let others = builder.build().map_err(|error| format!("tls_server_config: client_ca: {error}"))?;
+    Ok(Some(Arc::new(SelfSigned { others, trusted })))
 }
 
 fn allowed_sans(part: &TlsPart) -> Result<Vec<String>, String> {
-    let is_required = matches!(
-        part.client_auth_type,
-        ClientAuth::RequireAnyClientCert | ClientAuth::RequireAndVerifyClientCert
-    );
-    if !part.client_allowed_sans.is_empty() && !is_required {
+    let Some(names) = &part.client_allowed_sans else { return Ok(Vec::new()) };
+    if names.is_empty() {
+        return Err(
+            "tls_server_config: client_allowed_sans is empty and would let nobody in; name somebody, or \
+                    leave it out"
+                .into(),
+        );
+    }
+    let requires = [ClientAuth::RequireAnyClientCert, ClientAuth::RequireAndVerifyClientCert];
+    if !part.client_auth_type.is_some_and(|kind| requires.contains(&kind)) {
         return Err(
             "tls_server_config: client_allowed_sans wants client_auth_type: RequireAndVerifyClientCert"
                 .into(),
         );
     }
-    if let Some(address) = part.client_allowed_sans.iter().find(|it| it.contains('@') && !it.contains("://"))
-    {
+    if let Some(address) = names.iter().find(|it| it.contains('@') && !it.contains("://")) {
         return Err(format!(
             "tls_server_config: client_allowed_sans: {address:?} is an e-mail address; give a DNS name, an IP address or a URI"
         ));
     }
-    Ok(part.client_allowed_sans.clone())
+    Ok(names.clone())
 }

@@ -1,0 +1,183 @@
+//! What may stand in `--web.config.file`, and what happens when it changes.
+
+mod support;
+
+use std::fs;
+
+use support::certificates::{Authority, TlsClient};
+use support::exposition::Exposition;
+use support::fixture::Fixture;
+use support::http::request;
+use support::secured::{SERVER, anybody, basic, serve, users, wait_for_metrics};
+use support::{Exporter, wait_for};
+
+const FAILURES: &str = "pstree_web_config_reload_failures_total";
+const IS_GOOD: &str = "pstree_web_config_last_reload_successful";
+
+fn with_certificate() -> (Fixture, Authority) {
+    let (fixture, authority) = (Fixture::with_container(), Authority::new());
+    authority.issue(&["localhost"]).write(&fixture.path(""), "server");
+    (fixture, authority)
+}
+
+fn through_tls(exporter: &Exporter, authority: &Authority, headers: &[(&str, &str)]) -> Option<Exposition> {
+    let response = anybody(authority).get(&exporter.address, "/metrics", headers).ok()?;
+    (response.status == 200).then(|| Exposition::parse(&response.text()))
+}
+
+#[test]
+fn a_file_that_was_cut_opens_nothing() {
+    let (fixture, authority) = with_certificate();
+    fixture.write("ca.crt", &authority.certificate);
+    let scraper = authority.issue(&["prometheus.example"]);
+    let certificates = format!(
+        "{SERVER}  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n  client_allowed_sans: \
+         [prometheus.example]\n"
+    );
+    let whole = certificates.clone() + &users(&[("alice", "wonderland")]);
+    let exporter = serve(&fixture, &whole);
+    let (right, wrong) = (basic("alice", "wonderland"), basic("alice", ""));
+    let client = TlsClient { identity: Some(&scraper), ..anybody(&authority) };
+    let ask = |header: &str| client.get(&exporter.address, "/metrics", &[("Authorization", header)]);
+    let metrics = || {
+        let response = ask(&right).ok().filter(|response| response.status == 200)?;
+        Some(Exposition::parse(&response.text()))
+    };
+    wait_for("a first collection", metrics);
+    let cuts = [("", "tls_server_config"), (SERVER, "client_auth_type"), (&certificates, "basic_auth_users")];
+    for (number, (cut, lost)) in cuts.into_iter().enumerate() {
+        fixture.write("web.yml", cut);
+        let line = exporter.log_line("cannot be read anew");
+        assert!(line.contains(lost) && line.contains("restart"), "{line}");
+        wait_for("it is counted", || {
+            let found = metrics().expect("served as before");
+            let counted = (found.value(FAILURES, &[]), found.value(IS_GOOD, &[]));
+            (counted == (Some(number as f64 + 1.0), Some(0.0))).then_some(())
+        });
+        assert_eq!(ask(&wrong).expect("TLS").status, 401);
+        anybody(&authority).get(&exporter.address, "/metrics", &[]).expect_err("a certificate is wanted");
+    }
+    fixture.write("web.yml", &whole);
+    exporter.log_line("was read anew");
+    wait_for("it is good", || metrics().filter(|found| found.value(IS_GOOD, &[]) == Some(1.0)));
+    // To ask for more is no trouble, and to ask for it no longer is.
+    fixture.write("web.yml", whole.clone() + "rate_limit: {interval: 1ms, burst: 1000}\n");
+    exporter.log_line("was read anew");
+    fixture.write("web.yml", &whole);
+    exporter.log_line("was read anew");
+}
+
+#[test]
+fn what_was_missing_is_found_when_it_comes() {
+    let (fixture, authority) = with_certificate();
+    let exporter = serve(&fixture, SERVER);
+    wait_for("a first collection", || through_tls(&exporter, &authority, &[]));
+    // The configuration comes before the certificate that it names, and is not touched again.
+    let renewed = Authority::new();
+    fixture.write("web.yml", SERVER.replace("server.", "renewed."));
+    let line = exporter.log_line("cannot be read anew");
+    assert!(line.contains("renewed.crt"), "{line}");
+    // One trouble is one failure, however often it is looked at.
+    let looks = || {
+        let found = through_tls(&exporter, &authority, &[]).expect("served as before");
+        assert_eq!(found.value(FAILURES, &[]), Some(1.0));
+        found.value("pstree_collections_total", &[]).expect("always there")
+    };
+    let three_seconds_later = looks() + 15.0;
+    wait_for("three seconds", || (looks() >= three_seconds_later).then_some(()));
+    renewed.issue(&["localhost"]).write(&fixture.path(""), "renewed");
+    let mended = wait_for("the new certificate", || through_tls(&exporter, &renewed, &[]));
+    wait_for("it is good", || {
+        through_tls(&exporter, &renewed, &[]).filter(|found| found.value(IS_GOOD, &[]) == Some(1.0))
+    });
+    assert!(mended.value(FAILURES, &[]) <= Some(2.0), "the key came after the certificate");
+}
+
+#[test]
+fn what_others_take_is_taken() {
+    let (fixture, authority) = with_certificate();
+    fixture.write("other.crt", "no certificate");
+    for more in [
+        "  client_auth_type: VerifyClientCertIfGiven\n",
+        "  client_auth_type: NoClientCert\n",
+        "  cipher_suites: [TLS_AES_128_GCM_SHA256]\n",
+        "  cipher_suites:\n  - TLS_RSA_WITH_AES_128_CBC_SHA\n  - TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305\n",
+        "  curve_preferences: [CurveP521]\n  min_version: TLS10\n",
+        "  cipher_suites:\n  curve_preferences:\n  client_allowed_sans:\nhttp_server_config:\n  headers:\n",
+        "http_server_config:\nbasic_auth_users:\nrate_limit:\n  burst: 5\n",
+    ] {
+        let exporter = serve(&fixture, &format!("{SERVER}{more}"));
+        wait_for(more, || through_tls(&exporter, &authority, &[]));
+    }
+    let inline = format!(
+        "tls_server_config:\n  cert: ignored\n  cert_file: server.crt\n  key: |\n{}",
+        fs::read_to_string(fixture.path("server.key"))
+            .expect("a key")
+            .lines()
+            .map(|line| format!("    {line}\n"))
+            .collect::<String>()
+    );
+    let exporter = serve(&fixture, &inline);
+    wait_for("what is named comes before what is inline", || through_tls(&exporter, &authority, &[]));
+    for nothing in ["tls_server_config: {}\n", "tls_server_config:\n  min_version: TLS13\n"] {
+        let exporter = serve(&fixture, nothing);
+        wait_for_metrics(&exporter, &[]);
+    }
+}
+
+#[test]
+fn a_client_may_be_its_own_authority_while_it_is_valid() {
+    let (fixture, authority) = with_certificate();
+    let (own, old, stranger) = (Authority::new(), Authority::expired(), Authority::new());
+    fixture.write("clients.crt", format!("{}{}", own.certificate, old.certificate));
+    let exporter = serve(
+        &fixture,
+        &format!("{SERVER}  client_ca_file: clients.crt\n  client_auth_type: RequireAndVerifyClientCert\n"),
+    );
+    let is_served = |identity: &Authority| {
+        let client = TlsClient { identity: Some(&identity.identity()), ..anybody(&authority) };
+        client.get(&exporter.address, "/-/healthy", &[]).is_ok_and(|response| response.status == 200)
+    };
+    assert_eq!([is_served(&own), is_served(&old), is_served(&stranger)], [true, false, false]);
+}
+
+#[test]
+fn who_is_refused_by_tls_is_named_once() {
+    let (fixture, authority) = with_certificate();
+    fixture.write("ca.crt", &authority.certificate);
+    let exporter = serve(
+        &fixture,
+        &format!("{SERVER}  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n"),
+    );
+    // Who comes and goes, as a port scan does, is not worth a line.
+    drop(support::http::connect(&exporter.address));
+    let forged = Authority::new().issue(&["prometheus.example"]);
+    let client = TlsClient { identity: Some(&forged), ..anybody(&authority) };
+    for _ in 0..5 {
+        client.get(&exporter.address, "/metrics", &[]).expect_err("an authority that is not trusted");
+    }
+    let line = exporter.log_line("refused");
+    assert!(
+        line.contains("level=warn") && line.contains("127.0.0.1:") && line.contains("tls_server_config"),
+        "{line}"
+    );
+    let scraper = authority.issue(&["prometheus.example"]);
+    let client = TlsClient { identity: Some(&scraper), ..anybody(&authority) };
+    assert_eq!(client.get(&exporter.address, "/-/healthy", &[]).expect("TLS").status, 200);
+    assert!(!exporter.log_so_far().iter().any(|line| line.contains("refused")), "once is enough");
+}
+
+#[test]
+fn all_addresses_are_those_of_both_families() {
+    let fixture = Fixture::with_container();
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+    for address in [format!(":{port}"), format!("[::]:{port}"), format!("localhost:{port}")] {
+        let exporter = fixture.exporter(&["--no-docker", &format!("--web.listen-address={address}")]);
+        wait_for(&address, || {
+            let response = request(&format!("127.0.0.1:{port}"), "GET", "/-/healthy", &[]);
+            (response.status == 200).then_some(())
+        });
+        drop(exporter);
+    }
+}
