@@ -14,6 +14,7 @@ use crate::tree::json;
 
 use super::page::Frame;
 use super::page::forest::{self, Choice};
+use super::page::list::{self, Order};
 
 /// What is kept until the next publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +22,9 @@ enum Key {
     Containers,
     /// By index of the card.
     Tree(usize),
-    Page(usize, Choice),
+    /// Pages say whether they have grown old.
+    List(Order, bool),
+    Page(usize, Choice, bool),
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +62,12 @@ impl Answers {
         self.get(published, Key::Tree(index), make).await
     }
 
+    /// The page of all containers.
+    pub async fn list(&self, published: &Arc<Published>, order: Order, frame: &Frame<'_>) -> Bytes {
+        let make = async || list::render(&published.moment, order, frame).into_bytes();
+        self.get(published, Key::List(order, frame.is_stale), make).await
+    }
+
     /// A container's page.
     pub async fn page(
         &self,
@@ -72,11 +81,7 @@ impl Answers {
             let tree = self.tree_of(published, card).await;
             forest::render(&published.moment, card, &tree, choice, frame).into_bytes()
         };
-        if frame.is_stale {
-            make().await.into()
-        } else {
-            self.get(published, Key::Page(index, choice), make).await
-        }
+        self.get(published, Key::Page(index, choice, frame.is_stale), make).await
     }
 
     async fn tree_of(&self, published: &Published, card: &Card) -> Tree {

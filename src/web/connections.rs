@@ -12,6 +12,8 @@ use tracing::warn;
 
 /// Whoever has asked, or come, less long ago keeps the place: its answer may be under way.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// From the request to the end of the answer. A reader that takes longer would hold what is old in memory.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// A crowd that is back after less time than this is the same crowd.
 const CALM: Duration = Duration::from_secs(60);
 
@@ -124,6 +126,19 @@ impl Place {
         if state.taken.remove(&key).is_some() {
             *key = state.enter(Arc::clone(&self.leave));
         }
+    }
+
+    /// Resolves when the last request was so long ago that its answer should have been read.
+    pub async fn overdue(&self) {
+        while let Some(left) = self.time_left() {
+            tokio::time::sleep(left).await;
+        }
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        let key = lock(&self.key);
+        let since = lock(&self.connections.state).taken.get(&key)?.since;
+        ANSWER_TIME.checked_sub(since.elapsed()).filter(|left| !left.is_zero())
     }
 
     /// Resolves when somebody else has the place.

@@ -87,7 +87,7 @@ async fn answer<B>(request: &Request<B>, server: &Server) -> Response<Full<Bytes
     let query = request.uri().query().unwrap_or_default();
     let mut response = match request.uri().path() {
         path if path == server.telemetry_path => metrics(request.headers(), &server.exposition),
-        "/" => list_page(server, query),
+        "/" => list_page(server, query).await,
         "/-/healthy" => text(StatusCode::OK, "healthy\n"),
         "/-/ready" => ready(&server.exposition),
         "/assets/page.css" => asset(page::STYLE, "text/css; charset=utf-8"),
@@ -182,12 +182,10 @@ async fn api(server: &Server, path: &str) -> Response<Full<Bytes>> {
     }
 }
 
-fn list_page(server: &Server, query: &str) -> Response<Full<Bytes>> {
+async fn list_page(server: &Server, query: &str) -> Response<Full<Bytes>> {
     let Some(published) = server.exposition.current() else { return not_yet() };
-    html(
-        StatusCode::OK,
-        list::render(&published.moment, list::Order::parse(query), &frame(server, &published)),
-    )
+    let order = list::Order::parse(query);
+    html(StatusCode::OK, server.answers.list(&published, order, &frame(server, &published)).await)
 }
 
 async fn container_page(server: &Server, name: &str, query: &str) -> Response<Full<Bytes>> {

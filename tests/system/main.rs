@@ -23,6 +23,7 @@ mod pages;
 mod podman;
 mod pressure;
 mod proxy;
+mod readers;
 mod restarts;
 mod rights;
 mod scraped;

@@ -8,7 +8,7 @@ use crate::forest::roots::RootKind;
 use crate::moment::{Card, Moment, TOO_DEEP};
 
 /// A column that the table can be sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Column {
     Name,
     Image,
@@ -32,7 +32,7 @@ const COLUMNS: [(Column, &str, &str); 8] = [
 ];
 
 /// How the table is sorted; the worst first where nobody says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Order {
     column: Option<Column>,
     is_reversed: bool,
