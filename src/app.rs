@@ -41,6 +41,8 @@ const ARGUMENT_THREADS: usize = 4;
 pub fn run(config: Config) -> anyhow::Result<()> {
     let registry = Arc::new(Registry::default());
     let exposition = Arc::new(Exposition::default());
+    // Gives up its rights in this thread alone: whatever makes another comes later.
+    let pipeline = Pipeline::new(&config.collector)?;
     let security = match &config.web.config_file {
         Some(path) if !config.once => Some(Security::start(path).map_err(|error| anyhow!(error))?),
         _ => None,
@@ -48,7 +50,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let mut publisher = publisher(&config);
     publisher.web_config = security.as_ref().map(|security| Arc::clone(&security.health));
     let collector = Collector {
-        pipeline: Pipeline::new(&config.collector)?,
+        pipeline,
         publisher,
         registry: Arc::clone(&registry),
         exposition: Arc::clone(&exposition),

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::engine::{Engine, IMAGE};
 use crate::rights::public_binary;
+use crate::secure::Scratch;
 use crate::support::exposition::Exposition;
 use crate::support::workload::Workload;
 use crate::support::{BINARY, Exporter, http, wait_for};
@@ -92,6 +93,21 @@ fn no_capability_is_kept_where_it_is_of_no_use() {
     let exporter = start_with_both_capabilities(&["--collection.source=proc"]);
     assert_eq!(source(&exporter.scrape()), ("proc".to_owned(), "flag".to_owned()));
     assert_no_capability(&exporter);
+}
+
+#[test]
+fn the_thread_that_hashes_passwords_has_no_capability() {
+    let scratch = Scratch::new("rights");
+    let rules = scratch.0.join("web.yml");
+    fs::write(&rules, "http_server_config:\n  http2: false\n").expect("a scratch file");
+    let flag = format!("--web.config.file={}", rules.display());
+    for more in [&[][..], &["--collection.source=proc"]] {
+        let exporter = start_with_both_capabilities(&[&[flag.as_str()], more].concat());
+        let names = fs::read_dir(format!("/proc/{}/task", exporter.pid())).expect("it runs").flatten();
+        let names: Vec<_> = names.flat_map(|task| fs::read_to_string(task.path().join("comm"))).collect();
+        assert!(names.iter().any(|name| name == "passwords\n"), "{names:?}");
+        assert_no_capability(&exporter);
+    }
 }
 
 fn start_with_both_capabilities(more: &[&str]) -> Exporter {
