@@ -89,6 +89,12 @@ impl PidsReader {
             reading.limit_hits = self.file(&directory, "pids.events").and_then(|it| parse_keyed(it, b"max"));
             let own = self.number(&directory, "pids.max");
             let above = self.limit_above(&hierarchy, &directory);
+            // From Linux 6.11 on, cgroup v2 counts where the limit is, not where the fork was.
+            if above.is_some_and(|above| own.is_none_or(|own| above <= own))
+                && directory.join("pids.events.local").exists()
+            {
+                reading.limit_hits = None;
+            }
             reading.limit = own.into_iter().chain(above).min();
             reading.refused = match (own, above) {
                 (None, None) => Some(reading.limit_hits.unwrap_or(0)),
