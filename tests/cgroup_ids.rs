@@ -151,6 +151,18 @@ fn a_container_in_cgroup_v1_alone_is_seen_and_tells_on_the_default_hierarchy() {
 }
 
 #[test]
+fn a_cgroup_that_the_kernel_does_not_show_is_the_parents() {
+    let mut machine = Machine::new(format!("0::{WEB}\n"));
+    let parent = machine.collect(&[1], 5).0[0];
+    assert!(parent.slot().is_some());
+    // As Linux 6.1 does with a path beyond PATH_MAX.
+    machine.files.cgroup = String::new();
+    assert_eq!(machine.collect(&[1, 12], 6).0, [parent; 2]);
+    // And when the parent is gone.
+    assert_eq!(machine.collect(&[12], 6).0, [parent]);
+}
+
+#[test]
 fn a_container_on_its_way_from_v1_to_v2_is_none_of_those() {
     let mut machine = Machine::new(format!("8:pids:{WEB}\n0::/\n"));
     machine.collect(&[10], 1);

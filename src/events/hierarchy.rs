@@ -1,5 +1,6 @@
 //! The directories of the default cgroup hierarchy (cgroup v2): from id to path.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
@@ -11,6 +12,8 @@ use rustc_hash::FxHashSet;
 const ROOT_ID: u64 = 1;
 /// More directories than any machine has; one that has more is searched no further.
 const MAX_SEARCHED: usize = 200_000;
+/// Of paths that wait for their turn: a container may make cgroups without end.
+const MAX_WAITING_BYTES: usize = 4 << 20;
 
 /// Where the whole of it is mounted.
 #[derive(Clone, Debug)]
@@ -39,17 +42,18 @@ impl DefaultHierarchy {
         Some(fs::metadata(self.root.join(path.trim_start_matches('/'))).ok()?.ino())
     }
 
-    /// Shows the paths of the wanted cgroups, and takes them out of `wanted`. Returns whether all directories
-    /// could be read, so that what stays does not exist.
+    /// Shows the paths of the wanted cgroups, and takes them out of `wanted`; those nearest to the root come first.
+    /// Returns whether all directories could be read, so that what stays does not exist, or is where nobody can look.
     pub fn search(&self, wanted: &mut FxHashSet<u64>, mut found: impl FnMut(u64, &str)) -> bool {
         if wanted.remove(&ROOT_ID) {
             found(ROOT_ID, "/");
         }
-        let mut left = vec![String::new()];
-        let mut searched = 0;
+        let mut left = VecDeque::from([String::new()]);
+        let (mut searched, mut waiting_bytes) = (0, 0);
         let mut is_complete = true;
-        while let Some(path) = left.pop().filter(|_| !wanted.is_empty()) {
+        while let Some(path) = left.pop_front().filter(|_| !wanted.is_empty()) {
             searched += 1;
+            waiting_bytes -= path.len();
             if searched > MAX_SEARCHED {
                 return false;
             }
@@ -57,6 +61,8 @@ impl DefaultHierarchy {
                 Ok(entries) => entries,
                 // Removed meanwhile, with all that was below it.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                // Nested so deeply that no path leads there.
+                Err(error) if error.kind() == ErrorKind::InvalidFilename => continue,
                 Err(_) => {
                     is_complete = false;
                     continue;
@@ -72,7 +78,12 @@ impl DefaultHierarchy {
                 if wanted.remove(&entry.ino()) {
                     found(entry.ino(), &path);
                 }
-                left.push(path);
+                if waiting_bytes + path.len() > MAX_WAITING_BYTES {
+                    is_complete = false;
+                    continue;
+                }
+                waiting_bytes += path.len();
+                left.push_back(path);
             }
         }
         is_complete

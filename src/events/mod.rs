@@ -8,6 +8,7 @@ pub mod tally;
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::attribution::attribute;
 use crate::bpf::Counters;
@@ -16,19 +17,30 @@ use crate::model::Container;
 use hierarchy::DefaultHierarchy;
 use tally::{EventCounts, Reading, Tally};
 
+/// How long the hierarchy is not searched after a search that could not be finished.
+const SEARCH_PAUSE: Duration = Duration::from_secs(10);
+
 /// The counters, and what was made of them so far.
 pub struct Events {
     counters: Counters,
     hierarchy: DefaultHierarchy,
     tally: Tally,
     readings: Vec<Reading>,
+    unfinished_search: Option<Instant>,
     lost: u64,
 }
 
 impl Events {
     #[must_use]
     pub fn new(counters: Counters, hierarchy: DefaultHierarchy) -> Self {
-        Self { counters, hierarchy, tally: Tally::default(), readings: Vec::new(), lost: 0 }
+        Self {
+            counters,
+            hierarchy,
+            tally: Tally::default(),
+            readings: Vec::new(),
+            unfinished_search: None,
+            lost: 0,
+        }
     }
 
     /// The directories behind the ids.
@@ -66,15 +78,17 @@ impl Events {
     }
 
     /// Looks for the cgroups that no process of the walk was in: it is gone already, or was moved.
-    fn identify(&self, cgroups: &mut Cgroups) {
+    fn identify(&mut self, cgroups: &mut Cgroups) {
         let mut wanted = self.tally.unknown(&self.readings, cgroups);
-        if wanted.is_empty() {
+        let is_too_soon = self.unfinished_search.is_some_and(|since| since.elapsed() < SEARCH_PAUSE);
+        if wanted.is_empty() || is_too_soon {
             return;
         }
         let is_complete = self.hierarchy.search(&mut wanted, |id, path| {
             let container = attribute(path).map(|found| Arc::new(found.to_container()));
             cgroups.learn(id, container.map_or(Owner::Host, Owner::Container));
         });
+        self.unfinished_search = (!is_complete).then(Instant::now);
         // Not to be looked for again; a process seen there tells better.
         for id in wanted.into_iter().filter(|_| is_complete) {
             cgroups.learn(id, Owner::Hidden);

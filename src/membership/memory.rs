@@ -19,6 +19,8 @@ pub struct Memory {
     pub zombie_since: Option<f64>,
     /// For how many collections it was in a container by cgroup v1, and in none by the default hierarchy.
     pub(super) collections_astray: u8,
+    /// The path of its cgroup could never be read.
+    pub(super) is_hidden: bool,
 }
 
 /// What is known of a process's pid namespace.

@@ -3,8 +3,8 @@
 //! A process's cgroup is read once it is new and kept once a container was found, by (pid, start time).
 //! Processes on the host are read again each time, so that nothing that enters a container is missed; where
 //! the kernel tells a process's cgroup id, only those of a cgroup that is not known.
-//! Zombies on cgroup v1, whose cgroup the kernel hides, are resolved by what was known of them, else by
-//! their parent, else by their pid namespace.
+//! Processes whose cgroup the kernel hides, as those of zombies on cgroup v1 and paths beyond PATH_MAX, are resolved
+//! by what was known of them, else by their parent, else by their pid namespace.
 
 mod layout;
 mod memory;
@@ -113,6 +113,8 @@ impl Memberships {
         let known =
             self.memories.get(&record.key.pid).filter(|known| known.start_time == record.key.start_time);
         let is_new = known.is_none();
+        let was_hidden = known.is_none_or(|known| known.is_hidden);
+        let mut is_hidden = false;
         let known_pid_below = known.map(|known| known.pid_below);
         let settled =
             known.filter(|known| known.membership != Membership::HOST && known.collections_astray == 0);
@@ -130,7 +132,9 @@ impl Memberships {
             let file = parse_cgroup_file(files.cgroup(record.key.pid)?);
             self.note_layout(&file);
             let is_dead = record.state == ProcessState::Zombie || record.leader_exited;
-            if is_new && is_dead && file.is_root && file.container.is_none() {
+            let is_hidden_zombie = is_new && is_dead && file.is_root && file.container.is_none();
+            is_hidden = was_hidden && !file.has_v1 && !file.has_v2;
+            if is_hidden || is_hidden_zombie {
                 self.unresolved.push(snapshot.records.len());
             }
             let membership = self.place_file(&file, snapshot);
@@ -153,6 +157,7 @@ impl Memberships {
                 memory.pid_namespace = PidNamespace::Inode(details.pid_namespace);
             }
         }
+        memory.is_hidden = is_hidden;
         memory.collections_astray = if is_astray { memory.collections_astray.saturating_add(1) } else { 0 };
         self.is_default_hierarchy_blind |= memory.collections_astray >= self.max_collections_astray;
         snapshot.records.push(record);
@@ -235,6 +240,7 @@ impl Memberships {
             pid_below: record.pid_below,
             zombie_since: None,
             collections_astray: 0,
+            is_hidden: false,
         };
         match self.memories.entry(record.key.pid) {
             Entry::Occupied(entry) if entry.get().start_time == fresh.start_time => {

@@ -271,6 +271,8 @@ impl ProcessFiles for ProcFiles {
     fn cgroup(&mut self, pid: u32) -> Result<&[u8], SkipReason> {
         let length = match self.read(format_args!("{pid}/cgroup")) {
             Ok(bytes) => bytes.len(),
+            // Some kernels (6.1) show nothing of a path that is longer than PATH_MAX, others (6.18) its beginning.
+            Err(Errno::NAMETOOLONG) => 0,
             Err(errno) => {
                 return Err(match classify(errno) {
                     ReadError::Process(reason) => reason,

@@ -19,6 +19,7 @@ mod live;
 mod load;
 mod memory;
 mod names;
+mod nesting;
 mod pages;
 mod podman;
 mod pressure;
