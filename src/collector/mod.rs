@@ -53,6 +53,9 @@ pub struct Collector {
 
 /// A collection may take this part of the interval before the interval is stretched.
 const MAX_SHARE: u32 = 2;
+/// It is stretched, if only by a tenth, until a collection takes no more than this part: one that comes and goes around
+/// the other share is one trouble.
+const CALM_SHARE: u32 = 3;
 
 impl Collector {
     /// Collects once and returns the result, with the names that Docker gives by then.
@@ -115,7 +118,9 @@ impl Collector {
     }
 
     fn stretched(&self, last: Duration, took: Duration) -> Duration {
-        let interval = self.interval.max(took.saturating_mul(MAX_SHARE));
+        let is_calm = took.saturating_mul(CALM_SHARE) <= self.interval;
+        let least = if last > self.interval && !is_calm { self.interval * 11 / 10 } else { self.interval };
+        let interval = least.max(took.saturating_mul(MAX_SHARE));
         match (last > self.interval, interval > self.interval) {
             (false, true) => warn!(
                 seconds = took.as_secs_f64(),
