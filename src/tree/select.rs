@@ -51,7 +51,7 @@ fn nearest_hint(nearest: &[String]) -> String {
 /// When there is none, or an id is cut so short that it could be several.
 pub fn by_name_or_id(moment: &Moment, wanted: &str) -> Result<usize, NotFound> {
     let found = exact(moment, wanted).or_else(|| by_id_prefix(moment, wanted));
-    found.unwrap_or_else(|| Err(unknown(moment, wanted))).map(|cards| cards[0])
+    found.unwrap_or_else(|| Err(unknown(moment, wanted, false))).map(|cards| cards[0])
 }
 
 /// By name or id, a service of Compose, a pid on the host, or the beginning of an id, in this order: what is most
@@ -71,7 +71,7 @@ pub fn by_any(moment: &Moment, wanted: &str) -> Result<Found, NotFound> {
     if let Some(found) = by_pid(moment, wanted) {
         return found;
     }
-    by_id_prefix(moment, wanted).unwrap_or_else(|| Err(unknown(moment, wanted))).and_then(all)
+    by_id_prefix(moment, wanted).unwrap_or_else(|| Err(unknown(moment, wanted, true))).and_then(all)
 }
 
 /// Whether a name is the beginning of an id, and not so short that it would be one by chance.
@@ -116,7 +116,8 @@ fn by_pid(moment: &Moment, wanted: &str) -> Option<Result<Found, NotFound>> {
     })
 }
 
-fn unknown(moment: &Moment, wanted: &str) -> NotFound {
+/// `with_services` is whether a service of Compose is an answer, too.
+fn unknown(moment: &Moment, wanted: &str, with_services: bool) -> NotFound {
     // What is longer is no name, and comparing takes time that grows with the length.
     let (asked, wanted) = (wanted, cut(wanted));
     let wanted = &*wanted;
@@ -127,7 +128,8 @@ fn unknown(moment: &Moment, wanted: &str) -> NotFound {
         // The first likes a common beginning, the second knows swapped letters.
         strsim::jaro_winkler(name, wanted).max(strsim::normalized_damerau_levenshtein(name, wanted))
     };
-    let services = moment.cards.iter().map(Card::compose_service).filter(|service| !service.is_empty());
+    let services =
+        moment.cards.iter().map(Card::compose_service).filter(|service| with_services && !service.is_empty());
     let names = moment.cards.iter().map(|card| &*card.name).chain(services);
     let mut scored: Vec<(f64, &str)> = names.map(|name| (similarity(name), name)).collect();
     scored.retain(|(score, _)| *score >= LEAST_SIMILARITY);

@@ -13,6 +13,8 @@ use crate::tree::{Process, Tree};
 
 /// A page stays usable with so many rows; JSON has all.
 const MAX_ROWS: usize = 2_000;
+/// How long a page may be before arguments are left out; rows without them add less than 1 MiB.
+const MAX_BYTES_WITH_ARGUMENTS: usize = 4 << 20;
 
 /// What of the forest is shown, and in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,6 +138,11 @@ fn push_rows(main: &mut String, moment: &Moment, tree: &Tree, rows: &[Row]) {
         branches.enter(row);
         push_row(main, moment, &tree.processes[row.process], row, &branches.text());
     }
+    if main.len() >= MAX_BYTES_WITH_ARGUMENTS {
+        main.push_str(
+            "<tr><td colspan=\"6\">Arguments from here on were left out: there are too many.</td></tr>\n",
+        );
+    }
     main.push_str("</tbody></table></div>\n");
 }
 
@@ -169,6 +176,10 @@ fn push_row(main: &mut String, moment: &Moment, process: &Process, row: &Row, br
         let _ = write!(main, " <span class=\"threads\">{{{}}}</span>", process.threads);
     }
     for argument in shown_arguments(process) {
+        // A container chooses how many and how long they are.
+        if main.len() >= MAX_BYTES_WITH_ARGUMENTS {
+            break;
+        }
         let _ = write!(main, " {}", escape(&printable(argument)));
     }
     main.push_str("</td></tr>\n");

@@ -57,7 +57,7 @@ fn page(title: &str, main: &str, moment: &Moment, frame: &Frame<'_>) -> String {
          <noscript><meta http-equiv=\"refresh\" content=\"{refresh}\"></noscript>\n\
          </head>\n<body data-interval=\"{interval}\">\n\
          <header><nav><a href=\"/\" class=\"home\">pstree-exporter</a></nav>\
-         <p id=\"live\" role=\"status\">as of {taken_at} UTC</p></header>\n\
+         <p id=\"live\">as of {taken_at} UTC</p></header>\n\
          <main id=\"main\">\n{stale}{main}</main>\n\
          <footer><a href=\"{metrics}\">Metrics</a> <a href=\"/api/v1/containers\">JSON</a> \
          <a href=\"/-/ready\">Ready</a> <a href=\"/-/healthy\">Healthy</a> \

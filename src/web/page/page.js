@@ -39,7 +39,10 @@ async function refresh() {
     replaceMain(document.importNode(fresh, true));
     live.textContent = page.getElementById("live").textContent;
     live.className = "";
+    live.removeAttribute("role");
   } catch {
+    // Said aloud; the time of day is not.
+    live.setAttribute("role", "alert");
     live.textContent = "no answer: what you see is old";
     live.className = "bad";
   } finally {
