@@ -116,6 +116,23 @@ fn arguments_are_shown_to_those_who_asked_at_the_start_and_environments_never() 
 }
 
 #[test]
+fn arguments_without_end_make_no_page_without_end() {
+    let fixture = machine();
+    for number in 0..600 {
+        // All different, so that no two rows fold, and six bytes for each in HTML.
+        let arguments = [format!("nginx\0{number}").as_bytes(), &[b'"'; 4000]].concat();
+        let process =
+            Process { pid: 1000 + number, parent: 100, start: 400, cgroup: WEB, ..Process::default() };
+        fixture.process(&Process { comm: b"nginx", arguments: &arguments, ..process });
+    }
+    let exporter = serve(&fixture, &["--web.arguments"]);
+    let page = exporter.get("/containers/web", &[]).text();
+    assert!(page.contains("Arguments from here on were left out"), "{} bytes", page.len());
+    assert!((4 << 20..5 << 20).contains(&page.len()), "{} bytes", page.len());
+    assert!(page.contains("<td class=\"n\">1599</td>"), "every row is there");
+}
+
+#[test]
 fn row_14_a_command_line_that_blocks_holds_up_neither_scrapes_nor_trees() {
     let fixture = machine();
     for pid in [110, 111] {
