@@ -36,8 +36,8 @@ const ROUNDS_TO_RESTART: u32 = 4;
 /// highest peak.
 const LEAST_GROWTH_BYTES: f64 = 1_500_000.0;
 
-/// An exporter keeps the counters of 2,000 containers that are gone. Their table grows for the last time when places that
-/// were given up have used its room once: after 3,584.
+/// An exporter keeps the counters of 2,000 containers that are gone. Their table grows once more when places that were
+/// given up have used its room, about now or some hundreds later: by less than what is allowed.
 const REMEMBERED_CONTAINERS: usize = 3_700;
 
 fn main() -> ExitCode {
