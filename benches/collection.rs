@@ -10,12 +10,12 @@ mod support;
 use std::hint::black_box;
 use std::time::Duration;
 
-use pstree_exporter::collector::pipeline::Pipeline;
-use pstree_exporter::collector::publisher::Publisher;
-use pstree_exporter::config::{Bounds, CollectorConfig, SourceFlag};
-use pstree_exporter::metadata::{Directory, DockerStatus};
-use pstree_exporter::metrics::published::{Encoding, Format};
-
+use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
+use pstree_exporter::collect::pipeline::Pipeline;
+use pstree_exporter::collect::publisher::Publisher;
+use pstree_exporter::export::rendered::{Encoding, Format};
+use pstree_exporter::model::collection::DockerStatus;
+use pstree_exporter::names::registry::Directory;
 use support::{BareLoop, Forest, median, timed};
 
 const ROUNDS: usize = 15;

@@ -24,7 +24,7 @@ fn main() {
         } else {
             // In a thread of its own, which is the one that gives up its rights.
             #[allow(clippy::disallowed_methods, reason = "no exporter runs here")]
-            let thread = std::thread::spawn(|| pstree_exporter::bpf::load(16_384));
+            let thread = std::thread::spawn(|| pstree_exporter::observe::bpf::load::load(16_384));
             let counting = thread.join().expect("no panic").expect("BPF works here: run as root");
             on.push(timed(fork));
             drop(counting);

@@ -3,8 +3,8 @@
  * What pstree-exporter has the kernel do: count forks, execs and exits by cgroup, and list all processes
  * in one pass. `make bpf` compiles this to pstree.bpf.o, which is checked in.
  *
- * The layouts of `struct counts` and `struct process` are read again in src/events/mod.rs and
- * src/source/kernel.rs.
+ * The layouts of `struct counts` and `struct process` are read again in src/resolve/event_attribution.rs and
+ * src/observe/bpf/task_record.rs.
  */
 #include "kernel.h"
 

@@ -36,7 +36,7 @@
 //! | [`cgroups`] | which container each cgroup id is in | pure |
 //! | [`events`] | the kernel's counts of forks, execs and exits, credited to containers | edge, crediting pure |
 //! | [`starts`] | processes started, at least, by the growth of pids | pure |
-//! | [`accounting`] | counters that only grow, the budget of new names | pure |
+//! | [`counters`] | counters that only grow, the budget of new names | pure |
 //! | [`pids`] | the files of the pids controller and the freezer | edge |
 //! | [`metadata`] | names from the Docker API, kept while it is away | edge |
 //! | [`moment`] | all processes of one moment, and what is known of each container | pure |
@@ -54,30 +54,16 @@
 
 #![deny(unsafe_code)]
 
-pub mod accounting;
-pub mod app;
-pub mod attribution;
-pub mod bpf;
-pub mod cgroups;
-pub mod check;
 pub mod cli;
-pub mod collector;
-pub mod config;
-pub mod events;
-pub mod forest;
-pub mod healthcheck;
-pub mod logging;
-pub mod membership;
-pub mod metadata;
-pub mod metrics;
+pub mod collect;
+pub mod commands;
+pub mod export;
 pub mod model;
-pub mod moment;
-pub mod pids;
-pub mod source;
-pub mod starts;
-pub mod text;
-pub mod tree;
-pub mod web;
+pub mod names;
+pub mod observe;
+pub mod resolve;
+pub mod serve;
+pub mod view;
 
 /// The commit that this was built from; `unknown` outside a repository.
 pub const REVISION: &str = env!("PSTREE_REVISION");

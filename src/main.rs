@@ -3,11 +3,10 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use pstree_exporter::cli::{Cli, Stop};
-use pstree_exporter::config::Task;
-use pstree_exporter::logging::LogLevel;
-use pstree_exporter::tree::{command, live};
-use pstree_exporter::{app, check, healthcheck, logging};
+use pstree_exporter::cli::config::Task;
+use pstree_exporter::cli::flags::{Cli, Stop};
+use pstree_exporter::cli::logging::{self, LogLevel};
+use pstree_exporter::commands::{check, healthcheck, live, roots, serve, tree};
 
 /// Wrong flags, as the ecosystem's exporters and the shell have it.
 const USAGE_ERROR: u8 = 2;
@@ -30,7 +29,7 @@ fn main() -> ExitCode {
     let done = match task {
         Task::Serve(config) => {
             logging::init(log_level, log_format);
-            app::run(config)
+            serve::run(config)
         }
         Task::Check(config) => {
             logging::init(LogLevel::Error, log_format);
@@ -43,9 +42,9 @@ fn main() -> ExitCode {
         Task::Healthcheck(web) => healthcheck::run(&web),
         Task::Tree(config) => match config.watch {
             Some(period) => live::watch(&config, period),
-            None => command::tree(&config),
+            None => tree::tree(&config),
         },
-        Task::Roots(config) => command::roots(&config),
+        Task::Roots(config) => roots::roots(&config),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use pstree_exporter::metrics::catalog::CATALOG;
+use pstree_exporter::export::catalog::CATALOG;
 use support::rules::{faster, files};
 
 fn rules() -> Vec<(String, String)> {

@@ -3,7 +3,6 @@
 mod support;
 
 use serde_json::{Value, json};
-
 use support::fixture::{Fixture, Process};
 use support::http::Response;
 use support::{Exporter, wait_for};

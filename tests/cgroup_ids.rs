@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pstree_exporter::cgroups::Owner;
-use pstree_exporter::membership::Memberships;
-use pstree_exporter::model::{
-    Comm, Membership, ProcessKey, ProcessRecord, ProcessState, SkipReason, Snapshot,
+use pstree_exporter::model::process::{
+    Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState, SkipReason,
 };
-use pstree_exporter::source::parse::InnerPid;
-use pstree_exporter::source::{Details, ProcessFiles};
+use pstree_exporter::model::walk::WalkResult;
+use pstree_exporter::resolve::cgroup_owners::Owner;
+use pstree_exporter::resolve::process_files::{KernelFields, ProcessFiles};
+use pstree_exporter::resolve::resolver::ContainerResolver;
 
 const WEB: &str = "/docker/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -26,7 +26,7 @@ impl ProcessFiles for Files {
         Ok(self.cgroup.as_bytes())
     }
 
-    fn inner_pid(&mut self, _: u32) -> Option<InnerPid> {
+    fn ns_pids(&mut self, _: u32) -> Option<NsPids> {
         panic!("the kernel has told it")
     }
 
@@ -36,8 +36,8 @@ impl ProcessFiles for Files {
 }
 
 struct Machine {
-    memberships: Memberships,
-    snapshot: Snapshot,
+    resolver: ContainerResolver,
+    snapshot: WalkResult,
     files: Files,
 }
 
@@ -48,8 +48,8 @@ impl Machine {
 
     fn at_interval(interval: Duration, cgroup: String) -> Self {
         Self {
-            memberships: Memberships::new(None, interval),
-            snapshot: Snapshot::default(),
+            resolver: ContainerResolver::new(None, interval),
+            snapshot: WalkResult::default(),
             files: Files { cgroup, reads: 0 },
         }
     }
@@ -57,7 +57,7 @@ impl Machine {
     /// Collects processes in one cgroup; returns where they are, and how many files were read.
     fn collect(&mut self, pids: &[u32], cgroup_id: u64) -> (Vec<Membership>, usize) {
         let before = self.files.reads;
-        self.memberships.begin(&mut self.snapshot);
+        self.resolver.begin(&mut self.snapshot);
         for &pid in pids {
             let record = ProcessRecord {
                 key: ProcessKey { start_time: 1, pid },
@@ -68,22 +68,21 @@ impl Machine {
                 comm: Comm::default(),
                 membership: Membership::HOST,
                 leader_exited: false,
-                pid_below: 1,
+                ns_pid: 1,
             };
-            let inner = InnerPid { pid: 1, nesting: 1, below: Some(1) };
-            let details = Details { cgroup_id, inner, pid_namespace: 7 };
-            let admitted =
-                self.memberships.admit(record, Some(&details), &mut self.files, &mut self.snapshot);
+            let inner = NsPids { pid: 1, level: 1, below: Some(1) };
+            let details = KernelFields { cgroup_id, inner, pid_namespace: 7 };
+            let admitted = self.resolver.admit(record, Some(&details), &mut self.files, &mut self.snapshot);
             admitted.expect("the file can be read");
         }
-        self.memberships.finish(&mut self.files, &mut self.snapshot);
+        self.resolver.finish(&mut self.files, &mut self.snapshot);
         let found = self.snapshot.records.iter().map(|record| record.membership).collect();
         (found, self.files.reads - before)
     }
 
     fn learn_sightings(&mut self) {
-        for (id, sighting) in self.memberships.cgroup_sightings.drain() {
-            self.memberships.cgroups.learn(id, sighting.owner);
+        for (id, sighting) in self.resolver.unconfirmed_cgroups.drain() {
+            self.resolver.cgroups.learn(id, sighting.owner);
         }
     }
 }
@@ -93,7 +92,7 @@ fn a_known_container_costs_no_read() {
     let mut machine = Machine::new(format!("0::{WEB}/inside\n"));
     let (found, reads) = machine.collect(&[10], 5);
     assert_eq!((found.len(), found[0].slot().is_some(), reads), (1, true, 1));
-    let sighting = &machine.memberships.cgroup_sightings[&5];
+    let sighting = &machine.resolver.unconfirmed_cgroups[&5];
     assert_eq!(&*sighting.path, format!("{WEB}/inside"));
     assert!(matches!(&sighting.owner, Owner::Container(container) if &*container.path == WEB));
     // Not confirmed, so not believed.
@@ -144,8 +143,8 @@ fn a_container_in_cgroup_v1_alone_is_seen_and_tells_on_the_default_hierarchy() {
             let (found, reads) = machine.collect(&[10], 1);
             assert!(found[0].slot().is_some());
             assert_eq!(reads, 1, "until it is settled");
-            assert!(machine.memberships.cgroup_sightings.is_empty(), "the root is no container");
-            assert_eq!(machine.memberships.is_default_hierarchy_blind(), collection == enough);
+            assert!(machine.resolver.unconfirmed_cgroups.is_empty(), "the root is no container");
+            assert_eq!(machine.resolver.has_v1_only_containers(), collection == enough);
         }
     }
 }
@@ -171,8 +170,8 @@ fn a_container_on_its_way_from_v1_to_v2_is_none_of_those() {
     machine.collect(&[10], 5);
     machine.learn_sightings();
     assert_eq!(machine.collect(&[10, 11], 5).1, 0);
-    assert!(!machine.memberships.is_default_hierarchy_blind());
+    assert!(!machine.resolver.has_v1_only_containers());
     assert!(
-        matches!(machine.memberships.cgroups.owner(5), Some(Owner::Container(it)) if Arc::strong_count(it) > 0)
+        matches!(machine.resolver.cgroups.owner(5), Some(Owner::Container(it)) if Arc::strong_count(it) > 0)
     );
 }

@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use pstree_exporter::metrics::catalog::{CATALOG, Kind};
+use pstree_exporter::export::catalog::{CATALOG, Kind};
 use serde_json::Value;
 use support::dashboard::{self, Dashboard, dashboards, selectors};
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use pstree_exporter::pids::PidsReader;
+use pstree_exporter::observe::cgroupfs::pids::PidsReader;
 use support::fixture::Fixture;
 
 /// What `pids.events` of a container with this limit says, below a pod with a limit of 500.

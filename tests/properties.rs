@@ -4,21 +4,23 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use pstree_exporter::accounting::Accounting;
-use pstree_exporter::attribution::{attribute, parse_cgroup_file};
-use pstree_exporter::forest::Forest;
-use pstree_exporter::forest::nodes::{Nodes, ShownNode, Steps};
-use pstree_exporter::forest::roots::{RootKind, RootKinds};
-use pstree_exporter::forest::shape::{Shape, Shapes};
-use pstree_exporter::membership::Memberships;
-use pstree_exporter::model::{
-    Comm, Membership, ProcessKey, ProcessRecord, ProcessState, SkipReason, Snapshot,
+use pstree_exporter::model::counters::CounterStore;
+use pstree_exporter::model::forest::merged_nodes::{CommInterner, ExportedNode, Nodes};
+use pstree_exporter::model::forest::parents_and_depths::Forest;
+use pstree_exporter::model::forest::root_kinds::{RootKind, RootKinds};
+use pstree_exporter::model::forest::stats::{ForestStats, ForestStatsBySlot};
+use pstree_exporter::model::process::{
+    Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState, SkipReason,
 };
-use pstree_exporter::source::ProcessFiles;
-use pstree_exporter::source::kernel;
-use pstree_exporter::source::parse::{self, InnerPid};
-use pstree_exporter::text::{MAX_LABEL_CHARS, label_value};
-use pstree_exporter::web::negotiation;
+use pstree_exporter::model::text::{MAX_LABEL_CHARS, label_value};
+use pstree_exporter::model::walk::WalkResult;
+use pstree_exporter::observe::bpf::task_record;
+use pstree_exporter::observe::procfs::parse;
+use pstree_exporter::resolve::attribution::attribute;
+use pstree_exporter::resolve::cgroup_file::parse_cgroup_file;
+use pstree_exporter::resolve::process_files::ProcessFiles;
+use pstree_exporter::resolve::resolver::ContainerResolver;
+use pstree_exporter::serve::negotiation;
 
 /// A process as the generator makes it; `container` 0 is the host.
 #[derive(Clone, Debug)]
@@ -48,19 +50,19 @@ fn record(made: &Made) -> ProcessRecord {
         comm: Comm::new(&[b'a' + made.comm]),
         membership: Membership::HOST,
         leader_exited: false,
-        pid_below: 0,
+        ns_pid: 0,
     }
 }
 
 /// Cgroup files by pid; each container is a 64 times repeated digit.
-struct Cgroups(HashMap<u32, Vec<u8>>);
+struct CgroupOwners(HashMap<u32, Vec<u8>>);
 
-impl ProcessFiles for Cgroups {
+impl ProcessFiles for CgroupOwners {
     fn cgroup(&mut self, pid: u32) -> Result<&[u8], SkipReason> {
         self.0.get(&pid).map(Vec::as_slice).ok_or(SkipReason::Vanished)
     }
 
-    fn inner_pid(&mut self, _: u32) -> Option<InnerPid> {
+    fn ns_pids(&mut self, _: u32) -> Option<NsPids> {
         None
     }
 
@@ -69,53 +71,53 @@ impl ProcessFiles for Cgroups {
     }
 }
 
-fn cgroups(processes: &[Made]) -> Cgroups {
+fn cgroups(processes: &[Made]) -> CgroupOwners {
     let path = |container: u8| match container {
         0 => b"0::/user.slice\n".to_vec(),
         digit => format!("0::/docker/{}\n", digit.to_string().repeat(64)).into_bytes(),
     };
-    Cgroups(processes.iter().map(|made| (made.pid, path(made.container))).collect())
+    CgroupOwners(processes.iter().map(|made| (made.pid, path(made.container))).collect())
 }
 
 #[derive(Default)]
 struct Engine {
-    memberships: Option<Memberships>,
-    snapshot: Snapshot,
+    resolver: Option<ContainerResolver>,
+    snapshot: WalkResult,
     forest: Forest,
     roots: RootKinds,
-    steps: Steps,
+    steps: CommInterner,
     nodes: Nodes,
-    shapes: Shapes,
+    stats_by_slot: ForestStatsBySlot,
 }
 
 impl Engine {
     fn collect(&mut self, processes: &[Made]) {
         let mut files = cgroups(processes);
-        let memberships =
-            self.memberships.get_or_insert_with(|| Memberships::new(None, Duration::from_secs(5)));
-        self.snapshot.newcomers.clear();
-        memberships.begin(&mut self.snapshot);
+        let resolver =
+            self.resolver.get_or_insert_with(|| ContainerResolver::new(None, Duration::from_secs(5)));
+        self.snapshot.new_processes.clear();
+        resolver.begin(&mut self.snapshot);
         for made in processes {
-            memberships.admit(record(made), None, &mut files, &mut self.snapshot).unwrap();
+            resolver.admit(record(made), None, &mut files, &mut self.snapshot).unwrap();
         }
-        memberships.finish(&mut files, &mut self.snapshot);
+        resolver.finish(&mut files, &mut self.snapshot);
         self.steps.begin();
         self.forest.rebuild(&mut self.snapshot.records);
-        self.roots.classify(&self.snapshot, &self.forest, memberships, &mut files);
+        self.roots.classify(&self.snapshot, &self.forest, resolver, &mut files);
         self.nodes.rebuild(&self.snapshot, &self.forest, &mut self.steps);
-        self.shapes.rebuild(&self.snapshot, &self.forest, &self.roots, &mut self.steps, |_| 1.0);
+        self.stats_by_slot.rebuild(&self.snapshot, &self.forest, &self.roots, &mut self.steps, |_| 1.0);
     }
 
     /// By cgroup path; the guilty parents by name, since their ids depend on the order of the records.
-    fn shapes(&self) -> BTreeMap<String, (Shape, BTreeMap<String, u64>)> {
+    fn stats_by_slot(&self) -> BTreeMap<String, (ForestStats, BTreeMap<String, u64>)> {
         let containers = self.snapshot.containers.iter().enumerate();
         containers
             .filter_map(|(slot, container)| {
-                let mut shape = self.shapes.containers[slot].clone();
-                let parents = shape.zombies_by_parent.drain(..);
+                let mut stats = self.stats_by_slot.containers[slot].clone();
+                let parents = stats.zombies_by_parent.drain(..);
                 let parents =
                     parents.map(|(step, count)| (self.steps.text(step).to_owned(), count)).collect();
-                Some((container.as_ref()?.path.to_string(), (shape, parents)))
+                Some((container.as_ref()?.path.to_string(), (stats, parents)))
             })
             .collect()
     }
@@ -172,7 +174,7 @@ fn shown(
     slot: usize,
     cap: usize,
     admit: impl FnMut(u64) -> bool,
-) -> (Vec<ShownNode>, u64) {
+) -> (Vec<ExportedNode>, u64) {
     let mut out = Vec::new();
     let folded = engine.nodes.select(slot, cap, &engine.steps, admit, &mut out);
     (out, folded)
@@ -195,18 +197,18 @@ proptest! {
         let processes = one_per_pid(&processes);
         let mut engine = Engine::default();
         engine.collect(&processes);
-        let shapes: Vec<Shape> = engine.shapes.containers.iter().chain([&engine.shapes.host]).cloned().collect();
-        prop_assert_eq!(shapes.iter().map(|shape| shape.processes).sum::<u64>(), processes.len() as u64);
-        for (slot, shape) in shapes.iter().enumerate() {
-            prop_assert_eq!(shape.by_state.iter().sum::<u64>(), shape.processes);
-            prop_assert_eq!(shape.by_depth.iter().sum::<u64>(), shape.processes);
-            prop_assert!(u64::from(shape.depth) <= shape.processes);
-            prop_assert_eq!(shape.depth == 0, shape.processes == 0);
-            if slot + 1 < shapes.len() {
-                let zombies: u64 = shape.zombies_by_parent.iter().map(|&(_, count)| count).sum();
-                prop_assert_eq!(zombies, shape.zombies());
-                prop_assert_eq!(shape.roots.iter().map(|roots| roots.count).sum::<u64>(), shape.by_depth[0]);
-                prop_assert_eq!(shape.roots[RootKind::Init as usize].count, u64::from(shape.processes > 0));
+        let stats_by_slot: Vec<ForestStats> = engine.stats_by_slot.containers.iter().chain([&engine.stats_by_slot.host]).cloned().collect();
+        prop_assert_eq!(stats_by_slot.iter().map(|stats| stats.processes).sum::<u64>(), processes.len() as u64);
+        for (slot, stats) in stats_by_slot.iter().enumerate() {
+            prop_assert_eq!(stats.by_state.iter().sum::<u64>(), stats.processes);
+            prop_assert_eq!(stats.by_depth.iter().sum::<u64>(), stats.processes);
+            prop_assert!(u64::from(stats.depth) <= stats.processes);
+            prop_assert_eq!(stats.depth == 0, stats.processes == 0);
+            if slot + 1 < stats_by_slot.len() {
+                let zombies: u64 = stats.zombies_by_parent.iter().map(|&(_, count)| count).sum();
+                prop_assert_eq!(zombies, stats.zombies());
+                prop_assert_eq!(stats.roots.iter().map(|roots| roots.count).sum::<u64>(), stats.by_depth[0]);
+                prop_assert_eq!(stats.roots[RootKind::Init as usize].count, u64::from(stats.processes > 0));
             }
         }
     }
@@ -220,8 +222,8 @@ proptest! {
         let (mut one, mut other) = (Engine::default(), Engine::default());
         one.collect(&processes);
         other.collect(&shuffled);
-        prop_assert_eq!(one.shapes(), other.shapes());
-        prop_assert_eq!(&one.shapes.host, &other.shapes.host);
+        prop_assert_eq!(one.stats_by_slot(), other.stats_by_slot());
+        prop_assert_eq!(&one.stats_by_slot.host, &other.stats_by_slot.host);
         for (path, slot) in slots(&one) {
             let other_slot = slots(&other)[&path];
             prop_assert_eq!(shown(&mut one, slot, 5, |_| true), shown(&mut other, other_slot, 5, |_| true));
@@ -258,9 +260,9 @@ proptest! {
             let (nodes, folded) = shown(&mut engine, slot, cap, |_| !*refused.next().unwrap_or(&false));
             prop_assert!(nodes.len() <= cap.max(1), "{} nodes of {} with a cap of {}", nodes.len(), all, cap);
             prop_assert!(folded <= all as u64);
-            let shape = &engine.shapes.containers[slot];
-            prop_assert_eq!(nodes.iter().map(|node| node.processes).sum::<u64>(), shape.processes);
-            prop_assert_eq!(nodes.iter().map(|node| node.zombies).sum::<u64>(), shape.zombies());
+            let stats = &engine.stats_by_slot.containers[slot];
+            prop_assert_eq!(nodes.iter().map(|node| node.processes).sum::<u64>(), stats.processes);
+            prop_assert_eq!(nodes.iter().map(|node| node.zombies).sum::<u64>(), stats.zombies());
             let paths: BTreeSet<&str> = nodes.iter().map(|node| node.path.as_str()).collect();
             prop_assert_eq!(paths.len(), nodes.len(), "a path twice");
             for node in &nodes {
@@ -278,18 +280,18 @@ proptest! {
         hits in prop::collection::vec(0..5_u64, 12),
     ) {
         let mut engine = Engine::default();
-        let mut accounting = Accounting::new(100);
+        let mut counters = CounterStore::new(100);
         let mut last: HashMap<String, (u64, u64)> = HashMap::new();
         for (step, processes) in collections.iter().enumerate() {
             engine.collect(&one_per_pid(processes));
             let is_root = |index| engine.roots.kind(index).is_some();
             let seconds = 5 * step as u64;
-            accounting.update(&engine.snapshot, is_root, Duration::from_secs(seconds), Some(100 * seconds));
+            counters.update(&engine.snapshot, is_root, Duration::from_secs(seconds), Some(100 * seconds));
             for (slot, container) in engine.snapshot.containers.iter().enumerate() {
                 let Some(container) = container else { continue };
-                accounting.count_starts(slot, &container.path, Some(hits[step]));
-                let ledger = accounting.ledger(&container.path).expect("a present container has a ledger");
-                let now = (ledger.observed_starts, ledger.limit_hits.update(hits[step]));
+                counters.count_starts(slot, &container.path, Some(hits[step]));
+                let counters_of = counters.counters_of(&container.path).expect("a present container has a ledger");
+                let now = (counters_of.observed_starts, counters_of.limit_hits.update(hits[step]));
                 let before = last.insert(container.path.to_string(), now).unwrap_or_default();
                 prop_assert!(now.0 >= before.0 && now.1 >= before.1, "{before:?} then {now:?}");
             }
@@ -300,8 +302,8 @@ proptest! {
     fn parsers_take_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200), text in any::<String>()) {
         let _ = parse::parse_stat(1, &bytes);
         let _ = parse::parse_state(&bytes);
-        let _ = kernel::parse_process(&bytes);
-        let _ = parse::parse_inner_pid(&bytes);
+        let _ = task_record::parse_process(&bytes);
+        let _ = parse::parse_ns_pids(&bytes);
         let _ = parse::parse_namespace_link(&bytes);
         let _ = parse::parse_keyed(&bytes, b"max");
         let _ = parse_cgroup_file(&bytes);

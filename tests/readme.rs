@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use pstree_exporter::metrics::catalog::{CATALOG, Kind, Scope};
+use pstree_exporter::export::catalog::{CATALOG, Kind, Scope};
 
 fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")

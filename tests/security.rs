@@ -6,13 +6,12 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tokio_rustls::rustls::version;
-
 use support::certificates::{Authority, TlsClient};
 use support::exposition::Exposition;
 use support::fixture::Fixture;
 use support::secured::{SERVER, anybody, basic, serve, status, users, wait_for_metrics};
 use support::{BINARY, Exporter, wait_for};
+use tokio_rustls::rustls::version;
 
 #[test]
 fn tls_is_spoken_to_those_who_speak_it() {

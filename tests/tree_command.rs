@@ -10,7 +10,6 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-
 use support::BINARY;
 use support::fixture::{Fixture, Process};
 

@@ -1,16 +1,18 @@
 //! Invariants of trees over generated forests: nothing is lost, shown twice, or drawn wider than the terminal.
 
 use proptest::prelude::*;
+use pstree_exporter::model::clock::BootClock;
+use pstree_exporter::model::process::{Comm, ProcessKey, ProcessState};
+use pstree_exporter::model::snapshot::NamedSnapshot;
+use pstree_exporter::model::user_names::Users;
+use pstree_exporter::view::diff::diff;
+use pstree_exporter::view::json;
+use pstree_exporter::view::rows::{Layout, Row, Sort, arrange};
+use pstree_exporter::view::text::columns::Style;
+use pstree_exporter::view::text::line::{Line, TextRole};
+use pstree_exporter::view::text::tree_view::{Section, TreeView};
+use pstree_exporter::view::tree::{Mark, Process, Tree};
 use unicode_width::UnicodeWidthStr as _;
-
-use pstree_exporter::model::{BootClock, Comm, ProcessKey, ProcessState};
-use pstree_exporter::moment::Moment;
-use pstree_exporter::tree::changes::marked;
-use pstree_exporter::tree::layout::{Layout, Row, Sort, arrange};
-use pstree_exporter::tree::picture::{Picture, Section};
-use pstree_exporter::tree::text::{Line, Paint, Style};
-use pstree_exporter::tree::users::Users;
-use pstree_exporter::tree::{Mark, Process, Tree, json};
 
 /// Each process hangs on an earlier one, or on nothing.
 fn trees() -> impl Strategy<Value = Tree> {
@@ -126,18 +128,18 @@ proptest! {
     ) {
         let sections = trees.into_iter().map(|tree| {
             let rows = arrange(&tree, &layout(true));
-            Section { heading: Some(Line::of("heading", Paint::Title)), tree, rows }
+            Section { heading: Some(Line::of("heading", TextRole::Title)), tree, rows }
         });
-        let picture = Picture(sections.collect());
+        let picture = TreeView(sections.collect());
         let style = Style { unicode, color: false, width: Some(width), host_pids: true, marks: false };
-        let moment = Moment {
+        let snapshot = NamedSnapshot {
             clock: BootClock { boot_time: None, ticks_per_second: 100 },
-            taken_at_ticks: Some(5000),
-            ..Moment::default()
+            collected_at_ticks: Some(5000),
+            ..NamedSnapshot::default()
         };
         let users = Users::default();
         let total = picture.len();
-        let lines = picture.draw(0..total, (&moment, &users), &style);
+        let lines = picture.draw(0..total, (&snapshot, &users), &style);
         prop_assert_eq!(lines.len(), total);
         for line in &lines {
             prop_assert!(line.width() <= width, "{} > {}: {:?}", line.width(), width, line);
@@ -147,7 +149,7 @@ proptest! {
         // Any part of the picture has as many lines as it should.
         let from = from.index(total + 1);
         let to = (from + 7).min(total);
-        prop_assert_eq!(picture.draw(from..to, (&moment, &users), &style).len(), to - from);
+        prop_assert_eq!(picture.draw(from..to, (&snapshot, &users), &style).len(), to - from);
     }
 
     #[test]
@@ -157,16 +159,16 @@ proptest! {
         for pid in tree.processes.iter().filter(|process| !is_kept(process)).map(|process| process.key.pid) {
             remove(&mut now, pid);
         }
-        let went = marked(&now, &tree);
+        let went = diff(&now, &tree);
         prop_assert_eq!(went.processes.len(), tree.processes.len());
         for process in &went.processes {
-            let expected = if is_kept(process) { Mark::None } else { Mark::Went };
+            let expected = if is_kept(process) { Mark::None } else { Mark::Removed };
             prop_assert_eq!(process.mark, expected);
         }
-        let came = marked(&tree, &now);
+        let came = diff(&tree, &now);
         prop_assert_eq!(came.processes.len(), tree.processes.len());
         for process in &came.processes {
-            let expected = if is_kept(process) { Mark::None } else { Mark::Came };
+            let expected = if is_kept(process) { Mark::None } else { Mark::Added };
             prop_assert_eq!(process.mark, expected);
         }
         // Drawn without a loop, each once.
@@ -175,7 +177,7 @@ proptest! {
 
     #[test]
     fn json_is_json_with_every_process(tree in trees()) {
-        let text = json::tree(&Moment::default(), None, &tree);
+        let text = json::tree(&NamedSnapshot::default(), None, &tree);
         let value: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
         let mut left = vec![&value["roots"]];
         let mut count = 0;

@@ -2,14 +2,13 @@
 //!
 //!     cargo run --example manual -- DIRECTORY
 
-use std::path::{Path, PathBuf};
-use std::{env, fs, io};
-
 use clap::{Command, CommandFactory as _};
 use clap_complete::{Shell, generate, generate_to};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
-use pstree_exporter::cli::Cli;
+use pstree_exporter::cli::flags::Cli;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
 const NAME: &str = "pstree-exporter";
 

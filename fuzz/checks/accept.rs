@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use pstree_exporter::metrics::published::Format;
-use pstree_exporter::web::negotiation::{accepts_gzip, format};
+use pstree_exporter::export::rendered::Format;
+use pstree_exporter::serve::negotiation::{accepts_gzip, format};
 
 /// Separates the two headers.
 const SEPARATOR: char = '\n';

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use pstree_exporter::attribution::{attribute, parse_cgroup_file};
-use pstree_exporter::model::Runtime;
+use pstree_exporter::model::container::Runtime;
+use pstree_exporter::resolve::attribution::attribute;
+use pstree_exporter::resolve::cgroup_file::parse_cgroup_file;
 
 use super::shown::{assert_harmless, assert_label};
 

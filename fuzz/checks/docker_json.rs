@@ -2,8 +2,8 @@
 //! start containers, and by those who build images.
 
 use bollard::models::{ContainerSummary, EventMessage};
-use pstree_exporter::metadata::ContainerMetadata;
-use pstree_exporter::metadata::docker::to_metadata;
+use pstree_exporter::model::container_metadata::ContainerMetadata;
+use pstree_exporter::names::docker::to_metadata;
 use serde_json::Value;
 
 use super::shown::{MOST_CHARS, assert_label, is_harmful};

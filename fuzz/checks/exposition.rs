@@ -17,11 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::ContainerSummary;
-use pstree_exporter::collector::pipeline::Pipeline;
-use pstree_exporter::collector::publisher::Publisher;
-use pstree_exporter::metadata::docker::to_metadata;
-use pstree_exporter::metadata::{Directory, DockerStatus};
-use pstree_exporter::metrics::published::{Encoding, Format};
+use pstree_exporter::collect::pipeline::Pipeline;
+use pstree_exporter::collect::publisher::Publisher;
+use pstree_exporter::export::rendered::{Encoding, Format};
+use pstree_exporter::model::collection::DockerStatus;
+use pstree_exporter::names::docker::to_metadata;
+use pstree_exporter::names::registry::Directory;
 
 use super::machine::{Machine, publisher};
 use super::shown::{assert_harmless, assert_label};

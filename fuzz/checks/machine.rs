@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use pstree_exporter::collector::pipeline::Pipeline;
-use pstree_exporter::collector::publisher::Publisher;
-use pstree_exporter::config::{Bounds, CollectorConfig, DockerLabel, SourceFlag};
+use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
+use pstree_exporter::collect::pipeline::Pipeline;
+use pstree_exporter::collect::publisher::Publisher;
+use pstree_exporter::names::config::DockerLabel;
 
 /// So few that every cap is met by small inputs.
 const BOUNDS: Bounds = Bounds {

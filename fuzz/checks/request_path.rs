@@ -9,12 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt as _;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
-use pstree_exporter::collector::{Collector, Exposition};
-use pstree_exporter::metadata::Registry;
-use pstree_exporter::web::Server;
-use pstree_exporter::web::answers::Answers;
-use pstree_exporter::web::routes::respond;
-use pstree_exporter::web::security::Security;
+use pstree_exporter::collect::schedule::{Collector, LatestSnapshot};
+use pstree_exporter::names::registry::Registry;
+use pstree_exporter::serve::response_cache::ResponseCache;
+use pstree_exporter::serve::routes::respond;
+use pstree_exporter::serve::security::rules::Security;
+use pstree_exporter::serve::server::Server;
 
 use super::machine::{Machine, publisher};
 use super::shown::is_harmful;
@@ -125,7 +125,7 @@ fn site() -> &'static Site {
         let machine = machine();
         let hash = bcrypt::hash("password", 4).expect("a hash");
         machine.write("web.yaml", format!("basic_auth_users:\n  user: {hash}\n").as_bytes());
-        let exposition = Arc::new(Exposition::default());
+        let exposition = Arc::new(LatestSnapshot::default());
         let mut collector = Collector {
             pipeline: machine.pipeline(),
             publisher: publisher(),
@@ -138,7 +138,7 @@ fn site() -> &'static Site {
             exposition: Arc::clone(&exposition),
             telemetry_path: "/metrics".into(),
             max_connections: 1,
-            answers: Answers::new(None),
+            answers: ResponseCache::new(None),
             security,
         };
         let security = Security::start(&machine.path("web.yaml")).expect("a good file");

@@ -1,6 +1,6 @@
 //! `/proc/PID/stat`: commands are chosen by processes, and a read can be cut anywhere.
 
-use pstree_exporter::source::parse::{parse_stat, parse_state};
+use pstree_exporter::observe::procfs::parse::{parse_stat, parse_state};
 
 const PID: u32 = 42;
 

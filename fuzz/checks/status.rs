@@ -1,17 +1,18 @@
 //! `/proc/PID/status`: the pids in each namespace, and who a process runs as.
 
-use pstree_exporter::source::parse::{InnerPid, parse_effective_user, parse_inner_pid};
+use pstree_exporter::model::process::NsPids;
+use pstree_exporter::observe::procfs::parse::{parse_effective_user, parse_ns_pids};
 
 pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let pids: Option<Vec<u32>> =
         values(&text, "NSpid:").and_then(|values| values.iter().map(|value| number(value)).collect());
-    let expected = pids.filter(|pids| !pids.is_empty()).map(|pids| InnerPid {
+    let expected = pids.filter(|pids| !pids.is_empty()).map(|pids| NsPids {
         pid: pids[pids.len() - 1],
-        nesting: pids.len() - 1,
+        level: pids.len() - 1,
         below: pids.get(1).copied(),
     });
-    assert_eq!(parse_inner_pid(data), expected);
+    assert_eq!(parse_ns_pids(data), expected);
 
     let user = values(&text, "Uid:").and_then(|values| number(values.get(1)?));
     assert_eq!(parse_effective_user(data), user);

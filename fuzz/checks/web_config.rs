@@ -1,7 +1,7 @@
 //! The web configuration: an administrator's YAML, with whatever mistakes.
 
-use pstree_exporter::web::security::Tls;
-use pstree_exporter::web::security::file::WebFile;
+use pstree_exporter::serve::security::config_file::WebFile;
+use pstree_exporter::serve::security::tls::Tls;
 
 use super::shown::{assert_harmless, assert_one_line};
 

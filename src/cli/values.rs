@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::DockerLabel;
+use crate::names::config::DockerLabel;
 
-pub(super) fn docker_labels(keys: Vec<String>) -> Result<Vec<DockerLabel>, String> {
+pub(crate) fn docker_labels(keys: Vec<String>) -> Result<Vec<DockerLabel>, String> {
     let mut labels: Vec<DockerLabel> = Vec::with_capacity(keys.len());
     for key in keys {
         let name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
@@ -20,7 +20,7 @@ pub(super) fn docker_labels(keys: Vec<String>) -> Result<Vec<DockerLabel>, Strin
     Ok(labels)
 }
 
-pub(super) fn parse_docker_label(key: &str) -> Result<String, String> {
+pub(crate) fn parse_docker_label(key: &str) -> Result<String, String> {
     if key.is_empty() {
         Err("a label has a name, such as com.example.team".into())
     } else {
@@ -28,14 +28,14 @@ pub(super) fn parse_docker_label(key: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn parse_positive(value: &str) -> Result<usize, String> {
+pub(crate) fn parse_positive(value: &str) -> Result<usize, String> {
     match value.parse() {
         Ok(number) if (1..=1_000_000).contains(&number) => Ok(number),
         _ => Err("give a number from 1 to 1000000".into()),
     }
 }
 
-pub(super) fn parse_interval(value: &str) -> Result<Duration, String> {
+pub(crate) fn parse_interval(value: &str) -> Result<Duration, String> {
     match humantime::parse_duration(value) {
         Ok(interval) if (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval) => {
             Ok(interval)
@@ -44,7 +44,7 @@ pub(super) fn parse_interval(value: &str) -> Result<Duration, String> {
     }
 }
 
-pub(super) fn parse_listen_address(address: &str) -> Result<String, String> {
+pub(crate) fn parse_listen_address(address: &str) -> Result<String, String> {
     let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
     match port {
         Some(_) => Ok(address.to_owned()),
@@ -52,7 +52,7 @@ pub(super) fn parse_listen_address(address: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn parse_telemetry_path(path: &str) -> Result<String, String> {
+pub(crate) fn parse_telemetry_path(path: &str) -> Result<String, String> {
     let is_plain =
         path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>\\".contains(&b));
     if !is_plain {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pstree_exporter::tree::screen::Screen;
+use pstree_exporter::commands::live::screen::Screen;
 
 fn main() {
     let _screen = Screen::enter(Arc::default()).expect("a terminal");

@@ -5,8 +5,7 @@ use std::fs;
 use crate::inside::static_binary;
 use crate::pressure::OwnGroup;
 use crate::spread::{Spread, is_spread, processes};
-use crate::support::Exporter;
-use crate::support::http;
+use crate::support::{Exporter, http};
 
 const MIB: u64 = 1 << 20;
 const MEMORY_LIMIT: u64 = 64 * MIB;

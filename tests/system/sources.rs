@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use pstree_exporter::collector::pipeline::Pipeline;
-use pstree_exporter::config::{Bounds, CollectorConfig, SourceFlag};
-use pstree_exporter::model::{ProcessKey, ProcessRecord, ProcessState};
+use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
+use pstree_exporter::collect::pipeline::Pipeline;
+use pstree_exporter::model::process::{ProcessKey, ProcessRecord, ProcessState};
 
 use crate::engine::Engine;
 use crate::support::workload::{self, Workload};
@@ -30,7 +30,7 @@ type Seen = BTreeMap<ProcessKey, (Option<String>, ProcessRecord)>;
 fn collect(pipeline: &mut Pipeline) -> Seen {
     pipeline.collect().expect("a collection");
     let container = |record: &ProcessRecord| {
-        let container = pipeline.snapshot.containers[record.membership.slot()?].as_ref();
+        let container = pipeline.walk.containers[record.membership.slot()?].as_ref();
         Some(container.expect("a used slot").path.to_string())
     };
     pipeline
@@ -132,20 +132,21 @@ fn both_sources_give_the_same_snapshot_through_churn() {
     engine.docker(&["rm", "--force", "forking"]);
     proc.collect().expect("a collection");
     bpf.collect().expect("a collection");
-    for path in proc.shown.iter().map(|&slot| proc.snapshot.containers[slot].as_ref().unwrap().path.clone()) {
-        let shape = |pipeline: &Pipeline| {
-            let slot =
-                pipeline.shown.iter().copied().find(|&slot| {
-                    pipeline.snapshot.containers[slot].as_ref().is_some_and(|it| it.path == path)
-                });
+    for path in proc.shown.iter().map(|&slot| proc.walk.containers[slot].as_ref().unwrap().path.clone()) {
+        let stats = |pipeline: &Pipeline| {
+            let slot = pipeline
+                .shown
+                .iter()
+                .copied()
+                .find(|&slot| pipeline.walk.containers[slot].as_ref().is_some_and(|it| it.path == path));
             let slot = slot.expect("the same containers");
-            let mut shape = pipeline.shapes.containers[slot].clone();
+            let mut stats = pipeline.stats_by_slot.containers[slot].clone();
             // First seen a moment earlier or later; commands by numbers of its own.
-            shape.oldest_zombie_since = None;
-            shape.zombies_by_parent.clear();
-            (shape, pipeline.results[slot].intruders)
+            stats.oldest_zombie_since = None;
+            stats.zombies_by_parent.clear();
+            (stats, pipeline.results[slot].foreign_processes)
         };
-        assert_eq!(shape(&proc), shape(&bpf), "{path}");
+        assert_eq!(stats(&proc), stats(&bpf), "{path}");
     }
 }
 

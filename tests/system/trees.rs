@@ -126,9 +126,9 @@ fn a_container_is_found_by_name_id_service_and_pid() {
     assert_eq!(names(&[&id[..7]]), ["store-backend-1"]);
     assert_eq!(names(&["backend"]), ["store-backend-1", "store-backend-2"]);
     assert_eq!(names(&[&zombie]), ["store-backend-1"], "whose zombie is it?");
-    let marked = printed(&engine, &["tree", &zombie, "--host-pids"]);
-    let marked = marked.lines().find(|line| line.starts_with('>')).expect("a mark");
-    assert!(marked.contains(&zombie) && marked.contains("zombie"), "{marked}");
+    let diff = printed(&engine, &["tree", &zombie, "--host-pids"]);
+    let diff = diff.lines().find(|line| line.starts_with('>')).expect("a mark");
+    assert!(diff.contains(&zombie) && diff.contains("zombie"), "{diff}");
     // Without Docker an id and a pid still lead there.
     let mut without = Command::new(BINARY);
     without.args(["tree", "--no-docker", "--json", &zombie, &id[..20]]);

@@ -1,0 +1,369 @@
+//! Flags as typed. Checked and resolved to a [`Config`], or one line that says what is wrong.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::error::{ContextKind, ErrorKind};
+
+use crate::cli::config::{Config, Task};
+use crate::cli::input_flags::ReadingFlags;
+use crate::cli::logging::{LogFormat, LogLevel};
+use crate::cli::tree_flags::{Command, with_joined_watch};
+use crate::cli::values::{
+    docker_labels, parse_docker_label, parse_interval, parse_listen_address, parse_positive,
+    parse_telemetry_path,
+};
+use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
+use crate::serve::config::WebConfig;
+
+/// Flags as typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pstree-exporter",
+    version = LONG_VERSION,
+    about = "The process forest of every container, for Prometheus.",
+    long_about = None,
+    after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Address to serve on: host:port, or :port for all. Repeatable
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10073", help_heading = "Web", value_parser = parse_listen_address)]
+    listen_addresses: Vec<String>,
+
+    /// Path of the scrape target
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", help_heading = "Web", value_parser = parse_telemetry_path)]
+    telemetry_path: String,
+
+    /// Most connections at one time; the idlest gives way to one more
+    #[arg(long = "web.max-connections", value_name = "N", default_value_t = 1250, help_heading = "Web", value_parser = parse_positive)]
+    max_connections: usize,
+
+    /// TLS, users, headers and a rate limit, in the format of all exporters of Prometheus' kind
+    #[arg(long = "web.config.file", value_name = "FILE", help_heading = "Web")]
+    web_config_file: Option<PathBuf>,
+
+    /// Listen on the sockets that systemd opened, instead of on addresses
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen_addresses", help_heading = "Web")]
+    systemd_socket: bool,
+
+    /// Show the arguments of processes on pages and in JSON. They may hold secrets
+    #[arg(long = "web.arguments", help_heading = "Web")]
+    web_arguments: bool,
+
+    /// Time between collections; they never run on a scrape
+    #[arg(long = "collection.interval", value_name = "DURATION", default_value = "5s", help_heading = "Collection", value_parser = parse_interval)]
+    interval: Duration,
+
+    /// Where to read processes from. bpf also counts forks, execs and exits, and wants CAP_BPF and CAP_PERFMON
+    #[arg(
+        long = "collection.source",
+        value_name = "SOURCE",
+        default_value = "auto",
+        value_enum,
+        help_heading = "Collection"
+    )]
+    source: SourceFlag,
+
+    /// Collect once, print the metrics and exit; from /proc unless --collection.source=bpf is given
+    #[arg(long, help_heading = "Instead of serving")]
+    once: bool,
+
+    /// Say what can be seen on this machine, why not more, and what to do about it; fails where the main job
+    /// cannot be done
+    #[arg(long, conflicts_with = "once", help_heading = "Instead of serving")]
+    check: bool,
+
+    /// Ask the exporter that serves here, with these flags, whether it is healthy; for images without a shell
+    #[arg(long, conflicts_with_all = ["once", "check"], help_heading = "Instead of serving")]
+    healthcheck: bool,
+
+    #[command(flatten)]
+    reading: ReadingFlags,
+
+    /// Docker label to add to pstree_container_info as label_<name>. Repeatable; none by default
+    #[arg(long = "docker.label", value_name = "LABEL", help_heading = "Docker", value_parser = parse_docker_label, conflicts_with = "no_docker")]
+    docker_labels: Vec<String>,
+
+    /// Containers shown for themselves; the rest is summed into id="other"
+    #[arg(long = "bounds.containers", value_name = "N", default_value_t = Bounds::default().max_containers, help_heading = "Bounds", value_parser = parse_positive)]
+    max_containers: usize,
+
+    /// Tree nodes per container; the rest is folded into nodes named other
+    #[arg(long = "bounds.nodes-per-container", value_name = "N", default_value_t = Bounds::default().nodes_per_container, help_heading = "Bounds", value_parser = parse_positive)]
+    nodes_per_container: usize,
+
+    /// Tree nodes of all containers together; the largest give way first
+    #[arg(long = "bounds.nodes-per-host", value_name = "N", default_value_t = Bounds::default().nodes_per_host, help_heading = "Bounds", value_parser = parse_positive)]
+    nodes_per_host: usize,
+
+    /// New node names that a container may bring in an hour
+    #[arg(long = "bounds.new-nodes-per-hour", value_name = "N", default_value_t = Bounds::default().new_nodes_per_hour, help_heading = "Bounds", value_parser = clap::value_parser!(u32).range(1..))]
+    new_nodes_per_hour: u32,
+
+    /// Cgroups whose forks, execs and exits are counted at one time; events of more are lost
+    #[arg(long = "bounds.event-cgroups", value_name = "N", default_value_t = Bounds::default().event_cgroups, help_heading = "Bounds", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    event_cgroups: u32,
+
+    /// Least severe messages to log
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        default_value = "info",
+        value_enum,
+        help_heading = "Logging"
+    )]
+    pub log_level: LogLevel,
+
+    /// How to write log messages, which go to standard error
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        default_value = "logfmt",
+        value_enum,
+        help_heading = "Logging"
+    )]
+    pub log_format: LogFormat,
+}
+
+const AFTER_HELP: &str = "Walks /proc every few seconds, finds which container each process belongs to, and \
+serves counts, depth, root processes, zombies and the tree itself. Docker is asked for names only; no root \
+is needed.";
+
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("PSTREE_REVISION"),
+    ", rustc ",
+    env!("PSTREE_RUST_VERSION"),
+    ")"
+);
+
+/// How parsing ended when there is nothing to run.
+#[derive(Debug)]
+pub enum Stop {
+    /// Help or version, for standard output.
+    Print(String),
+    /// Wrong flags, in one line.
+    Refuse(String),
+}
+
+impl Cli {
+    /// Parses a command line, the program's name first.
+    ///
+    /// # Errors
+    /// What to print instead of running.
+    pub fn parse_from_args(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, Stop> {
+        Self::try_parse_from(with_joined_watch(arguments)).map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Print(error.render().to_string()),
+            _ => Stop::Refuse(one_line(&error)),
+        })
+    }
+
+    /// Resolves flags against `docker_host_variable`, the value of `DOCKER_HOST`.
+    ///
+    /// # Errors
+    /// One line that names the flag and the remedy.
+    pub fn resolve(self, docker_host_variable: Option<&str>) -> Result<Task, String> {
+        let variable = docker_host_variable.filter(|value| !value.is_empty());
+        match self.command {
+            Some(Command::Tree(flags)) => flags.resolve(variable).map(Task::Tree),
+            Some(Command::Roots(flags)) => flags.resolve(variable).map(Task::Roots),
+            None => {
+                let task: fn(Config) -> Task = match (self.check, self.healthcheck) {
+                    (true, _) => Task::Check,
+                    (_, true) => |config| Task::Healthcheck(config.web),
+                    _ => Task::Serve,
+                };
+                self.resolve_exporter(variable).map(task)
+            }
+        }
+    }
+
+    fn resolve_exporter(self, docker_host_variable: Option<&str>) -> Result<Config, String> {
+        let docker = self.reading.docker(docker_host_variable, docker_labels(self.docker_labels)?)?;
+        let collector = CollectorConfig {
+            interval: self.interval,
+            // Counters would begin and end with the one collection.
+            source: match self.source {
+                SourceFlag::Auto if self.once => SourceFlag::Proc,
+                source => source,
+            },
+            bounds: Bounds {
+                max_containers: self.max_containers,
+                nodes_per_container: self.nodes_per_container,
+                nodes_per_host: self.nodes_per_host,
+                new_nodes_per_hour: self.new_nodes_per_hour,
+                event_cgroups: self.event_cgroups,
+            },
+            ..self.reading.collector()
+        };
+        Ok(Config {
+            collector,
+            docker,
+            web: WebConfig {
+                listen_addresses: self.listen_addresses,
+                telemetry_path: self.telemetry_path,
+                max_connections: self.max_connections,
+                arguments: self.web_arguments,
+                config_file: self.web_config_file,
+                systemd_socket: self.systemd_socket,
+            },
+            once: self.once,
+        })
+    }
+}
+
+/// clap's message without its usage, in one line.
+fn one_line(error: &clap::Error) -> String {
+    let rendered = error.render().to_string();
+    let mut lines = rendered.lines();
+    let message = lines.next().unwrap_or_default();
+    let mut message = message.strip_prefix("error: ").unwrap_or(message).to_owned();
+    if message.ends_with(':') {
+        let listed: Vec<&str> = lines.take_while(|line| line.starts_with(' ')).map(str::trim).collect();
+        message = format!("{message} {}", listed.join(", "));
+    }
+    let similar =
+        [ContextKind::SuggestedArg, ContextKind::SuggestedValue].iter().find_map(|&kind| error.get(kind));
+    match similar {
+        Some(similar) => format!("{message} (did you mean {similar}?); see --help"),
+        None => format!("{message}; see --help"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::config::TreeConfig;
+    use crate::names::docker_endpoint::Endpoint;
+
+    fn parse_task(arguments: &[&str]) -> Result<Task, String> {
+        let all = std::iter::once("pstree-exporter").chain(arguments.iter().copied()).map(Into::into);
+        match Cli::parse_from_args(all) {
+            Ok(cli) => cli.resolve(None),
+            Err(Stop::Refuse(line) | Stop::Print(line)) => Err(line),
+        }
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Config, String> {
+        match parse_task(arguments)? {
+            Task::Serve(config) => Ok(config),
+            other => panic!("{arguments:?} is {other:?}"),
+        }
+    }
+
+    fn parse_tree(arguments: &[&str]) -> Result<TreeConfig, String> {
+        match parse_task(&[&["tree"], arguments].concat())? {
+            Task::Tree(config) => Ok(config),
+            other => panic!("{arguments:?} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_tree_is_watched_with_or_without_a_number_and_a_name() {
+        let of = |arguments: &[&str]| {
+            let config = parse_tree(arguments).unwrap();
+            (config.watch.map(|it| it.as_secs_f64()), config.wanted.join(" "))
+        };
+        assert_eq!(of(&["web"]), (None, "web".into()));
+        assert_eq!(of(&["--watch"]), (Some(2.0), String::new()));
+        assert_eq!(of(&["--watch", "web"]), (Some(2.0), "web".into()));
+        assert_eq!(of(&["--watch", "0.3", "web"]), (Some(0.3), "web".into()));
+        assert_eq!(of(&["--watch=0.3", "web", "db"]), (Some(0.3), "web db".into()));
+        assert_eq!(of(&["web", "--watch", "5"]), (Some(5.0), "web".into()));
+        assert_eq!(of(&["--watch", "27024"]), (Some(2.0), "27024".into()), "a pid");
+        assert_eq!(of(&["--watch", "4e2"]), (Some(2.0), "4e2".into()), "an id");
+        assert_eq!(of(&["--watch=120"]), (Some(120.0), String::new()));
+        for bad in ["0", "0.01", "-1", "nan", "inf", "1e9"] {
+            let line = parse_tree(&[&format!("--watch={bad}")]).expect_err(bad);
+            assert!(line.contains("--watch") && line.contains("0.3"), "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_of_the_exporter_are_none_of_a_tree() {
+        for arguments in [&["tree", "--web.listen-address=:1"][..], &["--once", "tree"]] {
+            let line = parse_task(arguments).expect_err("refused");
+            assert_eq!(line.lines().count(), 1, "{line}");
+        }
+        assert!(parse_tree(&["--json", "--watch"]).is_err());
+        assert!(parse_task(&["roots"]).is_err());
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(config.web.listen_addresses, [":10073"]);
+        assert_eq!(config.web.telemetry_path, "/metrics");
+        assert_eq!(config.collector.interval, Duration::from_secs(5));
+        assert_eq!(config.collector.bounds, Bounds::default());
+        assert_eq!(config.docker.unwrap().endpoint, Endpoint::Usual);
+    }
+
+    #[test]
+    fn listen_addresses_repeat() {
+        let config = parse(&["--web.listen-address=127.0.0.1:1", "--web.listen-address=[::1]:2"]).unwrap();
+        assert_eq!(config.web.listen_addresses, ["127.0.0.1:1", "[::1]:2"]);
+    }
+
+    #[test]
+    fn row_33_each_bad_flag_is_named_in_one_line() {
+        for (arguments, mentions) in [
+            (&["--collection.interval=0s"][..], &["--collection.interval", "100ms"][..]),
+            (&["--collection.interval=abc"], &["--collection.interval", "5s"]),
+            (&["--web.listen-address=10073"], &["--web.listen-address", ":port"]),
+            (&["--web.listen-address=:99999"], &["--web.listen-address"]),
+            (&["--web.telemetry-path=metrics"], &["--web.telemetry-path", "/metrics"]),
+            (&["--web.telemetry-path=/"], &["--web.telemetry-path", "another"]),
+            (&["--docker.host=/run/docker.sock"], &["--docker.host", "unix:///"]),
+            (&["--docker.host=ssh://me@there"], &["--docker.host", "not supported"]),
+            (&["--docker.host=unix:///x", "--no-docker"], &["--docker.host", "--no-docker"]),
+            (&["--docker.label=a.b", "--docker.label=a-b"], &["--docker.label", "label_a_b"]),
+            (&["--bounds.containers=0"], &["--bounds.containers", "1000000"]),
+            (&["--log.level=loud"], &["--log.level"]),
+            (&["--collection.intervall=5s"], &["--collection.intervall", "--collection.interval"]),
+            (&["stray"], &["stray", "--help"]),
+        ] {
+            let line = parse(arguments).expect_err(&format!("{arguments:?}"));
+            assert_eq!(line.lines().count(), 1, "{line}");
+            for mention in mentions {
+                assert!(line.contains(mention), "{arguments:?} gave {line:?}, which lacks {mention:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_named() {
+        for (arguments, mention) in [
+            (&["roots"][..], "<CONTAINER>"),
+            (&["--docker.host=unix:///x", "--no-docker", "--docker.label=a"], "--no-docker"),
+        ] {
+            let line = parse_task(arguments).expect_err(&format!("{arguments:?}"));
+            assert!(line.contains(mention) && line.lines().count() == 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn docker_host_variable() {
+        let resolve = |variable| Cli::parse_from_args(["x".into()]).unwrap().resolve(variable);
+        let endpoint = |variable| match resolve(variable).unwrap() {
+            Task::Serve(config) => config.docker.unwrap().endpoint,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(endpoint(Some("tcp://127.0.0.1:1")), Endpoint::Tcp("127.0.0.1:1".into()));
+        assert_eq!(endpoint(Some("")), Endpoint::Usual);
+        assert!(resolve(Some("ssh://x")).unwrap_err().starts_with("DOCKER_HOST: "));
+    }
+}

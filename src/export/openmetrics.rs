@@ -1,0 +1,153 @@
+//! The OpenMetrics 1.0.0 text format (<https://prometheus.io/docs/specs/om/open_metrics_spec/>), which the
+//! prometheus crate lacks.
+
+use std::io::Write;
+
+use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::{Encoder, Error, Result};
+
+/// Encodes gauges and counters; other types are refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenMetricsEncoder;
+
+/// Media type of the format.
+pub const OPENMETRICS_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const COUNTER_SUFFIX: &str = "_total";
+/// Units that are the last word of a name ("Metric Naming and Namespaces": a unit must be a suffix).
+const UNITS: [&str; 2] = ["seconds", "bytes"];
+
+impl Encoder for OpenMetricsEncoder {
+    fn encode<W: Write>(&self, families: &[MetricFamily], writer: &mut W) -> Result<()> {
+        for family in families {
+            encode_family(family, writer)?;
+        }
+        writer.write_all(b"# EOF\n")?;
+        Ok(())
+    }
+
+    fn format_type(&self) -> &str {
+        OPENMETRICS_FORMAT
+    }
+}
+
+fn encode_family<W: Write>(family: &MetricFamily, writer: &mut W) -> Result<()> {
+    // A counter family is named without the suffix that its samples bear.
+    let (name, suffix, kind) = match family.get_field_type() {
+        MetricType::COUNTER => {
+            (family.name().strip_suffix(COUNTER_SUFFIX).unwrap_or(family.name()), COUNTER_SUFFIX, "counter")
+        }
+        MetricType::GAUGE => (family.name(), "", "gauge"),
+        other => {
+            return Err(Error::Msg(format!("{}: {other:?} has no encoding here", family.name())));
+        }
+    };
+    writeln!(writer, "# TYPE {name} {kind}")?;
+    if let Some(unit) = UNITS.iter().find(|unit| name.strip_suffix(*unit).is_some_and(|it| it.ends_with('_')))
+    {
+        writeln!(writer, "# UNIT {name} {unit}")?;
+    }
+    if !family.help().is_empty() {
+        write!(writer, "# HELP {name} ")?;
+        write_escaped(writer, family.help())?;
+        writer.write_all(b"\n")?;
+    }
+    for metric in family.get_metric() {
+        writer.write_all(name.as_bytes())?;
+        writer.write_all(suffix.as_bytes())?;
+        let mut separator = b'{';
+        for label in metric.get_label() {
+            writer.write_all(&[separator])?;
+            writer.write_all(label.name().as_bytes())?;
+            writer.write_all(b"=\"")?;
+            write_escaped(writer, label.value())?;
+            writer.write_all(b"\"")?;
+            separator = b',';
+        }
+        if separator == b',' {
+            writer.write_all(b"}")?;
+        }
+        let value = match family.get_field_type() {
+            MetricType::COUNTER => metric.get_counter().get_value(),
+            _ => metric.get_gauge().get_value(),
+        };
+        writer.write_all(b" ")?;
+        write_value(writer, value)?;
+        writer.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+fn write_value<W: Write>(writer: &mut W, value: f64) -> std::io::Result<()> {
+    if value.is_infinite() {
+        writer.write_all(if value > 0.0 { b"+Inf" } else { b"-Inf" })
+    } else {
+        write!(writer, "{value}")
+    }
+}
+
+/// `\`, `"` and line feed are escaped in label values and in help alike (ABNF: `escaped-string`).
+fn write_escaped<W: Write>(writer: &mut W, text: &str) -> std::io::Result<()> {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|b| matches!(b, b'\\' | b'"' | b'\n')) {
+        writer.write_all(&rest[..at])?;
+        writer.write_all(match rest[at] {
+            b'\\' => b"\\\\",
+            b'"' => b"\\\"",
+            _ => b"\\n",
+        })?;
+        rest = &rest[at + 1..];
+    }
+    writer.write_all(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus::core::Collector as _;
+    use prometheus::{CounterVec, Gauge, Histogram, HistogramOpts, Opts};
+
+    fn encode(families: &[MetricFamily]) -> Result<String> {
+        let mut out = Vec::new();
+        OpenMetricsEncoder.encode(families, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn counters_lose_their_suffix_in_the_family_and_units_are_named() {
+        let counter = CounterVec::new(Opts::new("starts_total", "A \"quoted\" \\ help."), &["id"]).unwrap();
+        counter.with_label_values(&["a\\b\"c\nd"]).inc_by(2.0);
+        let gauge = Gauge::with_opts(Opts::new("age_seconds", "How old.")).unwrap();
+        gauge.set(0.5);
+        let families: Vec<_> = counter.collect().into_iter().chain(gauge.collect()).collect();
+        assert_eq!(
+            encode(&families).unwrap(),
+            "# TYPE starts counter\n\
+             # HELP starts A \\\"quoted\\\" \\\\ help.\n\
+             starts_total{id=\"a\\\\b\\\"c\\nd\"} 2\n\
+             # TYPE age_seconds gauge\n\
+             # UNIT age_seconds seconds\n\
+             # HELP age_seconds How old.\n\
+             age_seconds 0.5\n\
+             # EOF\n"
+        );
+    }
+
+    #[test]
+    fn values_that_are_no_numbers() {
+        let gauge = Gauge::with_opts(Opts::new("g", "G.")).unwrap();
+        for (value, text) in [(f64::INFINITY, "+Inf"), (f64::NEG_INFINITY, "-Inf"), (f64::NAN, "NaN")] {
+            gauge.set(value);
+            assert_eq!(
+                encode(&gauge.collect()).unwrap(),
+                format!("# TYPE g gauge\n# HELP g G.\ng {text}\n# EOF\n")
+            );
+        }
+    }
+
+    #[test]
+    fn an_unsupported_type_is_an_error() {
+        let histogram = Histogram::with_opts(HistogramOpts::new("h", "Some help.")).unwrap();
+        assert!(encode(&histogram.collect()).unwrap_err().to_string().contains("HISTOGRAM"));
+    }
+}

@@ -1,0 +1,139 @@
+//! One container's forest in numbers. Pure.
+
+use rustc_hash::FxHashMap;
+
+use crate::model::forest::merged_nodes::{CommId, CommInterner};
+use crate::model::forest::parents_and_depths::Forest;
+use crate::model::forest::root_kinds::{RootKind, RootKinds};
+use crate::model::process::{ProcessRecord, ProcessState};
+use crate::model::walk::WalkResult;
+
+/// Depths 1 to 15 each, and all beyond together.
+pub const DEPTH_BUCKETS: usize = 16;
+
+/// Roots of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roots {
+    pub count: u64,
+    /// In clock ticks since boot.
+    pub oldest_start_time: Option<u64>,
+}
+
+/// What a container, or the host, looks like at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ForestStats {
+    pub processes: u64,
+    pub threads: u64,
+    /// In the order of [`ProcessState::ALL`]; sums to `processes`.
+    pub by_state: [u64; ProcessState::ALL.len()],
+    /// In the order of [`RootKind::ALL`].
+    pub roots: [Roots; RootKind::ALL.len()],
+    pub depth: u32,
+    pub max_children: u32,
+    /// Sums to `processes`.
+    pub by_depth: [u64; DEPTH_BUCKETS],
+    /// True zombies by the command of the parent that fails to reap them.
+    pub zombies_by_parent: Vec<(CommId, u64)>,
+    /// Unix time in seconds at which the oldest zombie was first seen as one.
+    pub oldest_zombie_since: Option<f64>,
+}
+
+impl ForestStats {
+    /// True zombies.
+    #[must_use]
+    pub fn zombies(&self) -> u64 {
+        self.by_state[ProcessState::Zombie as usize]
+    }
+
+    /// `1 init`, `2 exec`: the kinds that there are, with their numbers.
+    #[must_use]
+    pub fn roots_by_kind(&self) -> Vec<String> {
+        let kinds = RootKind::ALL.into_iter().zip(&self.roots).filter(|(_, roots)| roots.count > 0);
+        kinds.map(|(kind, roots)| format!("{} {}", roots.count, kind.label())).collect()
+    }
+
+    fn add(&mut self, record: &ProcessRecord, depth: u32, children: u32, root: Option<RootKind>) {
+        self.processes += 1;
+        self.threads += u64::from(record.threads);
+        self.by_state[record.state as usize] += 1;
+        self.depth = self.depth.max(depth);
+        self.max_children = self.max_children.max(children);
+        self.by_depth[(depth as usize).min(DEPTH_BUCKETS) - 1] += 1;
+        if let Some(kind) = root {
+            let roots = &mut self.roots[kind as usize];
+            roots.count += 1;
+            let started = record.key.start_time;
+            roots.oldest_start_time = Some(roots.oldest_start_time.map_or(started, |old| old.min(started)));
+        }
+    }
+
+    /// Adds the numbers of another container: for those beyond the cap, which are shown as one.
+    pub fn merge(&mut self, other: &Self) {
+        self.processes += other.processes;
+        self.threads += other.threads;
+        let pairs = self.by_state.iter_mut().zip(&other.by_state);
+        pairs.chain(self.by_depth.iter_mut().zip(&other.by_depth)).for_each(|(sum, more)| *sum += more);
+        for (roots, more) in self.roots.iter_mut().zip(&other.roots) {
+            roots.count += more.count;
+            roots.oldest_start_time = roots.oldest_start_time.into_iter().chain(more.oldest_start_time).min();
+        }
+        self.depth = self.depth.max(other.depth);
+        self.max_children = self.max_children.max(other.max_children);
+        for &(parent, count) in &other.zombies_by_parent {
+            match self.zombies_by_parent.iter_mut().find(|(known, _)| *known == parent) {
+                Some((_, sum)) => *sum += count,
+                None => self.zombies_by_parent.push((parent, count)),
+            }
+        }
+        self.oldest_zombie_since =
+            self.oldest_zombie_since.into_iter().chain(other.oldest_zombie_since).reduce(f64::min);
+    }
+}
+
+/// The shapes of one snapshot. Kept and refilled.
+#[derive(Debug, Default)]
+pub struct ForestStatsBySlot {
+    pub host: ForestStats,
+    /// Kernel threads among the processes of the host.
+    pub host_kernel_threads: u64,
+    /// By container slot; empty ones are default.
+    pub containers: Vec<ForestStats>,
+    zombie_parents: FxHashMap<(usize, CommId), u64>,
+}
+
+impl ForestStatsBySlot {
+    /// Sums up the snapshot. `zombie_since` gives the time at which a zombie was first seen as one.
+    pub fn rebuild(
+        &mut self,
+        walk: &WalkResult,
+        forest: &Forest,
+        roots: &RootKinds,
+        steps: &mut CommInterner,
+        mut zombie_since: impl FnMut(&ProcessRecord) -> f64,
+    ) {
+        self.host = ForestStats::default();
+        self.host_kernel_threads = 0;
+        self.containers.clear();
+        self.containers.resize_with(walk.containers.len(), ForestStats::default);
+        self.zombie_parents.clear();
+        for (index, record) in walk.records.iter().enumerate() {
+            let slot = record.membership.slot();
+            let stats = slot.map_or(&mut self.host, |slot| &mut self.containers[slot]);
+            stats.add(record, forest.depth(index), forest.child_count(index), roots.kind(index));
+            self.host_kernel_threads += u64::from(record.kernel_thread);
+            if record.state == ProcessState::Zombie
+                && let Some(slot) = slot
+            {
+                let since = zombie_since(record);
+                stats.oldest_zombie_since =
+                    Some(stats.oldest_zombie_since.map_or(since, |old| old.min(since)));
+                let parent = forest.index_of(record.parent_pid);
+                let comm = parent.map(|parent| walk.records[parent].comm).unwrap_or_default();
+                *self.zombie_parents.entry((slot, steps.id(comm))).or_default() += 1;
+            }
+        }
+        for (&(slot, parent), &count) in &self.zombie_parents {
+            self.containers[slot].zombies_by_parent.push((parent, count));
+        }
+    }
+}

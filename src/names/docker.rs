@@ -1,0 +1,258 @@
+//! Keeps the registry of names true: a list of the running containers, then a stream of events that says
+//! when to list again, a list from time to time whatever the stream says, and a ping every other second,
+//! so that a daemon that hangs is noticed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
+use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
+use futures_util::StreamExt as _;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::model::collection::DockerStatus;
+use crate::model::container_metadata::ContainerMetadata;
+use crate::model::text::label_value;
+use crate::names::docker_endpoint::{Endpoint, LIST_TIMEOUT};
+use crate::names::registry::{Directory, Registry};
+
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Events that come together lead to one list.
+const DEBOUNCE: Duration = Duration::from_millis(150);
+/// Docker replays few events, and a stream can be silent: nothing stays unnoticed for longer than this.
+const RELIST_INTERVAL: Duration = Duration::from_secs(30);
+/// Covers what happened between the first list and the moment the event stream was open.
+const FIRST_RELIST: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What changes a name, a label or the paused state. `exec_*` and `health_status` are left out: they come
+/// with every health check.
+const EVENTS: [&str; 8] = ["create", "start", "restart", "rename", "pause", "unpause", "die", "update"];
+
+/// Runs for ever. `allowed_labels` are the Docker labels to keep, in the order of the flag.
+pub async fn keep_names(endpoint: Endpoint, allowed_labels: Arc<[String]>, registry: Arc<Registry>) {
+    let mut was_up: Option<bool> = None;
+    loop {
+        let mut on_up = || {
+            if was_up != Some(true) {
+                info!(docker = %endpoint, "container names come from the Docker API");
+            }
+            was_up = Some(true);
+        };
+        let ended = match endpoint.client() {
+            Ok(docker) => follow(&docker, &allowed_labels, &registry, &mut on_up).await,
+            Err(error) => Ended::Daemon(error),
+        };
+        match ended {
+            Ended::Stream(error) => debug!(docker = %endpoint, %error, "opening the event stream again"),
+            Ended::Daemon(error) => {
+                registry.mark_down();
+                if was_up != Some(false) {
+                    warn!(
+                        docker = %endpoint,
+                        error = %describe(&error),
+                        "the Docker API does not answer: known names stay, new containers show their id; \
+                         give --docker.host the right address, or --no-docker to do without"
+                    );
+                }
+                was_up = Some(false);
+            }
+        }
+        sleep(RETRY_INTERVAL).await;
+    }
+}
+
+/// Why [`follow`] came back.
+enum Ended {
+    /// Only the event stream is over: no sign that the daemon is gone, which the next list will tell.
+    Stream(Error),
+    /// A request failed.
+    Daemon(Error),
+}
+
+/// Bollard's own timeout ends with the response's head; a body can trickle.
+async fn within<T>(limit: Duration, request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(limit, request).await.unwrap_or(Err(Error::RequestTimeoutError))
+}
+
+/// Returns when the daemon has stopped to answer.
+async fn ping_until_failure(docker: &Docker) -> Error {
+    loop {
+        sleep(PING_INTERVAL).await;
+        if let Err(error) = within(PING_TIMEOUT, docker.ping()).await {
+            return error;
+        }
+    }
+}
+
+/// The innermost cause says what happened.
+fn describe(error: &Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// Follows one daemon until something fails.
+async fn follow(
+    docker: &Docker,
+    allowed_labels: &[String],
+    registry: &Registry,
+    on_up: &mut impl FnMut(),
+) -> Ended {
+    let docker = match within(PING_TIMEOUT, docker.clone().negotiate_version()).await {
+        Ok(docker) => docker,
+        Err(error) => return Ended::Daemon(error),
+    };
+    if let Err(error) = list(&docker, allowed_labels, registry).await {
+        return Ended::Daemon(error);
+    }
+    on_up();
+
+    let filters = HashMap::from([("type", vec!["container"]), ("event", EVENTS.to_vec())]);
+    let events = docker.events(Some(EventsOptionsBuilder::new().filters(&filters).build()));
+    tokio::pin!(events);
+    let death = ping_until_failure(&docker);
+    tokio::pin!(death);
+    let relist = sleep(FIRST_RELIST);
+    tokio::pin!(relist);
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(_)) => {
+                    let soon = tokio::time::Instant::now() + DEBOUNCE;
+                    if relist.deadline() > soon {
+                        relist.as_mut().reset(soon);
+                    }
+                }
+                Some(Err(error)) => return Ended::Stream(error),
+                None => return Ended::Stream(std::io::Error::other("it ended").into()),
+            },
+            () = &mut relist => {
+                tokio::select! {
+                    listed = list(&docker, allowed_labels, registry) => {
+                        if let Err(error) = listed {
+                            return Ended::Daemon(error);
+                        }
+                    }
+                    error = &mut death => return Ended::Daemon(error),
+                }
+                relist.as_mut().reset(tokio::time::Instant::now() + RELIST_INTERVAL);
+            }
+            error = &mut death => return Ended::Daemon(error),
+        }
+    }
+}
+
+async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -> Result<(), Error> {
+    let started = Instant::now();
+    let directory = running(docker, allowed_labels).await?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let status = DockerStatus {
+        up: Some(true),
+        duration: started.elapsed().as_secs_f64(),
+        last_success: Some(now.as_secs_f64()),
+    };
+    registry.publish(directory, status);
+    Ok(())
+}
+
+async fn running(docker: &Docker, allowed_labels: &[String]) -> Result<Directory, Error> {
+    // The others have no process.
+    let filters = HashMap::from([("status", vec!["running", "paused"])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let containers = within(LIST_TIMEOUT, docker.list_containers(Some(options))).await?;
+    let directory = containers.into_iter().filter_map(|summary| {
+        let id = summary.id.clone()?;
+        Some((id, Arc::new(to_metadata(summary, allowed_labels)?)))
+    });
+    Ok(directory.collect())
+}
+
+/// Asks once, for somebody who waits: the running containers, and the pid of the first process of each that is
+/// wanted; `None` where not all of these could be had.
+///
+/// # Errors
+/// In words, when the daemon does not answer in time.
+pub async fn ask_once(
+    endpoint: &Endpoint,
+    limit: Duration,
+    is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,
+) -> Result<(Directory, Option<Vec<u32>>), String> {
+    let deadline = tokio::time::Instant::now() + limit;
+    let client = endpoint.client();
+    let list = async {
+        let docker = client?;
+        let directory = running(&docker, &[]).await?;
+        Ok((docker, directory))
+    };
+    let (docker, directory) = within(limit, list).await.map_err(|error| describe(&error))?;
+    let inspect = async {
+        let mut pids = Vec::new();
+        for (id, _) in directory.iter().filter(|(id, metadata)| is_wanted(id, metadata)) {
+            let state = docker.inspect_container(id, None).await.ok()?.state?;
+            pids.push(u32::try_from(state.pid?).ok().filter(|&pid| pid > 0)?);
+        }
+        Some(pids)
+    };
+    let pids = tokio::time::timeout_at(deadline, inspect).await.ok().flatten();
+    Ok((directory, pids))
+}
+
+/// `None` where there is no name: such a container is shown by its id.
+#[must_use]
+pub fn to_metadata(summary: ContainerSummary, allowed_labels: &[String]) -> Option<ContainerMetadata> {
+    // Links add further names, `/other/alias`; the container's own has no second slash.
+    let names = summary.names?;
+    let own = names.iter().map(|name| name.trim_start_matches('/')).min_by_key(|name| name.contains('/'))?;
+    let labels = summary.labels.unwrap_or_default();
+    let label = |key: &str| labels.get(key).map(|value| label_value(value)).unwrap_or_default();
+    Some(ContainerMetadata {
+        name: label_value(own),
+        image: label_value(&summary.image.unwrap_or_default()),
+        compose_project: label("com.docker.compose.project"),
+        compose_service: label("com.docker.compose.service"),
+        labels: allowed_labels.iter().map(|key| label(key)).collect(),
+        paused: summary.state == Some(ContainerSummaryStateEnum::PAUSED),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(names: &[&str]) -> ContainerSummary {
+        ContainerSummary {
+            names: Some(names.iter().map(|&name| name.to_owned()).collect()),
+            labels: Some(HashMap::from([
+                ("com.docker.compose.service".to_owned(), "web".to_owned()),
+                ("team".to_owned(), "red".to_owned()),
+                ("secret".to_owned(), "x".to_owned()),
+            ])),
+            state: Some(ContainerSummaryStateEnum::PAUSED),
+            ..ContainerSummary::default()
+        }
+    }
+
+    #[test]
+    fn a_container_is_known_by_its_own_name_not_by_a_link() {
+        let metadata =
+            to_metadata(summary(&["/front/db", "/db"]), &["team".into(), "absent".into()]).unwrap();
+        assert_eq!(metadata.name, "db");
+        assert_eq!(metadata.labels, ["red", ""]);
+        assert_eq!(metadata.compose_service, "web");
+        assert!(metadata.paused);
+    }
+
+    #[test]
+    fn nulls_give_no_metadata() {
+        assert_eq!(to_metadata(ContainerSummary::default(), &[]), None);
+        assert_eq!(to_metadata(summary(&[]), &[]), None);
+    }
+}

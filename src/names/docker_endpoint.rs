@@ -1,0 +1,199 @@
+//! Where Docker's API is, and a transport to it that bounds bytes and time.
+//!
+//! bollard's own transports read a body to its end however long it is, and refuse to be made while the
+//! socket is absent. Ours opens a connection for each request, lazily, and ends it past a budget of bytes.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use std::{fmt, io};
+
+use bollard::{BollardRequest, Docker};
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Response, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// More than a list of 2,000 well-labelled containers; an event stream that has brought as much is opened
+/// anew.
+const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Longest time for a list of containers, on a daemon that answers pings meanwhile.
+pub const LIST_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A Docker API endpoint, as `DOCKER_HOST` spells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Unix(PathBuf),
+    /// `host:port`, unencrypted.
+    Tcp(String),
+    /// Whichever of the usual sockets is there, asked at each connection.
+    Usual,
+}
+
+/// The sockets of Docker and of Podman's service, as their packages make them.
+const USUAL_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
+
+/// An address that we cannot use.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EndpointError {
+    #[error("\"{0}\" is no Docker address: use unix:///path/to/docker.sock or tcp://host:port")]
+    Malformed(String),
+    #[error(
+        "\"{0}\" wants TLS or SSH, which is not supported: use a unix socket, or tcp:// to a proxy on this machine"
+    )]
+    Encrypted(String),
+}
+
+impl std::str::FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(address: &str) -> Result<Self, Self::Err> {
+        let malformed = || EndpointError::Malformed(address.to_owned());
+        match address.split_once("://") {
+            Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
+            Some(("tcp" | "http", authority)) => {
+                let authority = authority.trim_end_matches('/');
+                let with_port =
+                    if has_port(authority) { authority.to_owned() } else { format!("{authority}:2375") };
+                let parsed: Uri = format!("http://{with_port}/").parse().map_err(|_| malformed())?;
+                let is_plain = parsed.host().is_some_and(|host| !host.is_empty())
+                    && parsed.port_u16().is_some()
+                    && parsed.path() == "/";
+                if is_plain { Ok(Self::Tcp(with_port)) } else { Err(malformed()) }
+            }
+            Some(("https" | "ssh", _)) => Err(EndpointError::Encrypted(address.to_owned())),
+            _ => Err(malformed()),
+        }
+    }
+}
+
+fn has_port(authority: &str) -> bool {
+    authority
+        .rsplit_once(':')
+        .is_some_and(|(host, _)| !host.is_empty() && (!host.starts_with('[') || host.ends_with(']')))
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp(authority) => write!(f, "tcp://{authority}"),
+            Self::Usual => write!(f, "unix://{} or unix://{}", USUAL_SOCKETS[0], USUAL_SOCKETS[1]),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Whether somebody chose this address, or one of the usual sockets is there.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        *self != Self::Usual || USUAL_SOCKETS.iter().any(|path| std::fs::exists(path).unwrap_or(true))
+    }
+
+    /// A client for this endpoint. Opens nothing yet.
+    ///
+    /// # Errors
+    /// None that this transport can give; bollard's constructor is fallible.
+    pub fn client(&self) -> Result<Docker, bollard::errors::Error> {
+        let endpoint = self.clone();
+        let transport = move |request| {
+            let endpoint = endpoint.clone();
+            async move { endpoint.send(request).await.map_err(bollard::errors::Error::from) }
+        };
+        // The authority only becomes the Host header.
+        Docker::connect_with_custom_transport(
+            transport,
+            Some("http://localhost"),
+            LIST_TIMEOUT.as_secs(),
+            bollard::API_DEFAULT_VERSION,
+        )
+    }
+
+    async fn send(&self, request: BollardRequest) -> io::Result<Response<Incoming>> {
+        match self {
+            Self::Tcp(authority) => exchange(TcpStream::connect(authority).await?, request).await,
+            Self::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
+            Self::Usual => {
+                let path = USUAL_SOCKETS.iter().find(|path| std::fs::exists(path).unwrap_or(false));
+                exchange(UnixStream::connect(path.unwrap_or(&USUAL_SOCKETS[0])).await?, request).await
+            }
+        }
+    }
+}
+
+/// One request over one connection, which ends with the response's body.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    mut request: BollardRequest,
+) -> io::Result<Response<Incoming>> {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = path.parse().map_err(io::Error::other)?;
+    request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+
+    let io = TokioIo::new(Bounded { stream, left: MAX_RESPONSE_BYTES });
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(io).await.map_err(io::Error::other)?;
+    // Ends when the response was read or dropped; its errors also reach whoever reads the body.
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    sender.send_request(request).await.map_err(io::Error::other)
+}
+
+/// A stream that fails once it has brought too many bytes.
+struct Bounded<S> {
+    stream: S,
+    left: usize,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        match self.left.checked_sub(buf.filled().len() - before) {
+            Some(left) => self.left = left,
+            None => return Poll::Ready(Err(io::Error::other("the response is longer than 16 MiB"))),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!("unix:///run/x.sock".parse(), Ok(Endpoint::Unix("/run/x.sock".into())));
+        assert_eq!("tcp://127.0.0.1:2375".parse(), Ok(Endpoint::Tcp("127.0.0.1:2375".into())));
+        assert_eq!("tcp://proxy".parse(), Ok(Endpoint::Tcp("proxy:2375".into())));
+        assert_eq!("tcp://[::1]:2375/".parse(), Ok(Endpoint::Tcp("[::1]:2375".into())));
+        assert_eq!("tcp://[::1]".parse(), Ok(Endpoint::Tcp("[::1]:2375".into())));
+        for wrong in ["", "/run/x.sock", "unix://x.sock", "tcp://", "tcp://a:b", "tcp://a:1/x", "ftp://a"] {
+            assert!(matches!(wrong.parse::<Endpoint>(), Err(EndpointError::Malformed(_))), "{wrong}");
+        }
+        assert!(matches!("ssh://a".parse::<Endpoint>(), Err(EndpointError::Encrypted(_))));
+    }
+}

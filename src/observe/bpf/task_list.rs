@@ -1,0 +1,98 @@
+//! The kernel's own list of processes: one pass of a BPF task iterator, read like a file.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::model::process::{ProcessRecord, SkipReason, Skipped};
+use crate::observe::bpf::load::TaskIterator;
+use crate::observe::bpf::task_record::{RECORD_BYTES, parse_process};
+use crate::observe::procfs::walk::{ProcFiles, ProcSource};
+use crate::observe::source::SourceError;
+use crate::resolve::process_files::KernelFields;
+
+/// The kernel hands out at most 8 pages at a time (`bpf_seq_read`, kernel/bpf/bpf_iter.c).
+const BUFFER_BYTES: usize = 32 * 1024;
+/// Hardened kernels keep pid 1 out of the reach of BPF, and it is the ancestor of all.
+const INIT: u32 = 1;
+
+/// Lists processes by the iterator; reads what it does not tell from a procfs of the same pid namespace.
+pub struct BpfSource {
+    iterator: TaskIterator,
+    buffer: Box<[u8]>,
+    procfs: PathBuf,
+    proc: ProcSource,
+}
+
+impl BpfSource {
+    /// # Errors
+    /// When there is no procfs at the path.
+    pub fn new(iterator: TaskIterator, procfs: &Path) -> Result<Self, SourceError> {
+        Ok(Self {
+            iterator,
+            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            procfs: procfs.to_owned(),
+            proc: ProcSource::open(procfs)?,
+        })
+    }
+
+    pub(crate) fn reopen_proc(&self) -> Result<ProcSource, SourceError> {
+        ProcSource::open(&self.procfs)
+    }
+
+    pub(crate) fn files(&mut self) -> &mut ProcFiles {
+        self.proc.files()
+    }
+
+    /// See [`super::Source::walk`].
+    pub(crate) fn walk(
+        &mut self,
+        mut visit: impl FnMut(ProcessRecord, Option<&KernelFields>, &mut ProcFiles) -> Result<(), SkipReason>,
+    ) -> Result<Skipped, SourceError> {
+        let mut skipped = Skipped::default();
+        let mut has_init = false;
+        let mut list = self.iterator.open().map_err(SourceError::Iterator)?;
+        // Bytes of a record whose rest comes with the next read.
+        let mut filled = 0;
+        loop {
+            let count = read(&mut list, &mut self.buffer[filled..]).map_err(SourceError::Iterator)?;
+            if count == 0 {
+                break;
+            }
+            filled += count;
+            let files = self.proc.files();
+            let mut records = self.buffer[..filled].chunks_exact(RECORD_BYTES);
+            for (mut record, details) in records.by_ref().filter_map(parse_process) {
+                has_init |= record.key.pid == INIT;
+                if record.leader_exited
+                    && let Some(state) = files.live_thread_state(record.key.pid)
+                {
+                    record.state = state;
+                }
+                let outcome = visit(record, Some(&details), files);
+                files.check_exhaustion().map_err(|errno| SourceError::Iterator(errno.into()))?;
+                if let Err(reason) = outcome {
+                    skipped.count(reason);
+                }
+            }
+            let rest = records.remainder().len();
+            self.buffer.copy_within(filled - rest..filled, 0);
+            filled = rest;
+        }
+        if !has_init && let Ok(record) = self.proc.files().stat(INIT) {
+            visit(record, None, self.proc.files()).unwrap_or_else(|reason| skipped.count(reason));
+        }
+        Ok(skipped)
+    }
+}
+
+/// Goes on where a signal came, and where the kernel wants to be asked again after many tasks without a
+/// process among them.
+fn read(list: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match list.read(buffer) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Records of the task iterator (`list_processes` in `bpf/pstree.bpf.c`) to the records of the domain.
+//! Pure, and for any bytes.
+//!
+//! The same process gives the same record here and from `/proc`, but for the command of a kernel worker:
+//! procfs adds to that what it works on.
+
+use crate::model::process::{Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState};
+use crate::observe::procfs::parse::KERNEL_THREAD_FLAG;
+use crate::resolve::process_files::KernelFields;
+
+/// Size of `struct process` of the program.
+pub const RECORD_BYTES: usize = 72;
+
+/// Nanoseconds of one clock tick at 100 Hz, which is what `proc_pid_stat(5)` shows times in everywhere but
+/// on Alpha and IA-64 (`USER_HZ`, include/asm-generic/param.h).
+const NANOSECONDS_PER_TICK: u64 = 10_000_000;
+
+/// Bits of `task_struct.__state` and `.exit_state` (include/linux/sched.h); the same since Linux 4.14.
+mod bits {
+    pub const INTERRUPTIBLE: u32 = 0x1;
+    pub const UNINTERRUPTIBLE: u32 = 0x2;
+    pub const STOPPED: u32 = 0x4;
+    pub const TRACED: u32 = 0x8;
+    pub const EXIT_DEAD: u32 = 0x10;
+    pub const EXIT_ZOMBIE: u32 = 0x20;
+    pub const PARKED: u32 = 0x40;
+    pub const NOLOAD: u32 = 0x400;
+    pub const IDLE: u32 = UNINTERRUPTIBLE | NOLOAD;
+    pub const RTLOCK_WAIT: u32 = 0x1000;
+    pub const FROZEN: u32 = 0x8000;
+}
+
+/// Reads one record. `None` where it is shorter than that.
+#[must_use]
+pub fn parse_process(bytes: &[u8]) -> Option<(ProcessRecord, KernelFields)> {
+    let (start_boottime, rest) = split_u64(bytes)?;
+    let (cgroup_id, rest) = split_u64(rest)?;
+    let (words, comm) = rest.split_first_chunk::<40>()?;
+    let comm = comm.get(..Comm::CAPACITY + 1)?;
+    let [pid, parent_pid, task_state, exit_state, flags, threads, level, ns_pids, ns_pid, pid_namespace] =
+        u32s(words);
+    let shown = state(task_state, exit_state);
+    let is_zombie = shown == ProcessState::Zombie;
+    // The kernel counts a zombie leader as a thread of its group until it is reaped.
+    let leader_exited = is_zombie && threads > 1;
+    let record = ProcessRecord {
+        key: ProcessKey { start_time: start_boottime / NANOSECONDS_PER_TICK, pid },
+        parent_pid,
+        threads: if is_zombie && !leader_exited { 0 } else { threads },
+        state: if leader_exited { ProcessState::Sleeping } else { shown },
+        kernel_thread: u64::from(flags) & KERNEL_THREAD_FLAG != 0,
+        comm: Comm::new(comm.split(|&byte| byte == 0).next().unwrap_or_default()),
+        membership: Membership::HOST,
+        leader_exited,
+        ns_pid,
+    };
+    let inner = NsPids { pid: ns_pids, level: level as usize, below: (ns_pid > 0).then_some(ns_pid) };
+    Some((record, KernelFields { cgroup_id, inner, pid_namespace: u64::from(pid_namespace) }))
+}
+
+fn split_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    Some((u64::from_ne_bytes(*first), rest))
+}
+
+fn u32s(bytes: &[u8; 40]) -> [u32; 10] {
+    let mut words = [0; 10];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u32::from_ne_bytes(*bytes);
+    }
+    words
+}
+
+/// As `/proc/PID/stat` has it (`__task_state_index`, include/linux/sched.h): the highest bit that is
+/// reported, after what is shown as something else.
+fn state(task_state: u32, exit_state: u32) -> ProcessState {
+    if exit_state & bits::EXIT_ZOMBIE != 0 {
+        return ProcessState::Zombie;
+    }
+    if exit_state & bits::EXIT_DEAD != 0 {
+        return ProcessState::Dead;
+    }
+    if task_state & bits::IDLE == bits::IDLE {
+        return ProcessState::Idle;
+    }
+    if task_state & (bits::RTLOCK_WAIT | bits::FROZEN) != 0 {
+        return ProcessState::DiskSleep;
+    }
+    for (bit, state) in [
+        (bits::PARKED, ProcessState::Idle),
+        (bits::TRACED, ProcessState::TracingStop),
+        (bits::STOPPED, ProcessState::Stopped),
+        (bits::UNINTERRUPTIBLE, ProcessState::DiskSleep),
+        (bits::INTERRUPTIBLE, ProcessState::Sleeping),
+    ] {
+        if task_state & bit != 0 {
+            return state;
+        }
+    }
+    ProcessState::Running
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::procfs::parse::parse_stat;
+
+    const KTHREAD: u32 = 0x0020_0000;
+
+    fn bytes(words: [u32; 10], comm: &[u8; 16]) -> Vec<u8> {
+        let mut bytes = [123_456_789_012_u64, 4711].map(u64::to_ne_bytes).concat();
+        bytes.extend(words.into_iter().flat_map(u32::to_ne_bytes));
+        bytes.extend(comm);
+        bytes
+    }
+
+    fn words(task_state: u32, exit_state: u32, flags: u32, threads: u32) -> [u32; 10] {
+        [42, 7, task_state, exit_state, flags, threads, 2, 1, 12, 4_026_532_000]
+    }
+
+    #[test]
+    fn the_same_process_gives_the_same_record_as_a_stat_file() {
+        let comm = *b") R 1 1\n\0\0\0\0\0\0\0\0";
+        for (letter, task_state, exit_state, threads) in [
+            ('R', 0, 0, 1),
+            ('S', 0x1, 0, 3),
+            ('D', 0x2, 0, 1),
+            // TASK_KILLABLE, TASK_RTLOCK_WAIT and TASK_FROZEN.
+            ('D', 0x102, 0, 1),
+            ('D', 0x1000, 0, 1),
+            ('D', 0x8000, 0, 1),
+            ('T', 0x104, 0, 1),
+            ('t', 0x8, 0, 1),
+            ('I', 0x402, 0, 1),
+            ('P', 0x40, 0, 1),
+            ('Z', 0x80, 0x20, 1),
+            // A leader that exited, before its threads.
+            ('Z', 0x80, 0x20, 3),
+            ('X', 0x80, 0x10, 1),
+            // TASK_FREEZABLE is no state of its own.
+            ('S', 0x2001, 0, 1),
+        ] {
+            let stat = format!(
+                "42 () R 1 1\n) {letter} 7 42 42 0 -1 {KTHREAD} 0 0 0 0 0 0 0 0 20 0 {threads} 0 12345 0 0 0\n"
+            );
+            let expected = parse_stat(42, stat.as_bytes()).expect("a whole line");
+            let words = words(task_state, exit_state, KTHREAD, threads);
+            let (record, _) = parse_process(&bytes(words, &comm)).expect("a whole record");
+            assert_eq!(record, ProcessRecord { ns_pid: 12, ..expected }, "{letter}");
+        }
+    }
+
+    #[test]
+    fn details_are_what_a_procfs_has_in_further_files() {
+        let (_, details) =
+            parse_process(&bytes(words(1, 0, 0, 1), b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0")).expect("whole");
+        let inner = NsPids { pid: 1, level: 2, below: Some(12) };
+        assert_eq!(details, KernelFields { cgroup_id: 4711, inner, pid_namespace: 4_026_532_000 });
+        let on_the_host = [42, 7, 1, 0, 0, 1, 0, 42, 0, 1];
+        let (record, details) = parse_process(&bytes(on_the_host, &[b'x'; 16])).expect("whole");
+        assert_eq!((record.ns_pid, details.inner.below), (0, None));
+        assert_eq!(record.comm.as_bytes(), [b'x'; 15]);
+    }
+
+    #[test]
+    fn what_is_cut_is_no_record() {
+        let whole = bytes(words(1, 0, 0, 1), &[0; 16]);
+        assert_eq!(whole.len(), RECORD_BYTES);
+        for end in 0..RECORD_BYTES {
+            assert_eq!(parse_process(&whole[..end]), None, "{end}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Reads the cgroup file systems.
+
+pub mod hierarchy;
+pub mod pids;

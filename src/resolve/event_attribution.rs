@@ -1,0 +1,194 @@
+//! Readings of the kernel's counters to what each container, the host and nobody is credited with. Pure.
+
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::model::container::Container;
+use crate::model::event_counts::EventCounts;
+use crate::resolve::cgroup_owners::{CgroupOwners, Owner};
+
+/// The counters of one cgroup, since it had its first event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    pub id: u64,
+    pub counts: EventCounts,
+    /// The cgroup is gone, and these counts are final.
+    pub removed: bool,
+    /// Ids of the cgroups above, the nearest first; 0 behind the last.
+    pub ancestors: [u64; 8],
+}
+
+impl Reading {
+    /// From `struct counts` of `bpf/pstree.bpf.c`.
+    #[must_use]
+    pub fn new(id: u64, value: &[u64; 15]) -> Self {
+        let &[forks, thread_starts, execs, success, failure, signal, removed, ref ancestors @ ..] = value;
+        let counts = EventCounts { forks, thread_starts, execs, exits: [success, failure, signal] };
+        Self { id, counts, removed: removed != 0, ancestors: *ancestors }
+    }
+
+    fn above(&self) -> &[u64] {
+        let end = self.ancestors.iter().position(|&id| id == 0).unwrap_or(self.ancestors.len());
+        &self.ancestors[..end]
+    }
+}
+
+/// What was credited so far.
+#[derive(Debug, Default)]
+pub struct EventAttributor {
+    /// The last reading of each cgroup.
+    last: FxHashMap<u64, EventCounts>,
+    pub host_forks: u64,
+    /// Events of cgroups that came and went between two collections, or that we cannot see.
+    pub unattributed: u64,
+}
+
+impl EventAttributor {
+    /// Ids to be looked for among the directories that exist: those of cgroups with news that nothing is
+    /// known of, and of what lies above them.
+    #[must_use]
+    pub fn unknown(&self, readings: &[Reading], cgroups: &CgroupOwners) -> FxHashSet<u64> {
+        let mut wanted = FxHashSet::default();
+        for reading in readings.iter().filter(|reading| self.has_changed(reading)) {
+            if cgroups.owner_by_lineage(reading.id, reading.above()).is_none() {
+                let own = (!reading.removed).then_some(reading.id);
+                let candidates = own.into_iter().chain(reading.above().iter().copied());
+                wanted.extend(candidates.filter(|&id| cgroups.owner(id).is_none()));
+            }
+        }
+        wanted
+    }
+
+    /// Whether anything of it is still to be settled.
+    #[must_use]
+    pub fn has_changed(&self, reading: &Reading) -> bool {
+        self.last.get(&reading.id).copied().unwrap_or_default() != reading.counts
+    }
+
+    /// Credits what is new in the readings, each event once: to a container by `credit`, to the host, or to
+    /// nobody.
+    pub fn apply(
+        &mut self,
+        readings: &[Reading],
+        cgroups: &CgroupOwners,
+        mut add: impl FnMut(&Arc<Container>, EventCounts),
+    ) {
+        for reading in readings {
+            let last = self.last.entry(reading.id).or_default();
+            let news = reading.counts.since(*last);
+            *last = reading.counts;
+            if news == EventCounts::default() {
+                continue;
+            }
+            match cgroups.owner_by_lineage(reading.id, reading.above()) {
+                Some(Owner::Container(container)) => add(container, news),
+                Some(Owner::Host) => self.host_forks += news.forks,
+                Some(Owner::Hidden) | None => self.unattributed += news.total(),
+            }
+        }
+    }
+
+    /// For a cgroup that is removed and settled.
+    pub fn forget(&mut self, id: u64) {
+        self.last.remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::container::Runtime;
+
+    const ROOT: u64 = 1;
+    const WEB: u64 = 10;
+
+    fn container(path: &str) -> Arc<Container> {
+        Arc::new(Container {
+            path: path.into(),
+            id: path.into(),
+            container_id: "".into(),
+            pod_uid: "".into(),
+            own_name: None,
+            runtime: Runtime::Docker,
+        })
+    }
+
+    fn reading(id: u64, forks: u64, above: &[u64]) -> Reading {
+        let mut ancestors = [0; 8];
+        ancestors[..above.len()].copy_from_slice(above);
+        Reading { id, counts: EventCounts { forks, ..EventCounts::default() }, removed: false, ancestors }
+    }
+
+    fn known() -> CgroupOwners {
+        let mut cgroups = CgroupOwners::default();
+        cgroups.learn(ROOT, Owner::Host);
+        cgroups.learn(WEB, Owner::Container(container("/docker/web")));
+        cgroups
+    }
+
+    /// Credits by path, over all rounds.
+    fn apply(attributor: &mut EventAttributor, cgroups: &CgroupOwners, readings: &[Reading]) -> u64 {
+        let mut credited = 0;
+        attributor.apply(readings, cgroups, |container, news| {
+            assert_eq!(&*container.path, "/docker/web");
+            credited += news.forks;
+        });
+        credited
+    }
+
+    #[test]
+    fn every_event_is_credited_once() {
+        let (mut attributor, cgroups) = (EventAttributor::default(), known());
+        assert_eq!(apply(&mut attributor, &cgroups, &[reading(WEB, 5, &[ROOT]), reading(ROOT, 2, &[])]), 5);
+        assert_eq!(apply(&mut attributor, &cgroups, &[reading(WEB, 5, &[ROOT])]), 0);
+        // A cgroup that is shown twice in one round.
+        let twice = [reading(WEB, 7, &[ROOT]), reading(WEB, 8, &[ROOT])];
+        assert_eq!(apply(&mut attributor, &cgroups, &twice), 3);
+        assert_eq!((attributor.host_forks, attributor.unattributed), (2, 0));
+    }
+
+    #[test]
+    fn a_cgroup_inside_a_container_is_the_containers() {
+        let (mut attributor, mut cgroups) = (EventAttributor::default(), known());
+        let inside = reading(99, 4, &[98, WEB, ROOT]);
+        assert!(attributor.unknown(&[inside], &cgroups).is_empty());
+        assert_eq!(apply(&mut attributor, &cgroups, &[inside]), 4);
+        // What was looked for in between, and not found, changes nothing.
+        cgroups.learn(98, Owner::Hidden);
+        assert_eq!(apply(&mut attributor, &cgroups, &[reading(99, 6, &[98, WEB, ROOT])]), 2);
+    }
+
+    #[test]
+    fn a_cgroup_below_the_host_may_be_a_container() {
+        let (mut attributor, mut cgroups) = (EventAttributor::default(), known());
+        let unknown = reading(50, 3, &[40, ROOT]);
+        let wanted = attributor.unknown(&[unknown], &cgroups);
+        assert_eq!(wanted, FxHashSet::from_iter([50, 40]));
+        // Removed, it cannot be found any more; what lies above it can.
+        let gone = Reading { removed: true, ..unknown };
+        assert_eq!(attributor.unknown(&[gone], &cgroups), FxHashSet::from_iter([40]));
+        cgroups.learn(40, Owner::Host);
+        assert_eq!(apply(&mut attributor, &cgroups, &[gone]), 0);
+        assert_eq!((attributor.host_forks, attributor.unattributed), (0, 3));
+    }
+
+    #[test]
+    fn nothing_is_looked_for_without_news() {
+        let (mut attributor, cgroups) = (EventAttributor::default(), known());
+        let unknown = reading(50, 3, &[ROOT]);
+        apply(&mut attributor, &cgroups, &[unknown]);
+        assert!(attributor.unknown(&[unknown], &cgroups).is_empty());
+        assert!(!attributor.unknown(&[reading(50, 4, &[ROOT])], &cgroups).is_empty());
+    }
+
+    #[test]
+    fn the_program_s_numbers_are_in_this_order() {
+        let value = [1, 2, 3, 4, 5, 6, 1, 20, 10, 1, 0, 0, 0, 0, 0];
+        let reading = Reading::new(7, &value);
+        let counts = EventCounts { forks: 1, thread_starts: 2, execs: 3, exits: [4, 5, 6] };
+        assert_eq!((reading.id, reading.counts, reading.removed), (7, counts, true));
+        assert_eq!(reading.above(), [20, 10, 1]);
+        assert_eq!(counts.total(), 21);
+    }
+}

@@ -1,0 +1,197 @@
+//! A container's page: its numbers and its forest. Pure.
+
+use std::fmt::Write as _;
+
+use crate::model::forest::root_kinds::RootKind;
+use crate::model::process::ProcessState;
+use crate::model::snapshot::{ContainerSummary, NamedSnapshot, TOO_DEEP};
+use crate::model::text::sanitize;
+use crate::view::html::page::{PageContext, escape, page, path_of, shared_names};
+use crate::view::rows::{Layout, Row, Sort, arrange};
+use crate::view::text::branch_glyphs::Branches;
+use crate::view::text::columns::{Style, age, shown_arguments};
+use crate::view::tree::{Process, Tree};
+
+/// A page stays usable with so many rows; JSON has all.
+const MAX_ROWS: usize = 2_000;
+/// How long a page may be before arguments are left out; rows without them add less than 1 MiB.
+const MAX_BYTES_WITH_ARGUMENTS: usize = 4 << 20;
+
+/// What of the forest is shown, and in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ViewOptions {
+    pub fold: bool,
+    pub zombies_only: bool,
+    pub by_age: bool,
+}
+
+impl ViewOptions {
+    /// From the query of a request: `fold=0`, `zombies=1`, `sort=age`.
+    #[must_use]
+    pub fn parse(query: &str) -> Self {
+        let has = |wanted: &str| query.split('&').any(|pair| pair == wanted);
+        Self { fold: !has("fold=0"), zombies_only: has("zombies=1"), by_age: has("sort=age") }
+    }
+
+    fn query(self) -> String {
+        let parts = [(!self.fold, "fold=0"), (self.zombies_only, "zombies=1"), (self.by_age, "sort=age")];
+        let chosen: Vec<&str> =
+            parts.into_iter().filter(|(is_set, _)| *is_set).map(|(_, part)| part).collect();
+        if chosen.is_empty() { String::new() } else { format!("?{}", chosen.join("&amp;")) }
+    }
+}
+
+/// The whole page.
+#[must_use]
+pub fn render(
+    snapshot: &NamedSnapshot,
+    card: &ContainerSummary,
+    tree: &Tree,
+    options: ViewOptions,
+    context: &PageContext<'_>,
+) -> String {
+    let layout = Layout {
+        sort: if options.by_age { Sort::Age } else { Sort::Pid },
+        fold: options.fold,
+        max_depth: None,
+        zombies_only: options.zombies_only,
+    };
+    let rows = arrange(tree, &layout);
+    let path = path_of(card, &shared_names(snapshot));
+    let mut main = String::with_capacity(4096 + 256 * rows.len().min(MAX_ROWS));
+    let _ = writeln!(main, "<h1>{}</h1>", escape(&card.name));
+    push_facts(&mut main, card);
+    push_choices(&mut main, &path, options);
+    if rows.is_empty() {
+        main.push_str("<p>Nothing to show.</p>\n");
+    } else {
+        push_rows(&mut main, snapshot, tree, &rows);
+    }
+    if let Some(more) = rows.len().checked_sub(MAX_ROWS).filter(|&more| more > 0) {
+        let _ = writeln!(
+            main,
+            "<p class=\"alarm\">{more} more rows are not shown here; the JSON has them all.</p>"
+        );
+    }
+    let _ = writeln!(
+        main,
+        "<p><a id=\"json\" href=\"/api/v1{path}/tree\">This forest as JSON</a></p>\n<p><a id=\"all\" href=\"/\">All containers</a></p>"
+    );
+    page(&card.name, &main, snapshot, context)
+}
+
+fn push_facts(main: &mut String, card: &ContainerSummary) {
+    let stats = &card.stats;
+    let zombies = stats.zombies();
+    let mut facts = vec![
+        ("Processes", stats.processes.to_string(), false),
+        ("Threads", stats.threads.to_string(), false),
+        ("Depth", stats.depth.to_string(), stats.depth > TOO_DEEP),
+        ("Roots", stats.roots_by_kind().join(", "), false),
+        ("Zombies", zombies.to_string(), zombies > 0),
+    ];
+    if let Some(current) = card.pids_current {
+        let limit = card.pids_limit.map_or("no limit".to_owned(), |limit| format!("of {limit}"));
+        facts.push(("Pids", format!("{current} {limit}"), card.is_near_limit()));
+    }
+    if let Some(rate) = card.starts {
+        let at_least = if rate.is_exact { "" } else { "at least " };
+        facts.push(("Forks a second", format!("{at_least}{:.1}", rate.per_second), false));
+    }
+    if card.paused == Some(true) {
+        facts.push(("State", "paused".to_owned(), true));
+    }
+    facts.push(("Image", escape(card.image()), false));
+    facts.push(("Runtime", card.container.runtime.label().to_owned(), false));
+    main.push_str("<dl>\n");
+    for (name, value, is_bad) in facts.into_iter().filter(|(_, value, _)| !value.is_empty()) {
+        let class = if is_bad { " class=\"bad\"" } else { "" };
+        let _ = writeln!(main, "<div><dt>{name}</dt><dd{class}>{value}</dd></div>");
+    }
+    main.push_str("</dl>\n");
+}
+
+/// Links, each of which changes one thing.
+fn push_choices(main: &mut String, path: &str, options: ViewOptions) {
+    let links = [
+        (
+            "fold",
+            if options.fold { "Unfold" } else { "Fold" },
+            ViewOptions { fold: !options.fold, ..options },
+        ),
+        (
+            "zombies",
+            if options.zombies_only { "All processes" } else { "Only zombies" },
+            ViewOptions { zombies_only: !options.zombies_only, ..options },
+        ),
+        (
+            "order",
+            if options.by_age { "By pid" } else { "By age" },
+            ViewOptions { by_age: !options.by_age, ..options },
+        ),
+    ];
+    main.push_str("<p class=\"choices\">");
+    for (id, text, other) in links {
+        let _ = write!(main, "<a id=\"{id}\" href=\"{path}{}\">{text}</a> ", other.query());
+    }
+    main.push_str("</p>\n");
+}
+
+fn push_rows(main: &mut String, snapshot: &NamedSnapshot, tree: &Tree, rows: &[Row]) {
+    main.push_str(
+        "<div class=\"wide\"><table class=\"forest\">\n<thead><tr><th scope=\"col\" class=\"n\">Pid</th>\
+         <th scope=\"col\" class=\"n\">Host</th><th scope=\"col\" class=\"n\">Age</th><th scope=\"col\">Root</th>\
+         <th scope=\"col\">State</th><th scope=\"col\">Command</th></tr></thead>\n<tbody>\n",
+    );
+    let style = Style { unicode: true, color: false, width: None, host_pids: true, marks: false };
+    let mut branches = Branches::new(&style);
+    for row in rows.iter().take(MAX_ROWS) {
+        branches.enter(row);
+        push_row(main, snapshot, &tree.processes[row.process], row, &branches.text());
+    }
+    if main.len() >= MAX_BYTES_WITH_ARGUMENTS {
+        main.push_str(
+            "<tr><td colspan=\"6\">Arguments from here on were left out: there are too many.</td></tr>\n",
+        );
+    }
+    main.push_str("</tbody></table></div>\n");
+}
+
+fn push_row(main: &mut String, snapshot: &NamedSnapshot, process: &Process, row: &Row, branches: &str) {
+    let more = if row.count > 1 { "+" } else { "" };
+    let class = match process.state {
+        ProcessState::Zombie | ProcessState::Dead => " class=\"bad\"",
+        ProcessState::Stopped | ProcessState::TracingStop | ProcessState::DiskSleep => " class=\"warn\"",
+        _ => "",
+    };
+    let state = if process.state == ProcessState::Sleeping { "" } else { process.state.label() };
+    let kind = process.kind.map(RootKind::label).unwrap_or_default();
+    let kind_class =
+        if matches!(process.kind, Some(RootKind::Exec | RootKind::Adopted)) { "warn" } else { "" };
+    let name = sanitize(process.comm.as_bytes());
+    let name = if name.is_empty() { "?" } else { &*name };
+    let _ = write!(
+        main,
+        "<tr id=\"p{host}-{start}\"{class}><td class=\"n\">{pid}{more}</td><td class=\"n\">{host}{more}</td><td class=\"n\">{age}</td>\
+         <td class=\"{kind_class}\">{kind}</td><td>{state}</td><td class=\"command\"><span class=\"branches\">{branches}</span>",
+        host = process.key.pid,
+        start = process.key.start_time,
+        pid = process.pid,
+        age = snapshot.age(process.key).map(age).unwrap_or_default(),
+    );
+    let _ = match row.count {
+        1 => write!(main, "<b>{}</b>", escape(name)),
+        count => write!(main, "{count}*[<b>{}</b>]", escape(name)),
+    };
+    if process.threads > 1 {
+        let _ = write!(main, " <span class=\"threads\">{{{}}}</span>", process.threads);
+    }
+    for argument in shown_arguments(process) {
+        // A container chooses how many and how long they are.
+        if main.len() >= MAX_BYTES_WITH_ARGUMENTS {
+            break;
+        }
+        let _ = write!(main, " {}", escape(&sanitize(argument)));
+    }
+    main.push_str("</td></tr>\n");
+}

@@ -1,0 +1,133 @@
+//! Pages: written here, whole, and good without scripts. Pure.
+//!
+//! Whatever a container chooses goes through [`escape`], and was made printable before. The policy below lets
+//! a browser load nothing from anywhere else, and run nothing but our own file.
+
+use std::collections::HashSet;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
+
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+     connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+pub const STYLE: &str = include_str!("page.css");
+pub const SCRIPT: &str = include_str!("page.js");
+pub const ICON: &str = include_str!("icon.svg");
+
+/// What stays as it is in a part of a path (RFC 3986, "unreserved").
+const PATH_PART: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What is true of every page of one answer.
+#[derive(Clone, Copy, Debug)]
+pub struct PageContext<'a> {
+    pub telemetry_path: &'a str,
+    /// Seconds between two collections.
+    pub interval: f64,
+    /// The snapshot is so old that something is wrong.
+    pub is_stale: bool,
+}
+
+/// A whole page around its main part.
+pub(crate) fn page(title: &str, main: &str, snapshot: &NamedSnapshot, context: &PageContext<'_>) -> String {
+    let title = escape(title);
+    let metrics = escape(context.telemetry_path);
+    let version = env!("CARGO_PKG_VERSION");
+    let revision = crate::REVISION;
+    let interval = context.interval.max(1.0);
+    let stale = match context.is_stale {
+        true => {
+            "<p class=\"alarm\" role=\"alert\">This snapshot is old: collections fail or take too long. The log says why.</p>\n"
+        }
+        false => "",
+    };
+    let collected_at = clock(snapshot.collected_at);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{title} - pstree-exporter</title>\n\
+         <link rel=\"icon\" href=\"/assets/icon.svg\" type=\"image/svg+xml\">\n\
+         <link rel=\"stylesheet\" href=\"/assets/page.css?{revision}\">\n\
+         <script src=\"/assets/page.js?{revision}\" defer></script>\n\
+         <noscript><meta http-equiv=\"refresh\" content=\"{refresh}\"></noscript>\n\
+         </head>\n<body data-interval=\"{interval}\">\n\
+         <header><nav><a href=\"/\" class=\"home\">pstree-exporter</a></nav>\
+         <p id=\"live\">as of {collected_at} UTC</p></header>\n\
+         <main id=\"main\">\n{stale}{main}</main>\n\
+         <footer><a href=\"{metrics}\">Metrics</a> <a href=\"/api/v1/containers\">JSON</a> \
+         <a href=\"/-/ready\">Ready</a> <a href=\"/-/healthy\">Healthy</a> \
+         <span>Version {version}, revision {revision}</span></footer>\n</body>\n</html>\n",
+        refresh = interval.ceil(),
+    )
+}
+
+/// Hours, minutes and seconds of a Unix time, in UTC.
+fn clock(unix: f64) -> String {
+    let seconds = unix.max(0.0) as u64 % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// The path of a container's page: by its name, unless others have the same.
+#[must_use]
+pub fn path_of(card: &ContainerSummary, shared: &HashSet<&str>) -> String {
+    let key = if shared.contains(&*card.name) { &card.container.id } else { &card.name };
+    format!("/containers/{}", utf8_percent_encode(key, &PATH_PART))
+}
+
+/// Names that several containers have.
+#[must_use]
+pub fn shared_names(snapshot: &NamedSnapshot) -> HashSet<&str> {
+    let mut seen = HashSet::new();
+    snapshot.containers.iter().map(|card| &*card.name).filter(|name| !seen.insert(*name)).collect()
+}
+
+/// A page that says what is not there.
+#[must_use]
+pub fn missing(
+    message: &str,
+    nearest: &[String],
+    snapshot: &NamedSnapshot,
+    context: &PageContext<'_>,
+) -> String {
+    let mut main = format!("<h1>Not here</h1>\n<p>{}</p>\n", escape(message));
+    for name in nearest {
+        let path = utf8_percent_encode(name, &PATH_PART);
+        main.push_str(&format!("<p><a href=\"/containers/{path}\">{}</a></p>\n", escape(name)));
+    }
+    main.push_str("<p><a href=\"/\">All containers</a></p>\n");
+    page("Not here", &main, snapshot, context)
+}
+
+/// Text as it may stand in an element or an attribute.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_breaks_out_of_a_page() {
+        let context = PageContext { telemetry_path: "/\"><script>", interval: 5.0, is_stale: false };
+        let page =
+            missing("<script>alert(1)</script>", &["a\"b/../c".into()], &NamedSnapshot::default(), &context);
+        assert!(!page.contains("<script>"), "{page}");
+        assert!(page.contains("href=\"/&quot;&gt;&lt;script&gt;\""));
+        assert!(page.contains("href=\"/containers/a%22b%2F..%2Fc\""));
+    }
+}
