@@ -1,9 +1,11 @@
 //! Invariants of trees over generated forests: nothing is lost, shown twice, or drawn wider than the terminal.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use pstree_exporter::model::clock::BootClock;
 use pstree_exporter::model::process::{Comm, ProcessKey, ProcessState};
-use pstree_exporter::model::snapshot::NamedSnapshot;
+use pstree_exporter::model::snapshot::{NamedSnapshot, Snapshot};
 use pstree_exporter::model::user_names::Users;
 use pstree_exporter::view::diff::diff;
 use pstree_exporter::view::json;
@@ -132,11 +134,12 @@ proptest! {
         });
         let picture = TreeView(sections.collect());
         let style = Style { unicode, color: false, width: Some(width), host_pids: true, marks: false };
-        let snapshot = NamedSnapshot {
+        let snapshot = Snapshot {
             clock: BootClock { boot_time: None, ticks_per_second: 100 },
             collected_at_ticks: Some(5000),
-            ..NamedSnapshot::default()
+            ..Snapshot::default()
         };
+        let snapshot = NamedSnapshot { snapshot: Arc::new(snapshot), containers: Vec::new() };
         let users = Users::default();
         let total = picture.len();
         let lines = picture.draw(0..total, (&snapshot, &users), &style);

@@ -1,9 +1,9 @@
 //! One file or folder a command.
 
 pub mod check;
-pub mod collect_once;
 pub mod healthcheck;
 pub mod live;
 pub mod roots;
+mod selected_containers;
 pub mod serve;
 pub mod tree;

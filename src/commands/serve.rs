@@ -14,11 +14,12 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::cli::config::Config;
+use crate::collect::collector::Collector;
 use crate::collect::config::CollectorConfig;
 use crate::collect::pipeline::Pipeline;
-use crate::collect::publisher::Publisher;
-use crate::collect::schedule::{Collector, LatestSnapshot};
-use crate::export::rendered::{Encoding, Format};
+use crate::collect::schedule::{Collection, Schedule};
+use crate::export::rendered::{Encoding, Format, LatestSnapshot, RenderedSnapshot};
+use crate::export::renderer::Renderer;
 use crate::names::config::DockerConfig;
 use crate::names::docker;
 use crate::names::registry::Registry;
@@ -50,25 +51,22 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         Some(path) if !config.once => Some(Security::start(path).map_err(|error| anyhow!(error))?),
         _ => None,
     };
-    let mut publisher = publisher(&config);
-    publisher.web_config = security.as_ref().map(|security| Arc::clone(&security.health));
-    let collector = Collector {
-        pipeline,
-        publisher,
-        registry: Arc::clone(&registry),
-        exposition: Arc::clone(&exposition),
-        interval: config.collector.interval,
-    };
-    if !collector.pipeline.reads_pids() {
+    let health = security.as_ref().map(|security| Arc::clone(&security.health));
+    let web_config = move || health.as_ref().map(|health| (health.is_good(), health.failures()));
+    let renderer = renderer(&config);
+    if !pipeline.reads_pids() {
         warn!(
             cgroupfs = %config.collector.cgroupfs.display(),
             "no pids controller to be read here: give --path.cgroupfs the directory where cgroups are mounted"
         );
     }
     if !config.once {
-        report_source(&collector.pipeline);
+        report_source(&pipeline);
     }
-    let is_proc = collector.pipeline.events.is_none();
+    let has_docker = config.docker.is_some();
+    let is_proc = !pipeline.counts_events();
+    let collector = Collector::new(pipeline, Arc::clone(&registry));
+    let schedule = Schedule::new(collector, config.collector.interval, has_docker);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // For names in addresses, which the C library looks up while a thread waits.
@@ -79,7 +77,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let ended = runtime.block_on(async {
         make_blocking_thread().await?;
         if config.once {
-            return print_once(collector, config.docker, registry).await;
+            return print_once(schedule, renderer, config.docker, registry).await;
         }
         let listeners = match config.web.systemd_socket {
             true => inherited_listeners()?,
@@ -103,12 +101,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             true => Some(ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?),
             false => None,
         };
-        let has_docker = collector.publisher.has_docker();
+        let (names, latest) = (Arc::clone(&registry), Arc::clone(&exposition));
         let ended = start_thread(move || {
             if has_docker {
-                collector.registry.wait_for_first_answer(DOCKER_HEAD_START);
+                names.wait_for_first_answer(DOCKER_HEAD_START);
             }
-            collector.run();
+            schedule.run(|collection| latest.replace(render(&renderer, collection, web_config())));
         })?;
         let server = server::Server {
             exposition,
@@ -153,9 +151,15 @@ fn notify(state: &[NotifyState<'_>]) {
     }
 }
 
-fn publisher(config: &Config) -> Publisher {
-    let partial = what_is_hidden(&config.collector);
-    Publisher::new(config.docker.as_ref().map(|docker| &*docker.labels), partial)
+fn renderer(config: &Config) -> Renderer {
+    let labels =
+        config.docker.as_ref().map(|docker| docker.labels.iter().map(|it| it.label.clone()).collect());
+    Renderer::new(labels, what_is_hidden(&config.collector))
+}
+
+fn render(renderer: &Renderer, collection: Collection, web_config: Option<(bool, u64)>) -> RenderedSnapshot {
+    let Collection { snapshot, status, docker, collected_at, interval } = collection;
+    renderer.render(snapshot, &status, docker, web_config, (collected_at, interval))
 }
 
 /// Says once why not all processes can be seen.
@@ -178,8 +182,8 @@ fn what_is_hidden(config: &CollectorConfig) -> [(&'static str, bool); 2] {
 
 /// Says once where processes are read from, and why.
 fn report_source(pipeline: &Pipeline) {
-    let (source, reason) = (pipeline.source_label(), &pipeline.reason);
-    if pipeline.events.is_some() {
+    let (source, reason) = (pipeline.status().source, pipeline.source_reason());
+    if pipeline.counts_events() {
         info!(source, %reason, "processes are listed, and forks, execs and exits counted, by the kernel");
     } else if reason.is_expected() {
         info!(source, %reason, "processes are read from /proc; forks, execs and exits are not counted");
@@ -265,7 +269,8 @@ fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
 }
 
 async fn print_once(
-    mut collector: Collector,
+    schedule: Schedule,
+    renderer: Renderer,
     docker: Option<DockerConfig>,
     registry: Arc<Registry>,
 ) -> anyhow::Result<()> {
@@ -276,11 +281,11 @@ async fn print_once(
     let (sender, receiver) = oneshot::channel();
     let _ended = start_thread(move || {
         if has_docker {
-            collector.registry.wait_for_first_answer(DOCKER_HEAD_START_ONCE);
+            registry.wait_for_first_answer(DOCKER_HEAD_START_ONCE);
         }
-        let _ = sender.send(collector.once());
+        let _ = sender.send(schedule.once());
     })?;
-    let published = receiver.await??;
+    let published = render(&renderer, receiver.await??, None);
     let text = published.body(Encoding { format: Format::Text, gzip: false });
     match std::io::stdout().lock().write_all(&text) {
         // A reader that has seen enough is no failure of ours.

@@ -35,6 +35,11 @@ macro_rules! catalog {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Id { $($id,)* }
 
+        impl Id {
+            /// In the order of [`CATALOG`].
+            pub const ALL: &[Self] = &[$(Self::$id,)*];
+        }
+
         /// By [`Id`].
         pub const CATALOG: &[Family] = &[$(Family {
             name: $name,

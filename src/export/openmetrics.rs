@@ -6,6 +6,9 @@ use std::io::Write;
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Encoder, Error, Result};
 
+use super::catalog::Kind;
+use super::container_families::type_name;
+
 /// Encodes gauges and counters; other types are refused.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenMetricsEncoder;
@@ -31,27 +34,39 @@ impl Encoder for OpenMetricsEncoder {
     }
 }
 
+/// Writes `# TYPE`, `# UNIT` and `# HELP`. A counter family is named without the suffix that its samples have.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_header<W: Write>(writer: &mut W, name: &str, kind: Kind, help: &str) -> std::io::Result<()> {
+    let name = if kind == Kind::Counter { name.strip_suffix(COUNTER_SUFFIX).unwrap_or(name) } else { name };
+    writeln!(writer, "# TYPE {name} {}", type_name(kind))?;
+    let has_unit = |unit: &str| name.strip_suffix(unit).is_some_and(|it| it.ends_with('_'));
+    if let Some(unit) = UNITS.iter().find(|unit| has_unit(unit)) {
+        writeln!(writer, "# UNIT {name} {unit}")?;
+    }
+    if !help.is_empty() {
+        write!(writer, "# HELP {name} ")?;
+        write_escaped(writer, help)?;
+        writer.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
 fn encode_family<W: Write>(family: &MetricFamily, writer: &mut W) -> Result<()> {
-    // A counter family is named without the suffix that its samples bear.
-    let (name, suffix, kind) = match family.get_field_type() {
-        MetricType::COUNTER => {
-            (family.name().strip_suffix(COUNTER_SUFFIX).unwrap_or(family.name()), COUNTER_SUFFIX, "counter")
-        }
-        MetricType::GAUGE => (family.name(), "", "gauge"),
+    let kind = match family.get_field_type() {
+        MetricType::COUNTER => Kind::Counter,
+        MetricType::GAUGE => Kind::Gauge,
         other => {
             return Err(Error::Msg(format!("{}: {other:?} has no encoding here", family.name())));
         }
     };
-    writeln!(writer, "# TYPE {name} {kind}")?;
-    if let Some(unit) = UNITS.iter().find(|unit| name.strip_suffix(*unit).is_some_and(|it| it.ends_with('_')))
-    {
-        writeln!(writer, "# UNIT {name} {unit}")?;
-    }
-    if !family.help().is_empty() {
-        write!(writer, "# HELP {name} ")?;
-        write_escaped(writer, family.help())?;
-        writer.write_all(b"\n")?;
-    }
+    write_header(writer, family.name(), kind, family.help())?;
+    let name = match kind {
+        Kind::Counter => family.name().strip_suffix(COUNTER_SUFFIX).unwrap_or(family.name()),
+        Kind::Gauge => family.name(),
+    };
+    let suffix = if kind == Kind::Counter { COUNTER_SUFFIX } else { "" };
     for metric in family.get_metric() {
         writer.write_all(name.as_bytes())?;
         writer.write_all(suffix.as_bytes())?;
@@ -87,7 +102,7 @@ fn write_value<W: Write>(writer: &mut W, value: f64) -> std::io::Result<()> {
 }
 
 /// `\`, `"` and line feed are escaped in label values and in help alike (ABNF: `escaped-string`).
-fn write_escaped<W: Write>(writer: &mut W, text: &str) -> std::io::Result<()> {
+pub fn write_escaped<W: Write>(writer: &mut W, text: &str) -> std::io::Result<()> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|b| matches!(b, b'\\' | b'"' | b'\n')) {
         writer.write_all(&rest[..at])?;

@@ -25,8 +25,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
-use crate::collect::schedule::LatestSnapshot;
-use crate::export::rendered::{Encoding, RenderedSnapshot};
+use crate::export::rendered::{Encoding, LatestSnapshot, RenderedSnapshot};
 use crate::serve::negotiation;
 use crate::serve::server::Server;
 use crate::view::html::{container_list, container_page, page};

@@ -21,7 +21,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use crate::collect::schedule::LatestSnapshot;
+use crate::export::rendered::LatestSnapshot;
 use crate::serve::connection_limit::{ConnectionSlot, Connections};
 use crate::serve::listen::Listeners;
 use crate::serve::response_cache::ResponseCache;

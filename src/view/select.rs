@@ -108,7 +108,7 @@ fn by_id_prefix(snapshot: &NamedSnapshot, wanted: &str) -> Option<Result<Vec<usi
 
 fn by_pid(snapshot: &NamedSnapshot, wanted: &str) -> Option<Result<Found, NotFound>> {
     let pid = wanted.parse().ok()?;
-    let record = snapshot.processes.records[snapshot.processes.forest.index_of(pid)?];
+    let record = snapshot.processes.records[snapshot.processes.index_of(pid)?];
     let containers = cards_where(snapshot, |card| card.membership == record.membership);
     Some(if containers.is_empty() {
         Err(NotFound::OnHost { pid, command: sanitize(record.comm.as_bytes()).into_owned() })

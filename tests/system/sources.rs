@@ -1,13 +1,15 @@
 //! Both sources give the same snapshot: the procfs before and after, the kernel's list in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
 use pstree_exporter::collect::pipeline::Pipeline;
-use pstree_exporter::model::process::{ProcessKey, ProcessRecord, ProcessState};
+use pstree_exporter::model::forest::stats::ForestStats;
+use pstree_exporter::model::process::{Membership, ProcessKey, ProcessRecord, ProcessState};
+use pstree_exporter::model::snapshot::ContainerState;
 
 use crate::engine::Engine;
 use crate::support::workload::{self, Workload};
@@ -28,18 +30,14 @@ fn pipeline(source: SourceFlag) -> Pipeline {
 type Seen = BTreeMap<ProcessKey, (Option<String>, ProcessRecord)>;
 
 fn collect(pipeline: &mut Pipeline) -> Seen {
-    pipeline.collect().expect("a collection");
-    let container = |record: &ProcessRecord| {
-        let container = pipeline.walk.containers[record.membership.slot()?].as_ref();
-        Some(container.expect("a used slot").path.to_string())
-    };
-    pipeline
-        .frames
-        .present()
-        .records
+    let snapshot = pipeline.collect().expect("a collection");
+    let paths: HashMap<Membership, String> = snapshot
+        .containers
         .iter()
-        .map(|record| (record.key, (container(record), *record)))
-        .collect()
+        .map(|state| (state.membership, state.container.path.to_string()))
+        .collect();
+    let container = |record: &ProcessRecord| paths.get(&record.membership).cloned();
+    snapshot.processes.records.iter().map(|record| (record.key, (container(record), *record))).collect()
 }
 
 /// What both must agree on. Slots are each pipeline's own; a kernel worker's name has what it works on only
@@ -130,23 +128,15 @@ fn both_sources_give_the_same_snapshot_through_churn() {
     drop(churn);
     // Where nothing moves, what is made of the records is the same, too.
     engine.docker(&["rm", "--force", "forking"]);
-    proc.collect().expect("a collection");
-    bpf.collect().expect("a collection");
-    for path in proc.shown.iter().map(|&slot| proc.walk.containers[slot].as_ref().unwrap().path.clone()) {
-        let stats = |pipeline: &Pipeline| {
-            let slot = pipeline
-                .shown
-                .iter()
-                .copied()
-                .find(|&slot| pipeline.walk.containers[slot].as_ref().is_some_and(|it| it.path == path));
-            let slot = slot.expect("the same containers");
-            let mut stats = pipeline.stats_by_slot.containers[slot].clone();
-            // First seen a moment earlier or later; commands by numbers of its own.
-            stats.oldest_zombie_since = None;
-            stats.zombies_by_parent.clear();
-            (stats, pipeline.results[slot].foreign_processes)
+    let (proc, bpf) = (proc.collect().expect("a collection"), bpf.collect().expect("a collection"));
+    assert!(!proc.containers.is_empty());
+    for (proc, bpf) in proc.containers.iter().zip(&bpf.containers) {
+        let stats = |state: &ContainerState| {
+            // A zombie is first seen by one a moment earlier or later.
+            let stats = ForestStats { oldest_zombie_since: None, ..state.stats.clone() };
+            (state.container.path.clone(), stats, state.foreign_processes)
         };
-        assert_eq!(stats(&proc), stats(&bpf), "{path}");
+        assert_eq!(stats(proc), stats(bpf));
     }
 }
 

@@ -4,6 +4,7 @@
 //! what it says is what the exporter would find.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,6 +15,7 @@ use crate::collect::pipeline::Pipeline;
 use crate::collect::source_selection::Reason;
 use crate::commands::check::report::Report;
 use crate::model::container::Runtime;
+use crate::model::snapshot::Snapshot;
 use crate::names::config::DockerConfig;
 use crate::names::docker;
 use crate::names::registry::Directory;
@@ -53,40 +55,50 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
 
 fn report(config: &Config) -> Report {
     let mut report = Report::default();
-    let mut pipeline = collect(config, &mut report);
-    if let Some(pipeline) = &mut pipeline {
+    let mut collected = collect(config, &mut report);
+    if let Some(Collected { pipeline, snapshot }) = &mut collected {
         view(config, &mut report);
         cgroups(config, pipeline, &mut report);
         let directory = names(config.docker.as_ref(), &mut report);
-        containers(pipeline, directory.as_ref(), &mut report);
-        pids(config, pipeline, &mut report);
+        containers(snapshot, directory.as_ref(), &mut report);
+        pids(config, pipeline, snapshot, &mut report);
         kernel_counts(pipeline, &mut report);
         namespaces(pipeline, &mut report);
     }
-    rights(pipeline.is_some_and(|it| it.events.is_some()), &mut report);
+    rights(collected.is_some_and(|it| it.pipeline.counts_events()), &mut report);
     web(config, &mut report);
     report
 }
 
-/// One collection; what follows is about its results.
-fn collect(config: &Config, report: &mut Report) -> Option<Pipeline> {
+/// One collection, and what made it.
+struct Collected {
+    pipeline: Pipeline,
+    snapshot: Arc<Snapshot>,
+}
+
+/// Collects once; the other checks are about the result.
+fn collect(config: &Config, report: &mut Report) -> Option<Collected> {
     const SUBJECT: &str = "processes";
-    let collected = Pipeline::new(&config.collector).and_then(|mut it| it.collect().map(|()| it));
-    let pipeline = match collected {
-        Ok(pipeline) => pipeline,
+    let collected = Pipeline::new(&config.collector).and_then(|mut pipeline| {
+        let snapshot = pipeline.collect()?;
+        Ok(Collected { pipeline, snapshot })
+    });
+    let collected = match collected {
+        Ok(collected) => collected,
         // Its text has the remedy.
         Err(error) => {
             report.bad(SUBJECT, error.to_string(), "");
             return None;
         }
     };
-    let count = pipeline.frames.present().records.len();
-    let (denied, malformed) = (pipeline.skipped.denied, pipeline.skipped.malformed);
+    let count = collected.snapshot.processes.records.len();
+    let skipped = collected.pipeline.status().skipped;
+    let (denied, malformed) = (skipped.denied, skipped.malformed);
     let what = format!(
         "{count} read from {}",
-        match pipeline.events {
-            Some(_) => "the kernel's own list".to_owned(),
-            None => config.collector.procfs.display().to_string(),
+        match collected.pipeline.counts_events() {
+            true => "the kernel's own list".to_owned(),
+            false => config.collector.procfs.display().to_string(),
         }
     );
     if denied + malformed == 0 {
@@ -95,7 +107,7 @@ fn collect(config: &Config, report: &mut Report) -> Option<Pipeline> {
         let what = format!("{what}; {denied} were denied, {malformed} could not be understood");
         report.partial(SUBJECT, what, "run it as a user to whom /proc shows all processes; see also below");
     }
-    Some(pipeline)
+    Some(collected)
 }
 
 /// Whether they are all there are on the machine.
@@ -116,12 +128,12 @@ fn view(config: &Config, report: &mut Report) {
 
 fn cgroups(config: &Config, pipeline: &Pipeline, report: &mut Report) {
     const SUBJECT: &str = "cgroups";
-    let Some(layout) = pipeline.resolver.cgroup_layout() else {
+    let Some(layout) = pipeline.status().cgroup_layout else {
         let what = "no process says which cgroup it is in, so nothing tells containers apart";
         return report.bad(SUBJECT, what, "run a kernel with cgroups, and mount them");
     };
     let layout = layout.label();
-    if pipeline.resolver.has_foreign_cgroup_paths() {
+    if pipeline.status().has_relative_cgroup_paths {
         let what =
             format!("{layout}; paths lie outside our cgroup namespace: the label id lacks its first part");
         report.partial(SUBJECT, what, "run this container with --cgroupns=host");
@@ -165,19 +177,19 @@ fn names(docker: Option<&DockerConfig>, report: &mut Report) -> Option<Directory
     }
 }
 
-fn containers(pipeline: &Pipeline, directory: Option<&Directory>, report: &mut Report) {
+fn containers(snapshot: &Snapshot, directory: Option<&Directory>, report: &mut Report) {
     const SUBJECT: &str = "containers";
-    let by_runtime: Vec<String> = pipeline
+    let by_runtime: Vec<String> = snapshot
         .containers_by_runtime
         .iter()
-        .filter(|(_, count)| **count > 0)
+        .filter(|(_, count)| *count > 0)
         .map(|(runtime, count)| format!("{count} {}", runtime.label()))
         .collect();
     if by_runtime.is_empty() {
         return report.good(SUBJECT, "none runs here now");
     }
     let is_nameless = |directory: &Directory| {
-        let known = pipeline.walk.containers.iter().flatten();
+        let known = snapshot.containers.iter().map(|it| &it.container);
         let of_docker = known.filter(|it| it.runtime == Runtime::Docker);
         of_docker.filter(|it| !directory.contains_key(&*it.container_id)).count()
     };
@@ -191,10 +203,11 @@ fn containers(pipeline: &Pipeline, directory: Option<&Directory>, report: &mut R
     }
 }
 
-fn pids(config: &Config, pipeline: &Pipeline, report: &mut Report) {
+fn pids(config: &Config, pipeline: &Pipeline, snapshot: &Snapshot, report: &mut Report) {
     const SUBJECT: &str = "pids limits";
     let root = config.collector.cgroupfs.display();
-    if pipeline.reads_pids() && (pipeline.shown.is_empty() || pipeline.pids_run.success) {
+    let is_read = pipeline.status().pids.is_some_and(|run| run.success);
+    if pipeline.reads_pids() && (snapshot.containers.is_empty() || is_read) {
         report.good(SUBJECT, format!("from the pids controller below {root}"));
     } else {
         let what = format!("no pids controller of these containers below {root}");
@@ -205,19 +218,19 @@ fn pids(config: &Config, pipeline: &Pipeline, report: &mut Report) {
 
 fn kernel_counts(pipeline: &Pipeline, report: &mut Report) {
     const SUBJECT: &str = "forks, execs, exits";
-    let reason = &pipeline.reason;
-    match (&pipeline.events, reason) {
-        (Some(_), _) => report.good(SUBJECT, "counted by the kernel"),
-        (None, Reason::Flag) => report.good(SUBJECT, "not counted, as the flags say"),
+    let reason = pipeline.source_reason();
+    match (pipeline.counts_events(), reason) {
+        (true, _) => report.good(SUBJECT, "counted by the kernel"),
+        (false, Reason::Flag) => report.good(SUBJECT, "not counted, as the flags say"),
         // Its text has the remedy.
-        (None, _) => report.partial(SUBJECT, format!("not counted by the kernel: {reason}"), ""),
+        (false, _) => report.partial(SUBJECT, format!("not counted by the kernel: {reason}"), ""),
     }
 }
 
 /// What needs other users' pid namespaces.
 fn namespaces(pipeline: &mut Pipeline, report: &mut Report) {
     const SUBJECT: &str = "pid namespaces";
-    if pipeline.events.is_some() || pipeline.files().pid_namespace(1).is_ok() {
+    if pipeline.counts_events() || pipeline.files().pid_namespace(1).is_ok() {
         report.good(SUBJECT, "of all processes");
     } else {
         report.partial(

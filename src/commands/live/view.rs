@@ -6,7 +6,6 @@ use crate::cli::config::TreeConfig;
 use crate::collect::pipeline::Pipeline;
 use crate::commands::live::viewport::{Move, Viewport};
 use crate::commands::tree::{ARGUMENT_THREADS, style, trees_of};
-use crate::export::rendered::RenderedSnapshot;
 use crate::model::process::{Comm, ProcessKey};
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
 use crate::model::text::sanitize;
@@ -42,7 +41,7 @@ pub(crate) struct View<'a> {
     details: FxHashMap<ProcessKey, KernelFields>,
     /// The last look, by container path; the host has none.
     last: FxHashMap<Box<str>, Tree>,
-    published: Option<RenderedSnapshot>,
+    snapshot: Option<NamedSnapshot>,
     head: Line,
     picture: TreeView,
     viewport: Viewport,
@@ -67,7 +66,7 @@ impl<'a> View<'a> {
             readers,
             details: FxHashMap::default(),
             last: FxHashMap::default(),
-            published: None,
+            snapshot: None,
             head: Line::default(),
             picture: TreeView::default(),
             viewport: Viewport::default(),
@@ -78,12 +77,11 @@ impl<'a> View<'a> {
     }
 
     /// Takes a new look over.
-    pub(crate) fn update(&mut self, published: RenderedSnapshot, pipeline: &mut Pipeline) {
-        let snapshot = &published.snapshot;
-        let Wanted { containers, asked, missing } = wanted(snapshot, self.config);
+    pub(crate) fn update(&mut self, snapshot: NamedSnapshot, pipeline: &mut Pipeline) {
+        let Wanted { containers, asked, missing } = wanted(&snapshot, self.config);
         self.missing = missing.map(|it| format!("{it}; waiting for it"));
-        let trees = trees_of(snapshot, &containers, self.config.with_host);
-        self.read_details(snapshot, &trees, pipeline);
+        let trees = trees_of(&snapshot, &containers, self.config.with_host);
+        self.read_details(&snapshot, &trees, pipeline);
         self.head = match containers[..] {
             [card] if trees.len() == 1 => heading::heading(card),
             _ if containers.is_empty() => Line::of("no container to show", TextRole::Warn),
@@ -119,7 +117,7 @@ impl<'a> View<'a> {
             self.last.insert(path, now);
         }
         self.picture = TreeView(sections);
-        self.published = Some(published);
+        self.snapshot = Some(snapshot);
     }
 
     /// Reads what only a tree shows, of processes that are new or young.
@@ -158,7 +156,7 @@ impl<'a> View<'a> {
 
     /// The lines of a screen of this size.
     pub(crate) fn draw(&mut self, columns: usize, lines: usize) -> Vec<String> {
-        let Some(published) = &self.published else { return Vec::new() };
+        let Some(snapshot) = &self.snapshot else { return Vec::new() };
         let style = Style { width: Some(columns), ..self.style };
         let height = lines.saturating_sub(HEAD_LINES);
         let total = self.picture.len();
@@ -176,7 +174,7 @@ impl<'a> View<'a> {
             status.push(&sanitize(status_error.as_bytes()), TextRole::Bad);
         }
         let mut shown = vec![self.head.finish(&style), status.finish(&style)];
-        shown.extend(self.picture.draw(visible, (&published.snapshot, &self.users), &style));
+        shown.extend(self.picture.draw(visible, (snapshot, &self.users), &style));
         shown
     }
 }

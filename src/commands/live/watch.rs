@@ -9,16 +9,14 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::config::TreeConfig;
+use crate::collect::collector::Collector;
 use crate::collect::pipeline::Pipeline;
-use crate::collect::publisher::Publisher;
 use crate::commands::live::screen::{Screen, UiEvent};
 use crate::commands::live::view::{View, wanted};
-use crate::export::rendered::RenderedSnapshot;
 use crate::names::config::DockerConfig;
 use crate::names::docker;
 use crate::names::registry::Registry;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
-use crate::observe::source::SourceError;
 
 /// Names are waited for at the first look only.
 const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
@@ -30,62 +28,39 @@ const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
 pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     let is_stopping = Arc::new(AtomicBool::new(false));
     let docker = config.docker.clone().filter(|docker| docker.endpoint.is_expected());
-    let mut looker = Looker {
-        pipeline: Pipeline::new(&config.collector)?,
-        publisher: Publisher::new(
-            docker.as_ref().map(|_| &[][..]),
-            [("hidepid", false), ("pid_namespace", false)],
-        ),
-        registry: Arc::default(),
-        period,
-    };
+    let registry: Arc<Registry> = Arc::default();
+    let mut collector = Collector::new(Pipeline::new(&config.collector)?, Arc::clone(&registry));
     let hidden = System::new(&config.collector.procfs).hides_processes().then_some(HIDEPID_ADVICE);
     let mut view = View::new(config)?;
     view.status_error = hidden.map(str::to_owned);
-    start_background(docker, Arc::clone(&looker.registry), Arc::clone(&is_stopping))?;
-    if looker.publisher.has_docker() {
-        looker.registry.wait_for_first_answer(DOCKER_HEAD_START);
+    let has_docker = docker.is_some();
+    start_background(docker, Arc::clone(&registry), Arc::clone(&is_stopping))?;
+    if has_docker {
+        registry.wait_for_first_answer(DOCKER_HEAD_START);
     }
     let mut next = Instant::now() + period;
-    // What is wrong from the start is said where it stays to be read.
-    let (published, outcome) = looker.look();
-    outcome?;
-    if let Some(missing) = wanted(&published.snapshot, config).missing {
+    // An error at the start is printed where it stays readable.
+    collector.collect()?;
+    let snapshot = collector.named().unwrap_or_default();
+    if let Some(missing) = wanted(&snapshot, config).missing {
         return Err(missing.into());
     }
-    view.update(published, &mut looker.pipeline);
+    view.update(snapshot, &mut collector.pipeline);
     let screen = Screen::enter(is_stopping)?;
-    // A terminal that is gone wants nothing more, and that is no failure.
+    // A terminal that is closed is not an error.
     while show_until(next, &screen, &mut view).unwrap_or(false) {
         next = Instant::now() + period;
-        let (published, outcome) = looker.look();
-        let is_docker_away = looker.registry.read().1.up == Some(false);
+        let outcome = collector.collect();
+        let is_docker_away = registry.read().1.up == Some(false);
         view.status_error = match outcome {
             Err(error) => Some(error.to_string()),
             Ok(()) if is_docker_away => Some("Docker does not answer; names are old".to_owned()),
             Ok(()) => hidden.map(str::to_owned),
         };
-        view.update(published, &mut looker.pipeline);
+        // Where the collection failed, the last snapshot stays.
+        view.update(collector.named().unwrap_or_default(), &mut collector.pipeline);
     }
     Ok(())
-}
-
-/// Collects as the exporter does.
-struct Looker {
-    pipeline: Pipeline,
-    publisher: Publisher,
-    registry: Arc<Registry>,
-    period: Duration,
-}
-
-impl Looker {
-    /// Where the collection fails, what was seen before stays.
-    fn look(&mut self) -> (RenderedSnapshot, Result<(), SourceError>) {
-        let outcome = self.pipeline.collect();
-        let (directory, status, _) = self.registry.read();
-        let publication = self.publisher.publish(&self.pipeline, (&directory, status), self.period, false);
-        (publication.published, outcome)
-    }
 }
 
 /// Draws, and does what the keyboard says. Returns `false` when it says that this is enough.

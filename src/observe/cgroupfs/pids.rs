@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::model::limits::PidsReading;
+use crate::model::pids::PidsReading;
 use crate::observe::procfs::parse::{parse_keyed, parse_number};
 
 /// The cgroupfs of one machine.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use procfs::prelude::FromRead as _;
 
 use crate::model::container::{Container, Runtime};
-use crate::model::limits::TaskLimits;
+use crate::model::pids::TaskLimits;
 use crate::model::text::label_value;
 use crate::observe::procfs::parse::{parse_keyed, parse_namespace_link, parse_number, parse_uptime};
 use crate::resolve::attribution::label_id;

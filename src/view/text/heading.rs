@@ -1,7 +1,8 @@
 //! The line above a tree: whose it is, and its numbers.
 
 use crate::model::forest::stats::ForestStats;
-use crate::model::snapshot::{ContainerSummary, StartRate};
+use crate::model::rates::StartRate;
+use crate::model::snapshot::ContainerSummary;
 use crate::view::text::line::{Line, TextRole};
 
 /// The name first, then what matters most: the end is cut where the terminal is narrow.
