@@ -171,7 +171,7 @@ impl<'a> Families<'a> {
             (Id::ContainerPidsPeak, pids.peak),
             (Id::ContainerPidsLimitHits, view.limit_hits),
             (Id::ContainerPaused, view.paused.map(u64::from)),
-            (Id::HostIntruders, view.foreign_processes),
+            (Id::ContainerNamespaceIntruders, view.foreign_processes),
         ];
         for (id, value) in plain {
             if let Some(value) = value {

@@ -1,4 +1,12 @@
-//! From a snapshot to the exposition formats.
+//! Snapshots to metrics: the exposition formats.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`catalog`] | every metric family: name, type, labels, stability, HELP |
+//! | [`families`] | the numbers of a collection to metric families |
+//! | [`openmetrics`] | encoder of the OpenMetrics text format |
+//! | [`rendered`] | a snapshot with its encoded bytes, each format encoded once |
+//! | [`self_metrics`] | the `process_*` metrics of the exporter itself |
 
 pub mod catalog;
 pub mod families;
