@@ -129,16 +129,16 @@ fn choose_source(config: &CollectorConfig, system: &System) -> Result<SourceSele
 /// BPF, or what speaks against it.
 fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, Events), Reason> {
     load::check_capabilities().map_err(Reason::Load)?;
-    if !system.is_whole_machine() {
+    if !system.shows_all_processes() {
         return Err(Reason::Procfs(
             "the procfs is not that of the machine's first pid namespace; run with --pid=host, and without \
              another --path.procfs",
         ));
     }
-    if system.hides_processes() {
+    if system.hides_other_users() {
         return Err(Reason::Procfs("hidepid hides files that BPF does not replace"));
     }
-    if !system.sees_whole_cgroup_paths() {
+    if !system.shows_full_cgroup_paths() {
         return Err(Reason::Hierarchy(
             "cgroup paths are those of a cgroup namespace of our own; run this container with --cgroupns=host",
         ));

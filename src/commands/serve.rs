@@ -161,7 +161,7 @@ fn publisher(config: &Config) -> Publisher {
 /// Says once why not all processes can be seen.
 fn what_is_hidden(config: &CollectorConfig) -> [(&'static str, bool); 2] {
     let system = System::new(&config.procfs);
-    let hidepid = system.hides_processes();
+    let hidepid = system.hides_other_users();
     if hidepid {
         warn!(procfs = %config.procfs.display(), "{HIDEPID_ADVICE}");
     }

@@ -13,19 +13,17 @@ use crate::model::container_metadata::ContainerMetadata;
 use crate::model::process::Membership;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
 use crate::model::text::sanitize;
-use crate::model::user_names::Users;
 use crate::names::config::DockerConfig;
 use crate::names::docker;
 use crate::names::registry::Directory;
-use crate::observe::procfs::cmdline::{ArgumentReaders, CommandLines};
+use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentsByPid};
+use crate::observe::procfs::passwd::read_user_names;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::view::json;
 use crate::view::rows::arrange;
 use crate::view::select::{self, Found, NotFound};
-use crate::view::text::columns::Style;
-use crate::view::text::heading;
-use crate::view::text::tree_view::{Section, TreeView};
-use crate::view::tree::{Mark, Tree};
+use crate::view::text::{Section, Style, TreeView, heading};
+use crate::view::tree::{Highlight, Tree};
 
 /// A tree is wanted now; names come from Docker at once, or not at all.
 const DOCKER_PATIENCE: Duration = Duration::from_secs(2);
@@ -49,13 +47,13 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
         let keys = trees.iter().flat_map(|(_, tree)| tree.processes.iter().map(|process| process.key));
         runtime.block_on(readers.read(keys))
     } else {
-        CommandLines::default()
+        ArgumentsByPid::default()
     };
     for process in trees.iter_mut().flat_map(|(_, tree)| &mut tree.processes) {
         process.user = look.users.get(&process.key.pid).copied();
         process.arguments = lines.get(&process.key.pid).cloned();
         if asked == Some(process.key.pid) {
-            process.mark = Mark::Selected;
+            process.highlight = Highlight::Selected;
         }
     }
     let out = if config.json { as_json(&look, &trees) } else { as_text(&look, trees, config).into_bytes() };
@@ -97,7 +95,7 @@ pub(crate) async fn see(
     wanted: &[String],
     with_host: bool,
 ) -> anyhow::Result<Seen> {
-    if System::new(&collector.procfs).hides_processes() {
+    if System::new(&collector.procfs).hides_other_users() {
         eprintln!("pstree-exporter: {}", HIDEPID_ADVICE);
     }
     let (directory, inside) = ask_docker(docker, wanted).await;
@@ -136,7 +134,7 @@ async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Direct
 fn is_called(name: &str, id: &str, metadata: &ContainerMetadata) -> bool {
     let is_name =
         !name.is_empty() && [&metadata.name, &metadata.compose_service].into_iter().any(|it| it == name);
-    is_name || select::is_beginning(name, id)
+    is_name || select::is_id_prefix(name, id)
 }
 
 /// All containers by name where none is named; else in the order in which they are.
@@ -156,12 +154,12 @@ fn choose(look: &Look, wanted: &[String], with_host: bool) -> Result<(Vec<usize>
         let mut found = match select::by_any(snapshot, name) {
             // It is among those that are shown.
             Err(NotFound::OnHost { pid, .. }) if with_host => {
-                Found { containers: Vec::new(), asked: Some(pid) }
+                Found { containers: Vec::new(), selected_pid: Some(pid) }
             }
             found => found?,
         };
         by_name(&mut found.containers);
-        asked = asked.or(found.asked);
+        asked = asked.or(found.selected_pid);
         chosen.extend(found.containers);
     }
     let mut seen = std::collections::HashSet::new();
@@ -187,20 +185,20 @@ fn as_text(look: &Look, trees: Vec<(Option<&ContainerSummary>, Tree)>, config: &
         let _ = match containers.is_empty() {
             true if config.with_host => Ok(()),
             true => writeln!(out, "no container runs here; --host shows the processes of the host"),
-            false => writeln!(out, "{}\n", heading::summary(&containers).finish(&style)),
+            false => writeln!(out, "{}\n", heading::totals(&containers).render(&style)),
         };
     }
     let sections = trees.into_iter().filter_map(|(card, tree)| {
         let heading = match card {
-            Some(card) => heading::heading(card),
-            None => heading::host_heading(snapshot.host.as_ref()?, snapshot.host_kernel_threads),
+            Some(card) => heading::container(card),
+            None => heading::host(snapshot.host.as_ref()?, snapshot.host_kernel_threads),
         };
         let rows = arrange(&tree, &config.layout);
         let is_beside_the_point = shows_all && config.layout.zombies_only && rows.is_empty();
         (!is_beside_the_point).then_some(Section { heading: Some(heading), tree, rows })
     });
     let picture = TreeView(sections.collect());
-    for line in picture.draw(0..picture.len(), (snapshot, &Users::read()), &style) {
+    for line in picture.draw(0..picture.len(), (snapshot, &read_user_names()), &style) {
         out.push_str(&line);
         out.push('\n');
     }
@@ -230,7 +228,7 @@ pub(crate) fn style(config: &TreeConfig) -> Style {
             .map(|size| usize::from(size.ws_col))
             .filter(|&columns| columns > 0),
         host_pids: config.host_pids,
-        marks: config.watch.is_some(),
+        highlight_column: config.watch.is_some(),
     }
 }
 
