@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::collect::config::CollectorConfig;
 use crate::names::config::DockerConfig;
 use crate::serve::config::WebConfig;
-use crate::view::rows::Layout;
+use crate::view::rows::RowOptions;
 
 /// When to colour; `Auto` is on a terminal that has colours, unless `NO_COLOR` is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -25,7 +25,7 @@ pub struct TreeConfig {
     /// Names, ids, pids or services; all containers where there are none.
     pub wanted: Vec<String>,
     pub with_host: bool,
-    pub layout: Layout,
+    pub layout: RowOptions,
     pub arguments: bool,
     pub host_pids: bool,
     pub json: bool,

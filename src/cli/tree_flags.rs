@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cli::config::{ColorFlag, RootsConfig, TreeConfig};
 use crate::cli::input_flags::ReadingFlags;
 use crate::collect::config::{CollectorConfig, SourceFlag};
-use crate::view::rows::{Layout, Sort};
+use crate::view::rows::{RowOptions, Sort};
 
 const DEFAULT_PERIOD: &str = "2";
 
@@ -117,7 +117,7 @@ impl TreeFlags {
             },
             wanted: self.wanted,
             with_host: self.host,
-            layout: Layout {
+            layout: RowOptions {
                 sort: self.sort,
                 fold: !self.no_fold,
                 max_depth: self.depth,

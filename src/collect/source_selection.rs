@@ -133,18 +133,18 @@ fn open_source(config: &CollectorConfig, system: &System) -> Result<SourceSelect
 /// BPF, or the reason why it is not possible.
 fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, KernelEvents), Reason> {
     load::check_capabilities().map_err(Reason::Load)?;
-    if !system.is_whole_machine() {
+    if !system.shows_all_processes() {
         return Err(Reason::Procfs(
             "the procfs does not show the initial pid namespace of the machine; run with --pid=host and the default \
              --path.procfs",
         ));
     }
-    if system.hides_processes() {
+    if system.hides_other_users() {
         return Err(Reason::Procfs(
             "procfs is mounted with hidepid, which hides files that BPF does not replace",
         ));
     }
-    if !system.sees_whole_cgroup_paths() {
+    if !system.shows_full_cgroup_paths() {
         return Err(Reason::Hierarchy(
             "the exporter runs in its own cgroup namespace; run this container with --cgroupns=host",
         ));

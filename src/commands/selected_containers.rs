@@ -36,7 +36,7 @@ pub(super) async fn collect(
     wanted: &[String],
     with_host: bool,
 ) -> anyhow::Result<Selected> {
-    if System::new(&config.procfs).hides_processes() {
+    if System::new(&config.procfs).hides_other_users() {
         eprintln!("pstree-exporter: {HIDEPID_ADVICE}");
     }
     let (directory, inside) = ask_docker(docker, wanted).await;
@@ -81,7 +81,7 @@ async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Direct
 fn is_called(name: &str, id: &str, metadata: &ContainerMetadata) -> bool {
     let is_name =
         !name.is_empty() && [&metadata.name, &metadata.compose_service].into_iter().any(|it| it == name);
-    is_name || select::is_beginning(name, id)
+    is_name || select::is_id_prefix(name, id)
 }
 
 /// All containers by name where none is named; else in the order in which they are named.
@@ -104,12 +104,12 @@ fn select(
         let mut found = match select::by_any(snapshot, name) {
             // It is among the processes of the host, which are shown.
             Err(NotFound::OnHost { pid, .. }) if with_host => {
-                Found { containers: Vec::new(), asked: Some(pid) }
+                Found { containers: Vec::new(), selected_pid: Some(pid) }
             }
             found => found?,
         };
         by_name(&mut found.containers);
-        pids.extend(found.asked);
+        pids.extend(found.selected_pid);
         selected.extend(found.containers);
     }
     let mut seen = HashSet::new();

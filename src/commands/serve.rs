@@ -165,7 +165,7 @@ fn render(renderer: &Renderer, collection: Collection, web_config: Option<(bool,
 /// Says once why not all processes can be seen.
 fn what_is_hidden(config: &CollectorConfig) -> [(&'static str, bool); 2] {
     let system = System::new(&config.procfs);
-    let hidepid = system.hides_processes();
+    let hidepid = system.hides_other_users();
     if hidepid {
         warn!(procfs = %config.procfs.display(), "{HIDEPID_ADVICE}");
     }

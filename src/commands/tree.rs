@@ -9,14 +9,12 @@ use super::selected_containers::{Selected, collect};
 use crate::cli::config::{ColorFlag, TreeConfig};
 use crate::model::process::Membership;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
-use crate::model::user_names::Users;
-use crate::observe::procfs::cmdline::{ArgumentReaders, CommandLines};
+use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentsByPid};
+use crate::observe::procfs::passwd::read_user_names;
 use crate::view::json;
 use crate::view::rows::arrange;
-use crate::view::text::columns::Style;
-use crate::view::text::heading;
-use crate::view::text::tree_view::{Section, TreeView};
-use crate::view::tree::{Mark, Tree};
+use crate::view::text::{Section, Style, TreeView, heading};
+use crate::view::tree::{Highlight, Tree};
 
 /// Each process whose command line cannot be read blocks one of them.
 pub(super) const ARGUMENT_THREADS: usize = 4;
@@ -41,13 +39,13 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
         let keys = trees.iter().flat_map(|(_, tree)| tree.processes.iter().map(|process| process.key));
         runtime.block_on(readers.read(keys))
     } else {
-        CommandLines::default()
+        ArgumentsByPid::default()
     };
     for process in trees.iter_mut().flat_map(|(_, tree)| &mut tree.processes) {
         process.user = snapshot.users.get(&process.key.pid).copied();
         process.arguments = lines.get(&process.key.pid).cloned();
         if pids.contains(&process.key.pid) {
-            process.mark = Mark::Selected;
+            process.highlight = Highlight::Selected;
         }
     }
     let out =
@@ -97,20 +95,20 @@ fn as_text(
         let _ = match containers.is_empty() {
             true if config.with_host => Ok(()),
             true => writeln!(out, "no container is running here; --host shows the processes of the host"),
-            false => writeln!(out, "{}\n", heading::summary(&containers).finish(&style)),
+            false => writeln!(out, "{}\n", heading::totals(&containers).render(&style)),
         };
     }
     let sections = trees.into_iter().filter_map(|(container, tree)| {
         let heading = match container {
-            Some(container) => heading::heading(container),
-            None => heading::host_heading(snapshot.host.as_ref()?, snapshot.host_kernel_threads),
+            Some(container) => heading::container(container),
+            None => heading::host(snapshot.host.as_ref()?, snapshot.host_kernel_threads),
         };
         let rows = arrange(&tree, &config.layout);
         let has_nothing_to_show = shows_all && config.layout.zombies_only && rows.is_empty();
         (!has_nothing_to_show).then_some(Section { heading: Some(heading), tree, rows })
     });
     let view = TreeView(sections.collect());
-    for line in view.draw(0..view.len(), (snapshot, &Users::read()), &style) {
+    for line in view.draw(0..view.len(), (snapshot, &read_user_names()), &style) {
         out.push_str(&line);
         out.push('\n');
     }
@@ -140,7 +138,7 @@ pub(super) fn style(config: &TreeConfig) -> Style {
             .map(|size| usize::from(size.ws_col))
             .filter(|&columns| columns > 0),
         host_pids: config.host_pids,
-        marks: config.watch.is_some(),
+        highlight_column: config.watch.is_some(),
     }
 }
 

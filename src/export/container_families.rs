@@ -222,7 +222,7 @@ fn write_samples(
             let paused = container.summary.map_or(numbers.frozen, |summary| summary.paused);
             out.single(container, paused.map(u8::from));
         }
-        Id::HostIntruders => out.single(container, numbers.foreign_processes),
+        Id::ContainerNamespaceIntruders => out.single(container, numbers.foreign_processes),
         // The others describe no container.
         _ => {}
     }

@@ -1,5 +1,5 @@
-//! The OpenMetrics 1.0.0 text format (<https://prometheus.io/docs/specs/om/open_metrics_spec/>), which the
-//! prometheus crate lacks.
+//! Encoder of the OpenMetrics 1.0.0 text format (<https://prometheus.io/docs/specs/om/open_metrics_spec/>), which the
+//! prometheus crate does not have.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use prometheus::{Encoder, Error, Result};
 use super::catalog::Kind;
 use super::container_families::type_name;
 
-/// Encodes gauges and counters; other types are refused.
+/// Encodes gauges and counters. Other types are an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenMetricsEncoder;
 
@@ -17,7 +17,7 @@ pub struct OpenMetricsEncoder;
 pub const OPENMETRICS_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const COUNTER_SUFFIX: &str = "_total";
-/// Units that are the last word of a name ("Metric Naming and Namespaces": a unit must be a suffix).
+/// Units that can end a name ("Metric Naming and Namespaces": a unit must be a suffix).
 const UNITS: [&str; 2] = ["seconds", "bytes"];
 
 impl Encoder for OpenMetricsEncoder {
@@ -58,7 +58,7 @@ fn encode_family<W: Write>(family: &MetricFamily, writer: &mut W) -> Result<()> 
         MetricType::COUNTER => Kind::Counter,
         MetricType::GAUGE => Kind::Gauge,
         other => {
-            return Err(Error::Msg(format!("{}: {other:?} has no encoding here", family.name())));
+            return Err(Error::Msg(format!("{}: {other:?} is not supported", family.name())));
         }
     };
     write_header(writer, family.name(), kind, family.help())?;
@@ -101,7 +101,7 @@ fn write_value<W: Write>(writer: &mut W, value: f64) -> std::io::Result<()> {
     }
 }
 
-/// `\`, `"` and line feed are escaped in label values and in help alike (ABNF: `escaped-string`).
+/// Escapes `\`, `"` and line feed, in label values and in HELP (ABNF: `escaped-string`).
 pub fn write_escaped<W: Write>(writer: &mut W, text: &str) -> std::io::Result<()> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|b| matches!(b, b'\\' | b'"' | b'\n')) {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_lose_their_suffix_in_the_family_and_units_are_named() {
+    fn counter_families_have_no_suffix_and_units_are_declared() {
         let counter = CounterVec::new(Opts::new("starts_total", "A \"quoted\" \\ help."), &["id"]).unwrap();
         counter.with_label_values(&["a\\b\"c\nd"]).inc_by(2.0);
         let gauge = Gauge::with_opts(Opts::new("age_seconds", "How old.")).unwrap();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_no_numbers() {
+    fn infinite_values_and_nan() {
         let gauge = Gauge::with_opts(Opts::new("g", "G.")).unwrap();
         for (value, text) in [(f64::INFINITY, "+Inf"), (f64::NEG_INFINITY, "-Inf"), (f64::NAN, "NaN")] {
             gauge.set(value);

@@ -197,7 +197,7 @@ async fn container_page(server: &Server, name: &str, query: &str) -> Response<Fu
             html(StatusCode::OK, server.answers.page(&published, index, options, &context).await)
         }
         Err(error) => {
-            let page = page::missing(&error.to_string(), error.nearest(), &published.snapshot, &context);
+            let page = page::not_found(&error.to_string(), error.nearest(), &published.snapshot, &context);
             html(status_of(&error), page)
         }
     }

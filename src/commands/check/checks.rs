@@ -113,7 +113,7 @@ fn collect(config: &Config, report: &mut Report) -> Option<Collected> {
 /// Whether they are all there are on the machine.
 fn view(config: &Config, report: &mut Report) {
     let system = System::new(&config.collector.procfs);
-    if system.hides_processes() {
+    if system.hides_other_users() {
         report.bad("view", HIDEPID_ADVICE, "");
     } else if let Some(container) = system.own_container(config.collector.container_name.as_deref()) {
         report.bad(
@@ -138,7 +138,7 @@ fn cgroups(config: &Config, pipeline: &Pipeline, report: &mut Report) {
             format!("{layout}; paths lie outside our cgroup namespace: the label id lacks its first part");
         report.partial(SUBJECT, what, "run this container with --cgroupns=host");
     } else {
-        let whole = System::new(&config.collector.procfs).sees_whole_cgroup_paths();
+        let whole = System::new(&config.collector.procfs).shows_full_cgroup_paths();
         let paths =
             if whole { "paths as the machine has them" } else { "paths as our cgroup namespace has them" };
         report.good(SUBJECT, format!("{layout}, {paths}"));
