@@ -11,9 +11,10 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use pstree_exporter::collect::schedule::{Collector, LatestSnapshot};
 use pstree_exporter::names::registry::Registry;
-use pstree_exporter::serve::response_cache::ResponseCache;
+use pstree_exporter::serve::pages::Pages;
+use pstree_exporter::serve::render_thread::RenderThread;
 use pstree_exporter::serve::routes::respond;
-use pstree_exporter::serve::security::rules::Security;
+use pstree_exporter::serve::security::Security;
 use pstree_exporter::serve::server::Server;
 
 use super::machine::{Machine, publisher};
@@ -134,11 +135,13 @@ fn site() -> &'static Site {
             interval: Duration::from_secs(7 * 86_400),
         };
         exposition.replace(collector.once().expect("a collection"));
+        let render_thread = Arc::new(RenderThread::start().expect("a thread"));
         let server = |security| Server {
-            exposition: Arc::clone(&exposition),
+            latest: Arc::clone(&exposition),
             telemetry_path: "/metrics".into(),
             max_connections: 1,
-            answers: ResponseCache::new(None),
+            render_thread: Arc::clone(&render_thread),
+            pages: Pages::new(Arc::clone(&render_thread), None),
             security,
         };
         let security = Security::start(&machine.path("web.yaml")).expect("a good file");

@@ -20,7 +20,7 @@ use crate::model::rates::Rates;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
 use crate::names::config::DockerLabel;
 use crate::names::registry::Directory;
-use crate::serve::security::reload::Health;
+use crate::serve::security::ReloadStatus;
 
 /// How long a new container's series wait for its name.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ pub struct Publisher {
     /// Reasons why only some processes are seen, with whether they apply.
     partial: [(&'static str, bool); 2],
     /// How the web configuration does, where there is one.
-    pub web_config: Option<Arc<Health>>,
+    pub web_config: Option<Arc<ReloadStatus>>,
 }
 
 /// What was published, and what was held back.
@@ -200,7 +200,7 @@ impl Publisher {
                 unattributed: events.unattributed(),
             }),
             docker: self.has_docker.then_some(status),
-            web_config: self.web_config.as_ref().map(|health| (health.is_good(), health.failures())),
+            web_config: self.web_config.as_ref().map(|health| (health.last_succeeded(), health.failures())),
             collections: pipeline.collections(),
             collected_at: pipeline.taken.map(|taken| taken.unix),
             interval_seconds: interval.as_secs_f64(),

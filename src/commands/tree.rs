@@ -127,7 +127,7 @@ async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Direct
         |id: &str, metadata: &ContainerMetadata| wanted.iter().any(|name| is_called(name, id, metadata));
     let answer = docker::ask_once(&docker.endpoint, DOCKER_PATIENCE, is_wanted).await;
     answer.unwrap_or_else(|error| {
-        let error = sanitize(error.as_bytes()).into_owned();
+        let error = sanitize(error.to_string().as_bytes()).into_owned();
         eprintln!("pstree-exporter: no names from Docker, containers are shown by id: {error}");
         nothing()
     })

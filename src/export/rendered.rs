@@ -100,6 +100,14 @@ impl RenderedSnapshot {
         }
     }
 
+    /// The exposition, if it is encoded already. Never waits for an encoder.
+    #[must_use]
+    pub fn encoded(&self, encoding: Encoding) -> Option<Bytes> {
+        let slot = &self.slots[encoding.index()];
+        slot.kept_ready.store(KEPT_READY, Ordering::Relaxed);
+        slot.body.get().cloned()
+    }
+
     /// The exposition, encoded by the first who asks for it.
     #[must_use]
     pub fn body(&self, encoding: Encoding) -> Bytes {

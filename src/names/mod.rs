@@ -1,6 +1,15 @@
-//! Who lends names to containers.
+//! Container names and labels from the Docker API (or that of Podman).
+//!
+//! | file | content |
+//! |---|---|
+//! | `config` | which endpoint and labels to use |
+//! | `docker` | requests: keeps the registry up to date; asks once for `tree` |
+//! | `docker_endpoint` | the address of the API, and a transport with limits |
+//! | `docker_error` | why a request failed, and the fix |
+//! | `registry` | the names that the collector reads |
 
 pub mod config;
 pub mod docker;
 pub mod docker_endpoint;
+pub mod docker_error;
 pub mod registry;
