@@ -11,11 +11,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use pstree_exporter::collect::schedule::{Collector, LatestSnapshot};
 use pstree_exporter::names::registry::Registry;
-use pstree_exporter::serve::pages::Pages;
-use pstree_exporter::serve::render_thread::RenderThread;
-use pstree_exporter::serve::routes::respond;
 use pstree_exporter::serve::security::Security;
-use pstree_exporter::serve::server::Server;
+use pstree_exporter::serve::{Pages, RenderThread, Server, respond};
 
 use super::machine::{Machine, publisher};
 use super::shown::is_harmful;

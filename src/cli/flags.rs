@@ -71,7 +71,7 @@ pub struct Cli {
     )]
     source: SourceFlag,
 
-    /// Collect once, print the metrics and exit. auto reads /proc
+    /// Collect once, print the metrics and exit. Reads /proc unless --collection.source=bpf is set
     #[arg(long, help_heading = "Other modes")]
     once: bool,
 

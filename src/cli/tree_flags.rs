@@ -66,7 +66,7 @@ pub(crate) struct TreeFlags {
     #[arg(long, conflicts_with_all = ["watch", "zombies", "depth", "no_fold"], help_heading = "Display")]
     json: bool,
 
-    /// Update the view every SECONDS, and mark processes that started or exited
+    /// Update the view every SECONDS (default: 2), and mark processes that started or exited
     #[arg(
         long,
         value_name = "SECONDS",

@@ -40,7 +40,11 @@ const EVENTS: [&str; 8] = ["create", "start", "restart", "rename", "pause", "unp
 
 /// Keeps the registry up to date; never returns. `allowed_labels` are the Docker labels to read, in the order of the
 /// flag.
-pub async fn sync_registry(endpoint: Endpoint, allowed_labels: Arc<[String]>, registry: Arc<Registry>) {
+pub(crate) async fn sync_registry(
+    endpoint: Endpoint,
+    allowed_labels: Arc<[String]>,
+    registry: Arc<Registry>,
+) {
     let mut was_up: Option<bool> = None;
     loop {
         let mut on_up = || {
@@ -62,7 +66,7 @@ pub async fn sync_registry(endpoint: Endpoint, allowed_labels: Arc<[String]>, re
                     warn!(
                         docker = %endpoint,
                         %error,
-                        "the Docker API does not respond; known names are kept, new containers are shown by id; \
+                        "the Docker API does not answer; known names are kept, new containers are shown by id; \
                          set --docker.host, or use --no-docker to disable container name lookup"
                     );
                 }
@@ -89,7 +93,7 @@ async fn with_timeout<T>(
     timeout(limit, request).await.unwrap_or(Err(Error::RequestTimeoutError))
 }
 
-/// Returns when the daemon does not respond to a ping.
+/// Returns when the daemon does not answer a ping.
 async fn ping_until_failure(docker: &Docker) -> Error {
     loop {
         sleep(PING_INTERVAL).await;
@@ -180,7 +184,7 @@ async fn running_containers(docker: &Docker, allowed_labels: &[String]) -> Resul
 ///
 /// # Errors
 /// If the daemon cannot be reached, or does not answer within `limit`.
-pub async fn ask_once(
+pub(crate) async fn ask_once(
     endpoint: &Endpoint,
     limit: Duration,
     is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,

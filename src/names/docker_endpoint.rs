@@ -22,7 +22,7 @@ use tokio::net::{TcpStream, UnixStream};
 const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Maximum time for a list of containers.
-pub const LIST_TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A Docker API endpoint, in the notation of `DOCKER_HOST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl fmt::Display for Endpoint {
 impl Endpoint {
     /// Whether an answer is expected: the address was configured, or one of the default sockets exists.
     #[must_use]
-    pub fn is_expected(&self) -> bool {
+    pub(crate) fn is_expected(&self) -> bool {
         *self != Self::Default || DEFAULT_SOCKETS.iter().any(|path| std::fs::exists(path).unwrap_or(true))
     }
 
@@ -98,7 +98,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// bollard's constructor is fallible; with this transport it does not fail.
-    pub fn client(&self) -> Result<Docker, bollard::errors::Error> {
+    pub(crate) fn client(&self) -> Result<Docker, bollard::errors::Error> {
         let endpoint = self.clone();
         let transport = move |request| {
             let endpoint = endpoint.clone();

@@ -7,14 +7,14 @@ use bollard::errors::Error as RequestError;
 
 /// A failed request. The message is one line: the innermost cause.
 #[derive(Debug, thiserror::Error)]
-pub enum DockerError {
+pub(crate) enum DockerError {
     /// The socket does not exist, or nobody listens on it.
     #[error("{0}")]
     NotRunning(io::Error),
     /// The socket exists, and this user must not connect to it.
     #[error("{0}")]
     PermissionDenied(io::Error),
-    #[error("no response within the timeout")]
+    #[error("no answer within the timeout")]
     TimedOut,
     /// Any other error of the connection.
     #[error("{0}")]
@@ -27,7 +27,7 @@ pub enum DockerError {
 impl DockerError {
     /// How to fix it.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
+    pub(crate) fn remedy(&self) -> &'static str {
         match self {
             Self::NotRunning(_) => {
                 "start Docker or Podman's API service, mount its socket into this container, or set --docker.host; \

@@ -3,7 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `config` | which endpoint and labels to use |
-//! | `docker` | requests: keeps the registry up to date; asks once for `tree` |
+//! | `docker` | requests: keeps the registry up to date, or lists once for a command |
 //! | `docker_endpoint` | the address of the API, and a transport with limits |
 //! | `docker_error` | why a request failed, and the fix |
 //! | `registry` | the names that the collector reads |
@@ -11,5 +11,5 @@
 pub mod config;
 pub mod docker;
 pub mod docker_endpoint;
-pub mod docker_error;
+pub(crate) mod docker_error;
 pub mod registry;

@@ -1,7 +1,7 @@
 //! Names and labels of containers, shared between the Docker client and the collector.
 //!
 //! The collector never waits for Docker: a list replaces the previous one as a whole, which remains available while
-//! Docker does not respond.
+//! Docker does not answer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,7 +30,7 @@ pub struct Registry {
 
 /// Why [`Registry::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Woken {
+pub(crate) enum Woken {
     /// The directory or the status has changed since the given version.
     Changed,
     Deadline,
@@ -52,35 +52,35 @@ impl Registry {
     }
 
     /// Replaces the directory after a successful list.
-    pub fn publish(&self, directory: Directory, status: DockerStatus) {
+    pub(crate) fn publish(&self, directory: Directory, status: DockerStatus) {
         self.change(|state| {
             state.directory = Arc::new(directory);
             state.status = status;
         });
     }
 
-    /// Records that Docker does not respond. The directory is kept.
-    pub fn mark_down(&self) {
+    /// Records that Docker does not answer. The directory is kept.
+    pub(crate) fn mark_down(&self) {
         if self.lock().status.up != Some(false) {
             self.change(|state| state.status.up = Some(false));
         }
     }
 
     /// Makes every present and future [`Registry::wait`] return [`Woken::Stopping`].
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.change(|state| state.is_stopping = true);
     }
 
     /// The directory, the status, and their version for [`Registry::wait`].
     #[must_use]
-    pub fn read(&self) -> (Arc<Directory>, DockerStatus, u64) {
+    pub(crate) fn read(&self) -> (Arc<Directory>, DockerStatus, u64) {
         let state = self.lock();
         (Arc::clone(&state.directory), state.status, state.version)
     }
 
     /// Blocks until something changed after `version`, the deadline has passed, or [`Registry::stop`] was called.
     #[must_use]
-    pub fn wait(&self, version: u64, deadline: Instant) -> Woken {
+    pub(crate) fn wait(&self, version: u64, deadline: Instant) -> Woken {
         let mut state = self.lock();
         loop {
             if state.is_stopping {
@@ -97,8 +97,8 @@ impl Registry {
         }
     }
 
-    /// Blocks until Docker has responded or failed for the first time, or the timeout has passed.
-    pub fn wait_for_first_answer(&self, timeout: Duration) {
+    /// Blocks until Docker has answered or failed for the first time, or the timeout has passed.
+    pub(crate) fn wait_for_first_answer(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         loop {
             let (_, status, version) = self.read();

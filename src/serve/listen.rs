@@ -25,7 +25,7 @@ const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// If the address cannot be resolved, the port is in use, or binding it is not permitted.
-pub async fn bind(address: &str) -> io::Result<TcpListener> {
+pub(crate) async fn bind(address: &str) -> io::Result<TcpListener> {
     let Some(port) = address.strip_prefix(':') else {
         return bind_first(address).await;
     };

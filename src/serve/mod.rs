@@ -20,14 +20,23 @@
 pub mod config;
 mod connection;
 mod connection_limit;
-pub mod listen;
+mod listen;
 pub mod negotiation;
-pub mod nofile_limit;
-pub mod pages;
-pub mod render_thread;
+mod nofile_limit;
+mod pages;
+mod render_thread;
 mod response_cache;
 mod responses;
-pub mod routes;
+mod routes;
 pub mod security;
-pub mod server;
+mod server;
 mod tls_error_log;
+
+pub use pages::Pages;
+pub use render_thread::RenderThread;
+pub use routes::respond;
+pub use server::Server;
+
+pub(crate) use listen::bind;
+pub(crate) use nofile_limit::raise_nofile_limit;
+pub(crate) use server::run;

@@ -9,7 +9,7 @@ const OTHER_DESCRIPTORS: u64 = 64;
 /// Raises the soft limit for this number of connections, up to the hard limit. Returns the number of connections that
 /// are possible. Many systems have a soft limit of 1,024 because of select(2), which this program does not use.
 #[must_use]
-pub fn raise_nofile_limit(connections: usize) -> usize {
+pub(crate) fn raise_nofile_limit(connections: usize) -> usize {
     let required = connections as u64 + OTHER_DESCRIPTORS;
     let limit = getrlimit(Resource::Nofile);
     let enough = |bound: Option<u64>| bound.is_none_or(|bound| bound >= required);

@@ -119,8 +119,8 @@ impl Pages {
         self.cache.get_or_render(snapshot, document, render).await
     }
 
-    /// Renders the tree of a container. Arguments are read before, without blocking the render thread: reading them can
-    /// take as long as a process wants.
+    /// Renders the tree of a container. Arguments are read before, on other threads: a process can block reading its
+    /// command line.
     async fn render_tree(
         &self,
         snapshot: &Arc<RenderedSnapshot>,

@@ -20,7 +20,7 @@ const MAX_PAGES: usize = 64;
 
 /// Why there is no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RenderError {
+pub(crate) enum RenderError {
     #[error("too many pages are being rendered; retry in a second")]
     Busy,
     #[error("rendering failed, which is a bug; please report it with the log")]
@@ -50,7 +50,7 @@ pub struct RenderThread {
 }
 
 /// Permission to render one page, in any number of jobs.
-pub struct PagePermit {
+pub(crate) struct PagePermit {
     queue: Arc<Queue>,
     /// Each job has a share, so that a job whose requester has disconnected still counts.
     permit: Arc<OwnedSemaphorePermit>,
@@ -72,7 +72,7 @@ impl RenderThread {
     ///
     /// # Errors
     /// If the job panics.
-    pub async fn run_metrics<T: Send + 'static>(
+    pub(crate) async fn run_metrics<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RenderError> {
@@ -85,7 +85,7 @@ impl RenderThread {
     ///
     /// # Errors
     /// If too many pages are being rendered.
-    pub fn page_permit(&self) -> Result<PagePermit, RenderError> {
+    pub(crate) fn page_permit(&self) -> Result<PagePermit, RenderError> {
         let permit = Arc::clone(&self.page_permits).try_acquire_owned().map_err(|_| RenderError::Busy)?;
         Ok(PagePermit { queue: Arc::clone(&self.queue), permit: Arc::new(permit) })
     }
@@ -96,7 +96,7 @@ impl PagePermit {
     ///
     /// # Errors
     /// If the job panics.
-    pub async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RenderError> {

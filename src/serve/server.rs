@@ -36,7 +36,7 @@ pub struct Server {
 }
 
 /// Serves until `shutdown` resolves, then waits for running requests.
-pub async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: impl Future<Output = ()>) {
+pub(crate) async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: impl Future<Output = ()>) {
     let server = Arc::new(server);
     let limit = Arc::new(ConnectionLimit::new(server.max_connections));
     let graceful = GracefulShutdown::new();

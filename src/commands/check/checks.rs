@@ -53,7 +53,7 @@ fn report(config: &Config) -> Report {
     let mut report = Report::default();
     let mut pipeline = collect(config, &mut report);
     if let Some(pipeline) = &mut pipeline {
-        visibility(config, &mut report);
+        view(config, &mut report);
         cgroups(config, pipeline, &mut report);
         let directory = names(config.docker.as_ref(), &mut report);
         containers(pipeline, directory.as_ref(), &mut report);
@@ -98,18 +98,18 @@ fn collect(config: &Config, report: &mut Report) -> Option<Pipeline> {
 }
 
 /// Whether all processes of the machine are visible.
-fn visibility(config: &Config, report: &mut Report) {
+fn view(config: &Config, report: &mut Report) {
     let system = System::new(&config.collector.procfs);
     if system.hides_processes() {
-        report.fail("visibility", HIDEPID_ADVICE, "");
+        report.fail("view", HIDEPID_ADVICE, "");
     } else if let Some(container) = system.own_container(config.collector.container_name.as_deref()) {
         report.fail(
-            "visibility",
+            "view",
             format!("only the processes in the pid namespace of {}", container.fallback_name()),
             "run with --pid=host, or mount the host's /proc and set --path.procfs",
         );
     } else {
-        report.ok("visibility", "all processes in this procfs");
+        report.ok("view", "all processes in this procfs");
     }
 }
 
@@ -150,7 +150,7 @@ fn names(docker: Option<&DockerConfig>, report: &mut Report) -> Option<Directory
             Some(directory)
         }
         Err(error) => {
-            let message = format!("the Docker API at {} does not respond: {error}", docker.endpoint);
+            let message = format!("the Docker API at {} does not answer: {error}", docker.endpoint);
             report.partial(SUBJECT, message, error.remedy());
             None
         }
@@ -225,7 +225,7 @@ fn pid_namespaces(pipeline: &mut Pipeline, report: &mut Report) {
 fn privileges(has_counts: bool, report: &mut Report) {
     match geteuid().is_root() {
         // Container engines grant capabilities only to root.
-        true if has_counts => report.ok("privileges", "root, required for BPF"),
+        true if has_counts => report.ok("privileges", "root, with BPF in use"),
         true => report.partial("privileges", "root, which is not required", "run as an unprivileged user"),
         false => report.ok("privileges", "unprivileged"),
     }

@@ -93,14 +93,14 @@ mod tests {
     fn only_a_failed_check_makes_monitoring_impossible() {
         let mut report = Report::default();
         report.ok("processes", "412");
-        report.partial("names", "Docker does not respond", "start it");
+        report.partial("names", "Docker does not answer", "start it");
         assert!(report.can_monitor());
         report.fail("x", "y", "");
         assert!(!report.can_monitor());
         assert_eq!(
             report.render(),
             "ok       processes  412\n\
-             partial  names      Docker does not respond\n                    fix: start it\n\
+             partial  names      Docker does not answer\n                    fix: start it\n\
              FAIL     x          y\n"
         );
     }

@@ -27,11 +27,8 @@ use crate::names::config::DockerConfig;
 use crate::names::docker;
 use crate::names::registry::Registry;
 use crate::observe::procfs::cmdline::ArgumentReaders;
-use crate::serve::nofile_limit::raise_nofile_limit;
-use crate::serve::pages::Pages;
-use crate::serve::render_thread::RenderThread;
 use crate::serve::security::Security;
-use crate::serve::server;
+use crate::serve::{self, Pages, RenderThread, Server, raise_nofile_limit};
 
 /// Time that the first collection waits for Docker's first response.
 const INITIAL_DOCKER_WAIT: Duration = Duration::from_secs(2);
@@ -109,7 +106,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             }
             collector.run();
         })?;
-        let server = server::Server {
+        let server = Server {
             latest,
             telemetry_path: config.web.telemetry_path.into(),
             max_connections: raise_nofile_limit(config.web.max_connections),
@@ -123,7 +120,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             notify_systemd(&[NotifyState::Stopping]);
         };
         tokio::select! {
-            () = server::run(listeners, server, shutdown) => {
+            () = serve::run(listeners, server, shutdown) => {
                 registry.stop();
                 info!("stopped");
                 Ok(())

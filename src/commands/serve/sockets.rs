@@ -3,8 +3,8 @@
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
 
+use crate::serve::bind;
 use crate::serve::config::WebConfig;
-use crate::serve::listen;
 
 /// The listeners that the flags select.
 pub(super) async fn listeners(config: &WebConfig) -> anyhow::Result<Vec<TcpListener>> {
@@ -14,7 +14,7 @@ pub(super) async fn listeners(config: &WebConfig) -> anyhow::Result<Vec<TcpListe
 async fn bind_all(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses {
-        let listener = listen::bind(address).await.with_context(|| {
+        let listener = bind(address).await.with_context(|| {
             format!(
                 "cannot listen on {address}; stop the program that uses it, or change --web.listen-address"
             )

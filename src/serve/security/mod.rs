@@ -25,4 +25,5 @@ mod token_bucket;
 mod unverified_client_cert;
 
 pub use config_watcher::ReloadStatus;
-pub use policy::{Denied, Policy, Security};
+pub(crate) use policy::Denied;
+pub use policy::Security;

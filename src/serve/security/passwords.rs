@@ -23,7 +23,7 @@ const MAX_QUEUED: usize = 16;
 const VERIFIED_TTL: Duration = Duration::from_secs(600);
 /// Verified passwords that are remembered. Far more than the users of one file that scrape.
 const MAX_VERIFIED: usize = 1024;
-/// Time between two looks for changes of the configuration.
+/// Time between checks whether the configuration changed.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The result of a check.

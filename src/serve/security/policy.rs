@@ -1,7 +1,6 @@
 //! Who is served, and with which headers: the web configuration in force.
 //!
-//! The thread that checks passwords also looks for changes of the files every second, so that no request waits for a
-//! file.
+//! The thread that checks passwords also reloads changed files every second, so that no request waits for a file.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -16,18 +15,18 @@ use crate::serve::security::token_bucket::TokenBucket;
 
 /// What a web configuration resolves to.
 #[derive(Debug)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// `None` for plain HTTP.
-    pub tls: Option<TlsConfig>,
+    pub(crate) tls: Option<TlsConfig>,
     /// Headers to add to every response.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) users: Users,
     pub(crate) rate_limit: Option<Mutex<TokenBucket>>,
 }
 
 /// Why a request is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
+pub(crate) enum Denied {
     #[error("user name and password required")]
     Unauthorized,
     #[error("too many requests; retry later, or raise rate_limit in --web.config.file")]
@@ -41,7 +40,7 @@ pub enum Denied {
 pub struct Security {
     policy: Arc<RwLock<Arc<Policy>>>,
     passwords: PasswordChecker,
-    pub status: Arc<ReloadStatus>,
+    pub(crate) status: Arc<ReloadStatus>,
 }
 
 impl Security {
@@ -59,7 +58,7 @@ impl Security {
 
     /// The policy for a connection or request that begins now.
     #[must_use]
-    pub fn policy(&self) -> Arc<Policy> {
+    pub(crate) fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -67,7 +66,7 @@ impl Security {
     ///
     /// # Errors
     /// If the request must not be answered.
-    pub async fn authorize(&self, policy: &Policy, headers: &HeaderMap) -> Result<(), Denied> {
+    pub(crate) async fn authorize(&self, policy: &Policy, headers: &HeaderMap) -> Result<(), Denied> {
         if let Some(bucket) = &policy.rate_limit
             && !bucket.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
