@@ -13,10 +13,8 @@ use pstree_exporter::collect::collector::Collector;
 use pstree_exporter::collect::schedule::{Collection, Schedule};
 use pstree_exporter::export::rendered::LatestSnapshot;
 use pstree_exporter::names::registry::Registry;
-use pstree_exporter::serve::response_cache::ResponseCache;
-use pstree_exporter::serve::routes::respond;
-use pstree_exporter::serve::security::rules::Security;
-use pstree_exporter::serve::server::Server;
+use pstree_exporter::serve::security::Security;
+use pstree_exporter::serve::{Pages, RenderThread, Server, respond};
 
 use super::machine::{Machine, renderer};
 use super::shown::is_harmful;
@@ -133,11 +131,13 @@ fn site() -> &'static Site {
         let Collection { snapshot, status, docker, collected_at, interval } =
             schedule.once().expect("a collection");
         exposition.replace(renderer().render(snapshot, &status, docker, None, (collected_at, interval)));
+        let render_thread = Arc::new(RenderThread::start().expect("a thread"));
         let server = |security| Server {
-            exposition: Arc::clone(&exposition),
+            latest: Arc::clone(&exposition),
             telemetry_path: "/metrics".into(),
             max_connections: 1,
-            answers: ResponseCache::new(None),
+            render_thread: Arc::clone(&render_thread),
+            pages: Pages::new(Arc::clone(&render_thread), None),
             security,
         };
         let security = Security::start(&machine.path("web.yaml")).expect("a good file");

@@ -1,4 +1,14 @@
-//! One file or folder a command.
+//! What the program does after the flags are parsed: one file or folder for each command or mode.
+//!
+//! | module | command |
+//! |---|---|
+//! | `serve` | none: the exporter; `--once` |
+//! | `check` | `--check` |
+//! | `healthcheck` | `--healthcheck` |
+//! | `tree` | `tree` |
+//! | `live` | `tree --watch` |
+//! | `roots` | `roots` |
+//! | `selected_containers` | shared by `tree` and `roots`: one collection without a running exporter |
 
 pub mod check;
 pub mod healthcheck;

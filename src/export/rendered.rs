@@ -111,13 +111,12 @@ impl RenderedSnapshot {
         self.encode(encoding)
     }
 
-    /// The exposition if it is encoded already.
+    /// The exposition if it is encoded already. Never waits for an encoder.
     #[must_use]
-    pub fn ready_body(&self, encoding: Encoding) -> Option<Bytes> {
+    pub fn encoded(&self, encoding: Encoding) -> Option<Bytes> {
         let slot = &self.slots[encoding.index()];
-        let body = slot.body.get()?.clone();
         slot.preencoded.store(PREENCODED_COLLECTIONS, Ordering::Relaxed);
-        Some(body)
+        slot.body.get().cloned()
     }
 
     fn encode(&self, encoding: Encoding) -> Bytes {
@@ -188,7 +187,7 @@ mod tests {
     fn a_requested_format_is_ready_in_the_next_snapshots_and_no_other() {
         let first = rendered();
         let openmetrics = Encoding { format: Format::OpenMetrics, gzip: false };
-        assert_eq!(first.ready_body(openmetrics), None);
+        assert_eq!(first.encoded(openmetrics), None);
         let text = first.body(openmetrics);
         assert!(text.ends_with(b"# EOF\n"));
         assert_eq!(first.body(openmetrics).as_ptr(), text.as_ptr(), "encoded twice");

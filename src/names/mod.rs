@@ -1,13 +1,17 @@
-//! Who lends names to containers. Only names depend on it: no number does.
+//! Container names and labels from the Docker API (or that of Podman).
 //!
-//! * [`docker`]: keeps the registry up to date from the API of Docker or Podman.
-//! * [`docker_endpoint`]: where that API is, and a transport that limits bytes and time.
-//! * [`registry`]: the names that engines report now.
-//! * [`known_names`]: joins names to the containers of a snapshot.
-//! * [`config`]: settings.
+//! | file | content |
+//! |---|---|
+//! | `config` | which endpoint and labels to use |
+//! | `docker` | requests: keeps the registry up to date, or lists once for a command |
+//! | `docker_endpoint` | the address of the API, and a transport with limits |
+//! | `docker_error` | why a request failed, and the fix |
+//! | `registry` | the names that engines report now |
+//! | `known_names` | joins names to the containers of a snapshot |
 
 pub mod config;
 pub mod docker;
 pub mod docker_endpoint;
+pub(crate) mod docker_error;
 pub mod known_names;
 pub mod registry;

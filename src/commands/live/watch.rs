@@ -97,7 +97,7 @@ fn start_background(
         .spawn(move || {
             runtime.block_on(async {
                 if let Some(docker) = docker {
-                    tokio::spawn(docker::keep_names(docker.endpoint, Arc::from([]), registry));
+                    tokio::spawn(docker::sync_registry(docker.endpoint, Arc::from([]), registry));
                 }
                 tokio::select! {
                     _ = terminate.recv() => {}
