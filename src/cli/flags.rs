@@ -87,7 +87,7 @@ pub struct Cli {
     #[command(flatten)]
     input: InputFlags,
 
-    /// Docker label to add to pstree_container_info as label_<name>. Repeatable [default: none]
+    /// Docker label to add to pstree_container_info as `label_<name>`. Repeatable [default: none]
     #[arg(long = "docker.label", value_name = "LABEL", help_heading = "Docker", value_parser = parse_docker_label, conflicts_with = "no_docker")]
     docker_labels: Vec<String>,
 

@@ -6,14 +6,14 @@ use crate::model::process_table::ProcessTable;
 
 /// The tables of the last two collections: readers hold one while the buffers of the other are filled again.
 #[derive(Debug, Default)]
-pub struct DoubleBuffer {
+pub(super) struct DoubleBuffer {
     latest: Arc<ProcessTable>,
     before: Arc<ProcessTable>,
 }
 
 impl DoubleBuffer {
     /// Shares a finished table. `table` gets the buffers of an older one to fill again.
-    pub fn swap(&mut self, table: &mut ProcessTable) -> Arc<ProcessTable> {
+    pub(super) fn swap(&mut self, table: &mut ProcessTable) -> Arc<ProcessTable> {
         std::mem::swap(&mut self.latest, &mut self.before);
         // A reader that still holds the older table keeps its buffers, and new ones are made.
         let mut buffers = Arc::try_unwrap(std::mem::take(&mut self.latest)).unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::resolve::resolver::ContainerResolver;
 
 /// Counts them by slot, for every container that has a pid namespace of its own. Empty where the kernel does not show
 /// the namespaces of all processes of the host.
-pub fn count(
+pub(super) fn count(
     table: &ProcessTable,
     resolver: &mut ContainerResolver,
     files: &mut impl ProcessFiles,

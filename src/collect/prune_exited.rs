@@ -9,7 +9,7 @@ use crate::resolve::resolver::ContainerResolver;
 
 /// Where more tasks were met than the pids limit of the container allows, leaves out those that are gone by now: all
 /// others were there when the walk ended. `is_listed` reads.
-pub fn prune_exited(
+pub(super) fn prune_exited(
     resolver: &mut ContainerResolver,
     containers: &mut ContainerTable,
     records: &mut Vec<ProcessRecord>,

@@ -1,12 +1,14 @@
 //! From a snapshot to the exposition formats.
 //!
-//! * [`catalog`]: every metric family, the only list.
-//! * [`container_families`]: the families of containers, written straight from the snapshot.
-//! * [`exporter_families`]: the families of the host and of the exporter.
-//! * [`openmetrics`], [`text_format`]: the two formats.
-//! * [`rendered`]: the encoded bytes, and the latest of them.
-//! * [`renderer`]: a collection to its rendered snapshot.
-//! * [`self_metrics`]: CPU, memory and descriptors of the exporter.
+//! | module | content |
+//! |---|---|
+//! | [`catalog`] | every metric family, the only list |
+//! | [`container_families`] | the families of containers, written straight from the snapshot |
+//! | [`exporter_families`] | the families of the host and of the exporter |
+//! | [`openmetrics`], [`text_format`] | the two formats |
+//! | [`rendered`] | the encoded bytes, and the latest of them |
+//! | [`renderer`] | a collection to its rendered snapshot |
+//! | [`self_metrics`] | CPU, memory and descriptors of the exporter |
 
 pub mod catalog;
 pub mod container_families;

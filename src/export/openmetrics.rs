@@ -102,6 +102,9 @@ fn write_value<W: Write>(writer: &mut W, value: f64) -> std::io::Result<()> {
 }
 
 /// Escapes `\`, `"` and line feed, in label values and in HELP (ABNF: `escaped-string`).
+///
+/// # Errors
+/// Those of the writer.
 pub fn write_escaped<W: Write>(writer: &mut W, text: &str) -> std::io::Result<()> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|b| matches!(b, b'\\' | b'"' | b'\n')) {

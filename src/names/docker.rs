@@ -1,8 +1,8 @@
 //! Requests to the Docker API.
 //!
-//! [`sync_registry`] keeps the registry of names up to date. It lists the running containers, then follows the event
+//! `sync_registry` keeps the registry of names up to date. It lists the running containers, then follows the event
 //! stream and lists again after an event. It also lists regularly, in case events were lost, and sends pings to detect a
-//! daemon that hangs. [`ask_once`] is one list for a command that prints and exits.
+//! daemon that hangs. `ask_once` is one list for a command that prints and exits.
 
 use std::collections::HashMap;
 use std::sync::Arc;

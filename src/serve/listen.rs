@@ -103,7 +103,7 @@ impl Listeners {
                     return accepted;
                 }
                 Err(error) if is_peer_error(&error) => {
-                    debug!(%error, "connection closed before it was accepted")
+                    debug!(%error, "connection closed before it was accepted");
                 }
                 // The cause, such as a lack of file descriptors, can end.
                 Err(error) => {

@@ -55,7 +55,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         _ => None,
     };
     let config_status = security.as_ref().map(|security| Arc::clone(&security.status));
-    let web_config = move || config_status.as_ref().map(|status| (status.last_succeeded(), status.failures()));
+    let web_config =
+        move || config_status.as_ref().map(|status| (status.last_succeeded(), status.failures()));
     let renderer = renderer(&config);
     log_missing_pids_controller(&pipeline, &config.collector);
     if !config.once {

@@ -3,7 +3,7 @@
 
 /// Returns freed memory to the system (`malloc_trim(3)`). The C library keeps it after large blocks were freed, which is
 /// twice what the exporter otherwise needs.
-pub fn return_free_memory() {
+pub(super) fn return_free_memory() {
     // SAFETY: takes a number of bytes to keep, no pointer, and may be called at any time from any thread;
     // it locks the allocator and touches free memory only.
     unsafe {

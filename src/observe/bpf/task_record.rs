@@ -16,17 +16,17 @@ const NANOSECONDS_PER_TICK: u64 = 10_000_000;
 
 /// Bits of `task_struct.__state` and `.exit_state` (include/linux/sched.h); the same since Linux 4.14.
 mod bits {
-    pub const INTERRUPTIBLE: u32 = 0x1;
-    pub const UNINTERRUPTIBLE: u32 = 0x2;
-    pub const STOPPED: u32 = 0x4;
-    pub const TRACED: u32 = 0x8;
-    pub const EXIT_DEAD: u32 = 0x10;
-    pub const EXIT_ZOMBIE: u32 = 0x20;
-    pub const PARKED: u32 = 0x40;
-    pub const NOLOAD: u32 = 0x400;
-    pub const IDLE: u32 = UNINTERRUPTIBLE | NOLOAD;
-    pub const RTLOCK_WAIT: u32 = 0x1000;
-    pub const FROZEN: u32 = 0x8000;
+    pub(super) const INTERRUPTIBLE: u32 = 0x1;
+    pub(super) const UNINTERRUPTIBLE: u32 = 0x2;
+    pub(super) const STOPPED: u32 = 0x4;
+    pub(super) const TRACED: u32 = 0x8;
+    pub(super) const EXIT_DEAD: u32 = 0x10;
+    pub(super) const EXIT_ZOMBIE: u32 = 0x20;
+    pub(super) const PARKED: u32 = 0x40;
+    pub(super) const NOLOAD: u32 = 0x400;
+    pub(super) const IDLE: u32 = UNINTERRUPTIBLE | NOLOAD;
+    pub(super) const RTLOCK_WAIT: u32 = 0x1000;
+    pub(super) const FROZEN: u32 = 0x8000;
 }
 
 /// Reads one record. `None` where it is shorter than that.
