@@ -111,7 +111,6 @@ impl Engine {
         self.roots.classify(records, &self.forest, containers.slots(), |index| {
             resolver.origin(index, records[index].key.pid, &mut files)
         });
-        resolver.note_parents(records, &self.forest);
         self.nodes.rebuild(records, &self.forest, containers.slots(), &self.comms);
         let slots = containers.slots();
         self.stats_by_slot.rebuild(records, &self.forest, &self.roots, slots, &mut self.comms, |_| 1.0);

@@ -68,6 +68,7 @@ pub struct Pipeline {
     comms: CommInterner,
     nodes: MergedNodes,
     stats: ForestStatsBySlot,
+    /// By slot, for the estimate of starts.
     member_pids: Vec<MemberPids>,
     /// The table under way, and those that readers hold.
     table: ProcessTable,
@@ -225,7 +226,6 @@ impl Pipeline {
             last_success: Some(begun.unix),
         };
         let readings = self.read_pids(&exported, begun.unix);
-        self.find_member_pids();
         let foreign = foreign_processes::count(&self.table, &mut self.resolver, self.source.files());
         let overflow = self.sum_up_overflow(&beyond);
         let mut states = Vec::with_capacity(exported.len());
@@ -295,7 +295,7 @@ impl Pipeline {
     }
 
     fn link(&mut self) {
-        let Self { source, resolver, containers, comms, table, .. } = self;
+        let Self { source, resolver, containers, comms, table, member_pids, .. } = self;
         let ProcessTable { records, forest, roots } = table;
         let cache = resolver.cache();
         comms.intern_all(records, cache.previous_records(), |index| cache.previous_index(index));
@@ -303,7 +303,18 @@ impl Pipeline {
         roots.classify(records, forest, containers.slots(), |index| {
             resolver.origin(index, records[index].key.pid, source.files())
         });
-        resolver.note_parents(records, forest);
+        member_pids.clear();
+        member_pids.resize(containers.slots(), MemberPids::default());
+        for (index, record) in records.iter().enumerate() {
+            if let Some(slot) = record.membership.slot() {
+                let is_root = forest.parent(index).is_none();
+                let is_new = resolver.cache().is_new_member(index, record.membership);
+                member_pids[slot].add(record, is_root, is_new);
+                if !is_root {
+                    resolver.note_parent_inside(index);
+                }
+            }
+        }
     }
 
     fn sum_up(&mut self, unix: f64) {
@@ -387,18 +398,6 @@ impl Pipeline {
             run.last_success = Some(unix);
         }
         readings
-    }
-
-    /// The pids of the members of all containers, for the estimate of starts.
-    fn find_member_pids(&mut self) {
-        self.member_pids.clear();
-        self.member_pids.resize(self.containers.slots(), MemberPids::default());
-        for (index, record) in self.table.records.iter().enumerate() {
-            if let Some(slot) = record.membership.slot() {
-                let is_new = self.resolver.cache().is_new_member(index, record.membership);
-                self.member_pids[slot].add(record, self.table.roots.kind(index).is_some(), is_new);
-            }
-        }
     }
 
     /// Processes that a container has started since the last collection, as an estimate.
