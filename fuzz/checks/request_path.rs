@@ -11,6 +11,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use pstree_exporter::collect::schedule::{Collector, LatestSnapshot};
 use pstree_exporter::names::registry::Registry;
+use pstree_exporter::serve::config::Timeouts;
 use pstree_exporter::serve::response_cache::ResponseCache;
 use pstree_exporter::serve::routes::respond;
 use pstree_exporter::serve::security::rules::Security;
@@ -140,8 +141,10 @@ fn site() -> &'static Site {
             max_connections: 1,
             answers: ResponseCache::new(None),
             security,
+            timeouts: Timeouts::default(),
         };
-        let security = Security::start(&machine.path("web.yaml")).expect("a good file");
+        let interval = Timeouts::default().reload_interval;
+        let security = Security::start(&machine.path("web.yaml"), interval).expect("a good file");
         Site {
             open: Box::leak(Box::new(server(None))),
             guarded: Box::leak(Box::new(server(Some(security)))),

@@ -15,7 +15,7 @@ use crate::cli::values::{
     parse_telemetry_path,
 };
 use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
-use crate::serve::config::WebConfig;
+use crate::serve::config::{Timeouts, WebConfig};
 
 /// Flags as typed.
 #[derive(Debug, Parser)]
@@ -186,6 +186,7 @@ impl Cli {
     }
 
     fn resolve_exporter(self, docker_host_variable: Option<&str>) -> Result<Config, String> {
+        let timeout_scale = self.reading.timeout_scale;
         let docker = self.reading.docker(docker_host_variable, docker_labels(self.docker_labels)?)?;
         let collector = CollectorConfig {
             interval: self.interval,
@@ -213,8 +214,10 @@ impl Cli {
                 arguments: self.web_arguments,
                 config_file: self.web_config_file,
                 systemd_socket: self.systemd_socket,
+                timeouts: Timeouts::scaled(timeout_scale),
             },
             once: self.once,
+            timeout_scale,
         })
     }
 }

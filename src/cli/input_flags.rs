@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cli::values::parse_timeout_scale;
 use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
-use crate::names::config::{DockerConfig, DockerLabel};
+use crate::names::config::{DockerConfig, DockerLabel, DockerTimeouts};
 use crate::names::docker_endpoint::Endpoint;
 
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,10 @@ pub(crate) struct ReadingFlags {
     /// Do without names from Docker
     #[arg(long, conflicts_with = "docker_host", help_heading = "Docker")]
     no_docker: bool,
+
+    /// Multiply every time-out and retry interval, for tests
+    #[arg(long = "debug.timeout-scale", value_name = "FACTOR", default_value_t = 1.0, hide = true, value_parser = parse_timeout_scale)]
+    pub(crate) timeout_scale: f64,
 }
 
 impl ReadingFlags {
@@ -53,7 +58,7 @@ impl ReadingFlags {
             })?,
             (None, None) => Endpoint::Usual,
         };
-        Ok(Some(DockerConfig { endpoint, labels }))
+        Ok(Some(DockerConfig { endpoint, labels, timeouts: DockerTimeouts::scaled(self.timeout_scale) }))
     }
 
     /// By `/proc`, at any time, with the usual bounds.

@@ -109,6 +109,7 @@ pub(crate) struct RootsFlags {
 impl TreeFlags {
     pub(crate) fn resolve(self, docker_host_variable: Option<&str>) -> Result<TreeConfig, String> {
         Ok(TreeConfig {
+            timeout_scale: self.reading.timeout_scale,
             docker: self.reading.docker(docker_host_variable, Vec::new())?,
             collector: CollectorConfig {
                 interval: self.watch.unwrap_or_default(),

@@ -44,6 +44,14 @@ pub(crate) fn parse_interval(value: &str) -> Result<Duration, String> {
     }
 }
 
+/// Wide enough for tests, and no product with a time-out overflows.
+pub(crate) fn parse_timeout_scale(value: &str) -> Result<f64, String> {
+    match value.parse() {
+        Ok(factor) if (0.001..=1000.0).contains(&factor) => Ok(factor),
+        _ => Err("give a number from 0.001 to 1000".into()),
+    }
+}
+
 pub(crate) fn parse_listen_address(address: &str) -> Result<String, String> {
     let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
     match port {

@@ -18,12 +18,10 @@ use crate::model::forest::stats::ForestStats;
 use crate::model::process::Membership;
 use crate::model::rates::Rates;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
-use crate::names::config::DockerLabel;
+use crate::names::config::{DockerLabel, DockerTimeouts};
 use crate::names::registry::Directory;
 use crate::serve::security::reload::Health;
 
-/// How long a new container's series wait for its name.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// Id and name of all containers beyond the cap.
 const OTHER: &str = "other";
 
@@ -38,6 +36,8 @@ pub struct Publisher {
     partial: [(&'static str, bool); 2],
     /// How the web configuration does, where there is one.
     pub web_config: Option<Arc<Health>>,
+    /// How long the series of a new container wait for its name.
+    pub name_timeout: Duration,
 }
 
 /// What was published, and what was held back.
@@ -59,6 +59,7 @@ impl Publisher {
             rates: Rates::default(),
             partial,
             web_config: None,
+            name_timeout: DockerTimeouts::default().new_container,
         }
     }
 
@@ -97,8 +98,8 @@ impl Publisher {
             let metadata = self.known.get(&container.path);
             if may_wait && metadata.is_none() && waits_for_name(container) {
                 let waited = pipeline.monotonic(now).saturating_sub(result.present_since);
-                if waited < PATIENCE {
-                    let deadline = now + (PATIENCE - waited);
+                if waited < self.name_timeout {
+                    let deadline = now + (self.name_timeout - waited);
                     next_deadline = Some(next_deadline.map_or(deadline, |next| next.min(deadline)));
                     continue;
                 }

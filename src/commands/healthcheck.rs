@@ -20,9 +20,6 @@ use tokio_rustls::rustls::{
 use crate::serve::config::WebConfig;
 use crate::serve::security::config_file::WebFile;
 
-/// For each step; container runtimes give up after 30 s by themselves.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// What an exporter that lives answers: 200, or that it wants a password, or that many ask at the moment.
@@ -37,7 +34,8 @@ const TLS_ALERT: u8 = 21;
 /// When nobody answers there, or not as an exporter does.
 pub fn run(config: &WebConfig) -> anyhow::Result<()> {
     let address = config.listen_addresses.first().context("--web.listen-address names no address")?;
-    let stream = connect(address).with_context(|| format!("unhealthy: no exporter answers on {address}"))?;
+    let stream = connect(address, config.timeouts.health_check)
+        .with_context(|| format!("unhealthy: no exporter answers on {address}"))?;
     let answer = if wants_tls(config)? { ask_through_tls(stream) } else { ask(stream) };
     let answer = answer.with_context(|| format!("unhealthy: no answer on {address}"))?;
     let Some(status) = answer else {
@@ -62,15 +60,15 @@ fn wants_tls(config: &WebConfig) -> anyhow::Result<bool> {
 }
 
 /// Where all addresses are served, this machine's own is asked.
-fn connect(address: &str) -> io::Result<TcpStream> {
+fn connect(address: &str, timeout: Duration) -> io::Result<TcpStream> {
     let any = address.strip_prefix(':').map(|port| format!("[::]:{port}"));
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in any.as_deref().unwrap_or(address).to_socket_addrs()? {
         for address in reachable(address) {
-            match TcpStream::connect_timeout(&address, PATIENCE) {
+            match TcpStream::connect_timeout(&address, timeout) {
                 Ok(stream) => {
-                    stream.set_read_timeout(Some(PATIENCE))?;
-                    stream.set_write_timeout(Some(PATIENCE))?;
+                    stream.set_read_timeout(Some(timeout))?;
+                    stream.set_write_timeout(Some(timeout))?;
                     return Ok(stream);
                 }
                 Err(error) => last = error,

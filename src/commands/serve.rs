@@ -22,17 +22,12 @@ use crate::export::rendered::{Encoding, Format};
 use crate::names::config::DockerConfig;
 use crate::names::docker;
 use crate::names::registry::Registry;
-use crate::observe::procfs::cmdline::ArgumentReaders;
+use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts};
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::serve::nofile_limit::raise_nofile_limit;
 use crate::serve::response_cache::ResponseCache;
 use crate::serve::security::rules::Security;
 use crate::serve::{listen, server};
-
-/// How long the first collection waits for Docker's first answer.
-const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
-/// The same with `--once`, which has no second chance to show names.
-const DOCKER_HEAD_START_ONCE: Duration = Duration::from_secs(5);
 
 /// Each process that never answers takes one of them.
 const ARGUMENT_THREADS: usize = 4;
@@ -47,10 +42,16 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // Gives up its rights in this thread alone: whatever makes another comes later.
     let pipeline = Pipeline::new(&config.collector)?;
     let security = match &config.web.config_file {
-        Some(path) if !config.once => Some(Security::start(path).map_err(|error| anyhow!(error))?),
+        Some(path) if !config.once => {
+            let interval = config.web.timeouts.reload_interval;
+            Some(Security::start(path, interval).map_err(|error| anyhow!(error))?)
+        }
         _ => None,
     };
     let mut publisher = publisher(&config);
+    if let Some(docker) = &config.docker {
+        publisher.name_timeout = docker.timeouts.new_container;
+    }
     publisher.web_config = security.as_ref().map(|security| Arc::clone(&security.health));
     let collector = Collector {
         pipeline,
@@ -86,6 +87,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             false => bind_all(&config.web.listen_addresses).await?,
         };
         let shutdown = shutdown_signal()?;
+        let first_answer = config.docker.as_ref().map(|docker| docker.timeouts.first_answer);
         if let Some(docker) = config.docker {
             spawn_docker(docker, &registry);
         }
@@ -100,13 +102,16 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             "serving"
         );
         let readers = match config.web.arguments {
-            true => Some(ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?),
+            true => Some(ArgumentReaders::start(
+                &config.collector.procfs,
+                ARGUMENT_THREADS,
+                ArgumentTimeouts::scaled(config.timeout_scale),
+            )?),
             false => None,
         };
-        let has_docker = collector.publisher.has_docker();
         let ended = start_thread(move || {
-            if has_docker {
-                collector.registry.wait_for_first_answer(DOCKER_HEAD_START);
+            if let Some(limit) = first_answer {
+                collector.registry.wait_for_first_answer(limit);
             }
             collector.run();
         })?;
@@ -116,6 +121,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             max_connections: raise_nofile_limit(config.web.max_connections),
             answers: ResponseCache::new(readers),
             security,
+            timeouts: config.web.timeouts,
         };
         notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
         let shutdown = async {
@@ -213,7 +219,7 @@ fn start_thread(body: impl FnOnce() + Send + 'static) -> anyhow::Result<oneshot:
 
 fn spawn_docker(docker: DockerConfig, registry: &Arc<Registry>) {
     let labels: Arc<[String]> = docker.labels.into_iter().map(|label| label.key).collect();
-    tokio::spawn(docker::keep_names(docker.endpoint, labels, Arc::clone(registry)));
+    tokio::spawn(docker::keep_names(docker.endpoint, labels, Arc::clone(registry), docker.timeouts));
 }
 
 async fn bind_all(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
@@ -269,14 +275,14 @@ async fn print_once(
     docker: Option<DockerConfig>,
     registry: Arc<Registry>,
 ) -> anyhow::Result<()> {
-    let has_docker = docker.is_some();
+    let first_answer = docker.as_ref().map(|docker| docker.timeouts.first_answer_once);
     if let Some(docker) = docker {
         spawn_docker(docker, &registry);
     }
     let (sender, receiver) = oneshot::channel();
     let _ended = start_thread(move || {
-        if has_docker {
-            collector.registry.wait_for_first_answer(DOCKER_HEAD_START_ONCE);
+        if let Some(limit) = first_answer {
+            collector.registry.wait_for_first_answer(limit);
         }
         let _ = sender.send(collector.once());
     })?;

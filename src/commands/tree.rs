@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -17,7 +16,7 @@ use crate::model::user_names::Users;
 use crate::names::config::DockerConfig;
 use crate::names::docker;
 use crate::names::registry::Directory;
-use crate::observe::procfs::cmdline::{ArgumentReaders, CommandLines};
+use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts, CommandLines};
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::view::json;
 use crate::view::rows::arrange;
@@ -27,8 +26,6 @@ use crate::view::text::heading;
 use crate::view::text::tree_view::{Section, TreeView};
 use crate::view::tree::{Mark, Tree};
 
-/// A tree is wanted now; names come from Docker at once, or not at all.
-const DOCKER_PATIENCE: Duration = Duration::from_secs(2);
 /// Each process that never answers takes one of them.
 pub(crate) const ARGUMENT_THREADS: usize = 4;
 
@@ -45,7 +42,8 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
         containers.into_iter().map(|index| &snapshot.containers[index]).collect();
     let mut trees = trees_of(snapshot, &containers, config.with_host);
     let lines = if config.arguments {
-        let readers = ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?;
+        let timeouts = ArgumentTimeouts::scaled(config.timeout_scale);
+        let readers = ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS, timeouts)?;
         let keys = trees.iter().flat_map(|(_, tree)| tree.processes.iter().map(|process| process.key));
         runtime.block_on(readers.read(keys))
     } else {
@@ -125,7 +123,7 @@ async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Direct
     let Some(docker) = docker.filter(|docker| docker.endpoint.is_expected()) else { return nothing() };
     let is_wanted =
         |id: &str, metadata: &ContainerMetadata| wanted.iter().any(|name| is_called(name, id, metadata));
-    let answer = docker::ask_once(&docker.endpoint, DOCKER_PATIENCE, is_wanted).await;
+    let answer = docker::ask_once(&docker.endpoint, docker.timeouts.first_answer, is_wanted).await;
     answer.unwrap_or_else(|error| {
         let error = sanitize(error.as_bytes()).into_owned();
         eprintln!("pstree-exporter: no names from Docker, containers are shown by id: {error}");

@@ -17,25 +17,21 @@ use tracing::{debug, info, warn};
 use crate::model::collection::DockerStatus;
 use crate::model::container_metadata::ContainerMetadata;
 use crate::model::text::label_value;
-use crate::names::docker_endpoint::{Endpoint, LIST_TIMEOUT};
+use crate::names::config::DockerTimeouts;
+use crate::names::docker_endpoint::Endpoint;
 use crate::names::registry::{Directory, Registry};
-
-const PING_INTERVAL: Duration = Duration::from_secs(2);
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// Events that come together lead to one list.
-const DEBOUNCE: Duration = Duration::from_millis(150);
-/// Docker replays few events, and a stream can be silent: nothing stays unnoticed for longer than this.
-const RELIST_INTERVAL: Duration = Duration::from_secs(30);
-/// Covers what happened between the first list and the moment the event stream was open.
-const FIRST_RELIST: Duration = Duration::from_secs(1);
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What changes a name, a label or the paused state. `exec_*` and `health_status` are left out: they come
 /// with every health check.
 const EVENTS: [&str; 8] = ["create", "start", "restart", "rename", "pause", "unpause", "die", "update"];
 
 /// Runs for ever. `allowed_labels` are the Docker labels to keep, in the order of the flag.
-pub async fn keep_names(endpoint: Endpoint, allowed_labels: Arc<[String]>, registry: Arc<Registry>) {
+pub async fn keep_names(
+    endpoint: Endpoint,
+    allowed_labels: Arc<[String]>,
+    registry: Arc<Registry>,
+    timeouts: DockerTimeouts,
+) {
     let mut was_up: Option<bool> = None;
     loop {
         let mut on_up = || {
@@ -44,8 +40,8 @@ pub async fn keep_names(endpoint: Endpoint, allowed_labels: Arc<[String]>, regis
             }
             was_up = Some(true);
         };
-        let ended = match endpoint.client() {
-            Ok(docker) => follow(&docker, &allowed_labels, &registry, &mut on_up).await,
+        let ended = match endpoint.client(timeouts.list) {
+            Ok(docker) => follow(&docker, &allowed_labels, &registry, &timeouts, &mut on_up).await,
             Err(error) => Ended::Daemon(error),
         };
         match ended {
@@ -63,7 +59,7 @@ pub async fn keep_names(endpoint: Endpoint, allowed_labels: Arc<[String]>, regis
                 was_up = Some(false);
             }
         }
-        sleep(RETRY_INTERVAL).await;
+        sleep(timeouts.retry_interval).await;
     }
 }
 
@@ -81,10 +77,10 @@ async fn within<T>(limit: Duration, request: impl Future<Output = Result<T, Erro
 }
 
 /// Returns when the daemon has stopped to answer.
-async fn ping_until_failure(docker: &Docker) -> Error {
+async fn ping_until_failure(docker: &Docker, timeouts: &DockerTimeouts) -> Error {
     loop {
-        sleep(PING_INTERVAL).await;
-        if let Err(error) = within(PING_TIMEOUT, docker.ping()).await {
+        sleep(timeouts.ping_interval).await;
+        if let Err(error) = within(timeouts.ping, docker.ping()).await {
             return error;
         }
     }
@@ -104,13 +100,14 @@ async fn follow(
     docker: &Docker,
     allowed_labels: &[String],
     registry: &Registry,
+    timeouts: &DockerTimeouts,
     on_up: &mut impl FnMut(),
 ) -> Ended {
-    let docker = match within(PING_TIMEOUT, docker.clone().negotiate_version()).await {
+    let docker = match within(timeouts.ping, docker.clone().negotiate_version()).await {
         Ok(docker) => docker,
         Err(error) => return Ended::Daemon(error),
     };
-    if let Err(error) = list(&docker, allowed_labels, registry).await {
+    if let Err(error) = list(&docker, allowed_labels, registry, timeouts.list).await {
         return Ended::Daemon(error);
     }
     on_up();
@@ -118,15 +115,15 @@ async fn follow(
     let filters = HashMap::from([("type", vec!["container"]), ("event", EVENTS.to_vec())]);
     let events = docker.events(Some(EventsOptionsBuilder::new().filters(&filters).build()));
     tokio::pin!(events);
-    let death = ping_until_failure(&docker);
+    let death = ping_until_failure(&docker, timeouts);
     tokio::pin!(death);
-    let relist = sleep(FIRST_RELIST);
+    let relist = sleep(timeouts.first_relist);
     tokio::pin!(relist);
     loop {
         tokio::select! {
             event = events.next() => match event {
                 Some(Ok(_)) => {
-                    let soon = tokio::time::Instant::now() + DEBOUNCE;
+                    let soon = tokio::time::Instant::now() + timeouts.debounce;
                     if relist.deadline() > soon {
                         relist.as_mut().reset(soon);
                     }
@@ -136,23 +133,28 @@ async fn follow(
             },
             () = &mut relist => {
                 tokio::select! {
-                    listed = list(&docker, allowed_labels, registry) => {
+                    listed = list(&docker, allowed_labels, registry, timeouts.list) => {
                         if let Err(error) = listed {
                             return Ended::Daemon(error);
                         }
                     }
                     error = &mut death => return Ended::Daemon(error),
                 }
-                relist.as_mut().reset(tokio::time::Instant::now() + RELIST_INTERVAL);
+                relist.as_mut().reset(tokio::time::Instant::now() + timeouts.relist_interval);
             }
             error = &mut death => return Ended::Daemon(error),
         }
     }
 }
 
-async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -> Result<(), Error> {
+async fn list(
+    docker: &Docker,
+    allowed_labels: &[String],
+    registry: &Registry,
+    limit: Duration,
+) -> Result<(), Error> {
     let started = Instant::now();
-    let directory = running(docker, allowed_labels).await?;
+    let directory = running(docker, allowed_labels, limit).await?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let status = DockerStatus {
         up: Some(true),
@@ -163,11 +165,11 @@ async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -
     Ok(())
 }
 
-async fn running(docker: &Docker, allowed_labels: &[String]) -> Result<Directory, Error> {
+async fn running(docker: &Docker, allowed_labels: &[String], limit: Duration) -> Result<Directory, Error> {
     // The others have no process.
     let filters = HashMap::from([("status", vec!["running", "paused"])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let containers = within(LIST_TIMEOUT, docker.list_containers(Some(options))).await?;
+    let containers = within(limit, docker.list_containers(Some(options))).await?;
     let directory = containers.into_iter().filter_map(|summary| {
         let id = summary.id.clone()?;
         Some((id, Arc::new(to_metadata(summary, allowed_labels)?)))
@@ -186,10 +188,10 @@ pub async fn ask_once(
     is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,
 ) -> Result<(Directory, Option<Vec<u32>>), String> {
     let deadline = tokio::time::Instant::now() + limit;
-    let client = endpoint.client();
+    let client = endpoint.client(limit);
     let list = async {
         let docker = client?;
-        let directory = running(&docker, &[]).await?;
+        let directory = running(&docker, &[], limit).await?;
         Ok((docker, directory))
     };
     let (docker, directory) = within(limit, list).await.map_err(|error| describe(&error))?;

@@ -21,9 +21,6 @@ use tokio::net::{TcpStream, UnixStream};
 /// anew.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Longest time for a list of containers, on a daemon that answers pings meanwhile.
-pub const LIST_TIMEOUT: Duration = Duration::from_secs(4);
-
 /// A Docker API endpoint, as `DOCKER_HOST` spells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -94,11 +91,12 @@ impl Endpoint {
         *self != Self::Usual || USUAL_SOCKETS.iter().any(|path| std::fs::exists(path).unwrap_or(true))
     }
 
-    /// A client for this endpoint. Opens nothing yet.
+    /// A client for this endpoint, which waits for a response's head for `timeout`, in whole seconds and at least one.
+    /// Opens nothing yet.
     ///
     /// # Errors
     /// None that this transport can give; bollard's constructor is fallible.
-    pub fn client(&self) -> Result<Docker, bollard::errors::Error> {
+    pub fn client(&self, timeout: Duration) -> Result<Docker, bollard::errors::Error> {
         let endpoint = self.clone();
         let transport = move |request| {
             let endpoint = endpoint.clone();
@@ -108,7 +106,7 @@ impl Endpoint {
         Docker::connect_with_custom_transport(
             transport,
             Some("http://localhost"),
-            LIST_TIMEOUT.as_secs(),
+            timeout.as_secs().max(1),
             bollard::API_DEFAULT_VERSION,
         )
     }

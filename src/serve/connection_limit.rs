@@ -5,15 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tracing::warn;
 
-/// Whoever has asked, or come, less long ago keeps the place: its answer may be under way.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// From the request to the end of the answer. A reader that takes longer would hold what is old in memory.
-const ANSWER_TIME: Duration = Duration::from_secs(30);
+use crate::serve::config::Timeouts;
+
 /// A crowd that is back after less time than this is the same crowd.
 const CALM: Duration = Duration::from_secs(60);
 
@@ -21,6 +20,7 @@ const CALM: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Connections {
     max: usize,
+    timeouts: Timeouts,
     state: Mutex<State>,
     freed: Notify,
 }
@@ -49,8 +49,8 @@ pub struct ConnectionSlot {
 
 impl Connections {
     #[must_use]
-    pub fn new(max: usize) -> Self {
-        Self { max, state: Mutex::default(), freed: Notify::new() }
+    pub fn new(max: usize, timeouts: Timeouts) -> Self {
+        Self { max, timeouts, state: Mutex::default(), freed: Notify::new() }
     }
 
     /// A place for one more, as soon as there is one.
@@ -72,7 +72,7 @@ impl Connections {
     pub fn evict_idlest(&self) {
         let mut state = lock(&self.state);
         if let Some(idlest) = state.taken.first_entry()
-            && idlest.get().since.elapsed() >= PATIENCE
+            && idlest.get().since.elapsed() >= self.timeouts.min_idle
         {
             idlest.remove().leave.notify_one();
         }
@@ -86,8 +86,8 @@ impl Connections {
             && let Some(idlest) = state.taken.first_entry()
         {
             let idle = idlest.get().since.elapsed();
-            if idle < PATIENCE {
-                return Err(PATIENCE - idle);
+            if idle < self.timeouts.min_idle {
+                return Err(self.timeouts.min_idle - idle);
             }
             idlest.remove().leave.notify_one();
             state.note_crowd(self.max);
@@ -138,7 +138,7 @@ impl ConnectionSlot {
     fn time_left(&self) -> Option<Duration> {
         let key = lock(&self.key);
         let since = lock(&self.connections.state).taken.get(&key)?.since;
-        ANSWER_TIME.checked_sub(since.elapsed()).filter(|left| !left.is_zero())
+        self.connections.timeouts.response.checked_sub(since.elapsed()).filter(|left| !left.is_zero())
     }
 
     /// Resolves when somebody else has the place.
@@ -166,7 +166,9 @@ mod tests {
     use super::*;
 
     fn block_on<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+        // On a clock that moves on by itself when everybody waits: no test depends on the machine's speed.
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().start_paused(true).build().unwrap().block_on(future)
     }
 
     async fn is_lost(place: &ConnectionSlot) -> bool {
@@ -174,16 +176,18 @@ mod tests {
     }
 
     #[test]
-    fn the_idlest_gives_way_after_a_while() {
+    fn the_connection_that_was_idle_longest_is_evicted_after_its_minimum_idle_time() {
         block_on(async {
-            let connections = Arc::new(Connections::new(2));
+            let timeouts = Timeouts::default();
+            let connections = Arc::new(Connections::new(2, timeouts));
             let (first, second) = (connections.take().await, connections.take().await);
             let begun = Instant::now();
             first.touch();
             let _third = connections.take().await;
-            assert!(begun.elapsed() >= PATIENCE / 2, "nobody is let go at once");
+            let waited = begun.elapsed();
+            assert!(waited >= timeouts.min_idle && waited < timeouts.min_idle * 2, "{waited:?}");
             assert!(is_lost(&second).await && !is_lost(&first).await);
-            // Of one that is gone nothing comes back.
+            // An evicted connection gets no slot back by a late request.
             second.touch();
             drop(second);
             let _fourth = connections.take().await;
@@ -193,15 +197,30 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_given_back_is_free_at_once() {
+    fn a_slot_that_is_given_back_is_free_at_once() {
         block_on(async {
-            let connections = Arc::new(Connections::new(1));
-            let place = connections.take().await;
+            let connections = Arc::new(Connections::new(1, Timeouts::default()));
+            let slot = connections.take().await;
             let begun = Instant::now();
-            let (next, ()) = tokio::join!(connections.take(), async { drop(place) });
-            assert!(begun.elapsed() < PATIENCE);
+            let (next, ()) = tokio::join!(connections.take(), async { drop(slot) });
+            assert_eq!(begun.elapsed(), Duration::ZERO);
             drop(next);
             assert!(lock(&connections.state).taken.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_response_that_is_not_read_ends_after_its_timeout_counted_from_the_last_request() {
+        block_on(async {
+            let timeouts = Timeouts::default();
+            let connections = Arc::new(Connections::new(1, timeouts));
+            let slot = connections.take().await;
+            tokio::time::sleep(timeouts.response / 2).await;
+            slot.touch();
+            let begun = Instant::now();
+            slot.overdue().await;
+            let waited = begun.elapsed();
+            assert!(waited >= timeouts.response && waited < timeouts.response * 2, "{waited:?}");
         });
     }
 }

@@ -8,7 +8,6 @@ pub use crate::serve::listen::bind;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::collect::schedule::LatestSnapshot;
+use crate::serve::config::Timeouts;
 use crate::serve::connection_limit::{ConnectionSlot, Connections};
 use crate::serve::listen::Listeners;
 use crate::serve::response_cache::ResponseCache;
@@ -29,12 +29,6 @@ use crate::serve::routes;
 use crate::serve::security::rules::Security;
 use crate::serve::tls_error_log::TlsErrorLog;
 
-/// From the first byte that could be sent to the end of the head; idle connections end by it, too.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A client that takes nothing for this long.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long requests that are under way may take at the end.
-const GRACE: Duration = Duration::from_secs(4);
 /// Of a request's head. A scraper's is below 1 KiB.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// What TLS may hold back of an answer for one client.
@@ -49,12 +43,14 @@ pub struct Server {
     pub answers: ResponseCache,
     /// With `--web.config.file`.
     pub security: Option<Security>,
+    pub timeouts: Timeouts,
 }
 
 /// Serves until `shutdown` resolves, then lets running requests end.
 pub async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: impl Future<Output = ()>) {
     let server = Arc::new(server);
-    let connections = Arc::new(Connections::new(server.max_connections));
+    let connections = Arc::new(Connections::new(server.max_connections, server.timeouts));
+    let shutdown_timeout = server.timeouts.shutdown;
     let graceful = GracefulShutdown::new();
     let refusals = Arc::new(TlsErrorLog::default());
     let mut listeners = Listeners::new(listeners);
@@ -86,7 +82,7 @@ pub async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: impl Fut
         }
     }
     drop(listeners);
-    if timeout(GRACE, graceful.shutdown()).await.is_err() {
+    if timeout(shutdown_timeout, graceful.shutdown()).await.is_err() {
         warn!("some requests did not end in time");
     }
 }
@@ -101,7 +97,7 @@ async fn serve(
     // Answers are written whole; nothing is to be waited for.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    stream.set_write_timeout(Some(server.timeouts.write));
     let stream = Box::pin(stream);
     let rules = server.security.as_ref().map(Security::rules);
     let Some(tls) = rules.as_ref().and_then(|rules| rules.tls.as_ref()) else {
@@ -109,7 +105,7 @@ async fn serve(
     };
     let handshake = TlsAcceptor::from(Arc::clone(&tls.config))
         .accept_with(stream, |connection| connection.set_buffer_limit(Some(TLS_BUFFER_BYTES)));
-    let stream = timeout(HEADER_TIMEOUT, handshake).await.map_err(|_| ConnectionError::Slow)??;
+    let stream = timeout(server.timeouts.header, handshake).await.map_err(|_| ConnectionError::Slow)??;
     if !tls.admits(stream.get_ref().1.peer_certificates()) {
         return Err(ConnectionError::Name);
     }
@@ -140,6 +136,7 @@ async fn speak(
     watcher: Watcher,
     place: Arc<ConnectionSlot>,
 ) -> hyper::Result<()> {
+    let header_timeout = server.timeouts.header;
     let service = service_fn(move |request| {
         place.touch();
         let server = Arc::clone(&server);
@@ -147,7 +144,7 @@ async fn speak(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     watcher.watch(connection).await

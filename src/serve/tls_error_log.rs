@@ -16,7 +16,7 @@ pub struct TlsErrorLog(Mutex<Option<Instant>>);
 
 impl TlsErrorLog {
     /// Those who only come and go, as port scans do, are none.
-    pub fn note(&self, peer: SocketAddr, error: &ConnectionError) {
+    pub(crate) fn note(&self, peer: SocketAddr, error: &ConnectionError) {
         if is_refusal(error) && self.should_log(Instant::now()) {
             warn!(
                 %peer,

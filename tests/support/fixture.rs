@@ -100,10 +100,14 @@ impl Fixture {
         self.process(&Process { pid, parent, start, comm: b"worker", cgroup: &cgroup, ..Process::default() });
     }
 
+    /// Replaces the file as a whole: an exporter that reads it meanwhile sees the old or the new content.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.root.join(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a scratch directory");
-        fs::write(path, content).expect("a scratch file");
+        let directory = path.parent().expect("a parent");
+        fs::create_dir_all(directory).expect("a scratch directory");
+        let unfinished = directory.join(".unfinished");
+        fs::write(&unfinished, content).expect("a scratch file");
+        fs::rename(&unfinished, path).expect("a scratch file");
     }
 
     pub fn process(&self, process: &Process<'_>) -> &Self {

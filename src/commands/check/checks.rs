@@ -4,7 +4,6 @@
 //! what it says is what the exporter would find.
 
 use std::io::Write as _;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{getegid, geteuid};
@@ -20,8 +19,6 @@ use crate::names::registry::Directory;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::resolve::process_files::ProcessFiles as _;
 use crate::serve::security::rules::Security;
-
-const DOCKER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Prints what is found. Returns whether the main job can be done.
 ///
@@ -141,7 +138,7 @@ fn names(docker: Option<&DockerConfig>, report: &mut Report) -> Option<Directory
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let asked = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime.block_on(docker::ask_once(&docker.endpoint, DOCKER_PATIENCE, |_, _| false))
+        runtime.block_on(docker::ask_once(&docker.endpoint, docker.timeouts.first_answer_once, |_, _| false))
     });
     match asked {
         Ok((directory, _)) => {
@@ -239,7 +236,7 @@ fn rights(has_counts: bool, report: &mut Report) {
 
 fn web(config: &Config, report: &mut Report) {
     let Some(path) = &config.web.config_file else { return };
-    match Security::start(path) {
+    match Security::start(path, config.web.timeouts.reload_interval) {
         Ok(_) => report.good("web configuration", path.display().to_string()),
         // It names the file, the line and what is wrong; the exporter would not start.
         Err(error) => report.bad("web configuration", error, ""),

@@ -11,7 +11,7 @@ use crate::model::process::{Comm, ProcessKey};
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
 use crate::model::text::sanitize;
 use crate::model::user_names::Users;
-use crate::observe::procfs::cmdline::{ArgumentReaders, CommandLines};
+use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts, CommandLines};
 use crate::view::diff::diff;
 use crate::view::rows::arrange;
 use crate::view::select::{self, NotFound};
@@ -57,7 +57,8 @@ impl<'a> View<'a> {
     pub(crate) fn new(config: &'a TreeConfig) -> anyhow::Result<Self> {
         let readers = if config.arguments {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-            Some((runtime, ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?))
+            let timeouts = ArgumentTimeouts::scaled(config.timeout_scale);
+            Some((runtime, ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS, timeouts)?))
         } else {
             None
         };

@@ -20,9 +20,6 @@ use crate::names::registry::Registry;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::observe::source::SourceError;
 
-/// Names are waited for at the first look only.
-const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
-
 /// Shows the trees until somebody has seen enough.
 ///
 /// # Errors
@@ -30,6 +27,7 @@ const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
 pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     let is_stopping = Arc::new(AtomicBool::new(false));
     let docker = config.docker.clone().filter(|docker| docker.endpoint.is_expected());
+    let first_answer = docker.as_ref().map(|docker| docker.timeouts.first_answer);
     let mut looker = Looker {
         pipeline: Pipeline::new(&config.collector)?,
         publisher: Publisher::new(
@@ -43,8 +41,9 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     let mut view = View::new(config)?;
     view.status_error = hidden.map(str::to_owned);
     start_background(docker, Arc::clone(&looker.registry), Arc::clone(&is_stopping))?;
-    if looker.publisher.has_docker() {
-        looker.registry.wait_for_first_answer(DOCKER_HEAD_START);
+    // Names are waited for at the first look only.
+    if let Some(limit) = first_answer {
+        looker.registry.wait_for_first_answer(limit);
     }
     let mut next = Instant::now() + period;
     // What is wrong from the start is said where it stays to be read.
@@ -120,7 +119,12 @@ fn start_background(
         .spawn(move || {
             runtime.block_on(async {
                 if let Some(docker) = docker {
-                    tokio::spawn(docker::keep_names(docker.endpoint, Arc::from([]), registry));
+                    tokio::spawn(docker::keep_names(
+                        docker.endpoint,
+                        Arc::from([]),
+                        registry,
+                        docker.timeouts,
+                    ));
                 }
                 tokio::select! {
                     _ = terminate.recv() => {}

@@ -17,14 +17,34 @@ use crate::model::process::ProcessKey;
 use crate::observe::procfs::walk::ProcSource;
 use crate::observe::source::SourceError;
 
-/// How long somebody waits for all that he asked for.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// A thread that has read one command line for so long is stuck.
-const STUCK_AFTER: Duration = Duration::from_millis(100);
 /// More than a tree that can be looked at has; what does not fit goes without.
 const MAX_WAITING: usize = 32_768;
 /// Of the command lines in one answer.
 const MAX_TOTAL_BYTES: usize = 4 << 20;
+
+/// How long command lines are waited for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ArgumentTimeouts {
+    /// For all command lines of one request; the others are left out.
+    pub answer: Duration,
+    /// A thread that has read one command line for longer is stuck.
+    pub stuck: Duration,
+}
+
+impl Default for ArgumentTimeouts {
+    fn default() -> Self {
+        Self { answer: Duration::from_millis(500), stuck: Duration::from_millis(100) }
+    }
+}
+
+impl ArgumentTimeouts {
+    /// The defaults, each multiplied by `factor`.
+    #[must_use]
+    pub fn scaled(factor: f64) -> Self {
+        let all = Self::default();
+        Self { answer: all.answer.mul_f64(factor), stuck: all.stuck.mul_f64(factor) }
+    }
+}
 
 /// Command lines by pid on the host.
 pub type CommandLines = FxHashMap<u32, Box<[u8]>>;
@@ -44,6 +64,7 @@ type Busy = Arc<Mutex<Vec<Option<(ProcessKey, Instant)>>>>;
 pub struct ArgumentReaders {
     jobs: SyncSender<Job>,
     busy: Busy,
+    timeouts: ArgumentTimeouts,
 }
 
 fn lock(busy: &Busy) -> MutexGuard<'_, Vec<Option<(ProcessKey, Instant)>>> {
@@ -55,7 +76,7 @@ impl ArgumentReaders {
     ///
     /// # Errors
     /// When the procfs cannot be opened, or no thread can be made.
-    pub fn start(procfs: &Path, threads: usize) -> Result<Self, SourceError> {
+    pub fn start(procfs: &Path, threads: usize, timeouts: ArgumentTimeouts) -> Result<Self, SourceError> {
         let (jobs, receiver) = sync_channel(MAX_WAITING);
         let receiver = Arc::new(Mutex::new(receiver));
         let busy: Busy = Arc::new(Mutex::new(vec![None; threads]));
@@ -71,7 +92,7 @@ impl ArgumentReaders {
                 })
                 .map_err(no_thread)?;
         }
-        Ok(Self { jobs, busy })
+        Ok(Self { jobs, busy, timeouts })
     }
 
     /// What could be read in a short time of the processes asked for; the others are left out.
@@ -81,7 +102,7 @@ impl ArgumentReaders {
             let busy = lock(&self.busy);
             busy.iter()
                 .flatten()
-                .filter(|(_, since)| since.elapsed() > STUCK_AFTER)
+                .filter(|(_, since)| since.elapsed() > self.timeouts.stuck)
                 .map(|(key, _)| *key)
                 .collect()
         };
@@ -89,7 +110,7 @@ impl ArgumentReaders {
             let _ = self.jobs.try_send(Job { key, reply: reply.clone() });
         }
         drop(reply);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.timeouts.answer;
         let mut lines = CommandLines::default();
         let mut total = 0;
         while let Ok(Some((pid, line))) = timeout_at(deadline, answers.recv()).await {

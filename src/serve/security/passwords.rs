@@ -17,8 +17,6 @@ use tokio::sync::{OnceCell, oneshot};
 const MAX_WAITING: usize = 16;
 /// After its last use. A scrape interval of some minutes still finds its password remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(600);
-/// How long a change of the files goes unnoticed.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// More than a file has users who scrape.
 const MAX_REMEMBERED: usize = 1024;
 
@@ -82,13 +80,15 @@ pub struct Passwords {
 type Digest = [u8; 32];
 
 impl Passwords {
-    /// Makes the thread, which also does `look` every second.
+    /// Makes the thread, which also does `look` at every interval.
     ///
     /// # Errors
     /// When it cannot be made, or the system has no randomness.
-    pub fn start(look: impl FnMut() + Send + 'static) -> io::Result<Self> {
+    pub fn start(interval: Duration, look: impl FnMut() + Send + 'static) -> io::Result<Self> {
         let (jobs, waiting) = sync_channel(MAX_WAITING);
-        std::thread::Builder::new().name("passwords".into()).spawn(move || serve(&waiting, look))?;
+        std::thread::Builder::new()
+            .name("passwords".into())
+            .spawn(move || serve(&waiting, interval, look))?;
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| io::Error::other("the system gives no random bytes"))?;
         Ok(Self { jobs, right: Mutex::default(), checks: Mutex::default(), key })
@@ -100,13 +100,13 @@ impl Passwords {
         let known = std::str::from_utf8(&name).ok().and_then(|name| users.hashes.get(name));
         let Some(hash) = known.or_else(|| self.dummy_hash(users, &name)) else { return Verdict::Wrong };
         let digest = self.digest(&[&name, &password, hash.as_bytes()]);
-        if known.is_some() && self.remembers(&digest) {
+        if known.is_some() && self.remembers(&digest, Instant::now()) {
             return Verdict::Right;
         }
         match self.hash_once(digest, password, hash).await {
             None => Verdict::Busy,
             Some(is_right) if is_right && known.is_some() => {
-                self.remember(digest);
+                self.remember(digest, Instant::now());
                 Verdict::Right
             }
             Some(_) => Verdict::Wrong,
@@ -155,22 +155,24 @@ impl Passwords {
     }
 
     /// Whether it was right a while ago; so it is now.
-    fn remembers(&self, digest: &Digest) -> bool {
+    fn remembers(&self, digest: &Digest, now: Instant) -> bool {
         let mut right = lock(&self.right);
-        let Some(used) = right.get_mut(digest).filter(|used| used.elapsed() < REMEMBERED_FOR) else {
+        let Some(used) =
+            right.get_mut(digest).filter(|used| now.saturating_duration_since(**used) < REMEMBERED_FOR)
+        else {
             return false;
         };
-        *used = Instant::now();
+        *used = now;
         true
     }
 
-    fn remember(&self, digest: Digest) {
+    fn remember(&self, digest: Digest, now: Instant) {
         let mut right = lock(&self.right);
         if right.len() >= MAX_REMEMBERED {
-            right.retain(|_, used| used.elapsed() < REMEMBERED_FOR);
+            right.retain(|_, used| now.saturating_duration_since(*used) < REMEMBERED_FOR);
         }
         if right.len() < MAX_REMEMBERED {
-            right.insert(digest, Instant::now());
+            right.insert(digest, now);
         }
     }
 }
@@ -181,8 +183,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Ends with the last sender.
-fn serve(waiting: &Receiver<Job>, mut look: impl FnMut()) {
-    let mut next = Instant::now() + LOOK_INTERVAL;
+fn serve(waiting: &Receiver<Job>, interval: Duration, mut look: impl FnMut()) {
+    let mut next = Instant::now() + interval;
     loop {
         match waiting.recv_timeout(next.saturating_duration_since(Instant::now())) {
             // Whoever has left needs no answer.
@@ -195,7 +197,7 @@ fn serve(waiting: &Receiver<Job>, mut look: impl FnMut()) {
         }
         if next <= Instant::now() {
             look();
-            next = Instant::now() + LOOK_INTERVAL;
+            next = Instant::now() + interval;
         }
     }
 }
@@ -221,6 +223,11 @@ mod tests {
         Users::new(BTreeMap::from([("alice".to_owned(), hash)])).unwrap()
     }
 
+    /// With nothing to look at meanwhile.
+    fn start() -> io::Result<Passwords> {
+        Passwords::start(Duration::from_secs(3600), || ())
+    }
+
     fn basic(text: &str) -> Vec<u8> {
         format!("Basic {}", STANDARD.encode(text)).into_bytes()
     }
@@ -232,7 +239,7 @@ mod tests {
 
     #[test]
     fn right_wrong_and_unknown() {
-        let (passwords, users) = (Passwords::start(|| ()).unwrap(), users());
+        let (passwords, users) = (start().unwrap(), users());
         let check = |text: &str| check(&passwords, &users, Some(&basic(text)));
         assert_eq!(check("alice:wonderland"), Verdict::Right);
         assert_eq!(passwords.right.lock().unwrap().len(), 1);
@@ -246,7 +253,7 @@ mod tests {
 
     #[test]
     fn headers_that_are_none() {
-        let (passwords, users) = (Passwords::start(|| ()).unwrap(), users());
+        let (passwords, users) = (start().unwrap(), users());
         for value in
             [&b""[..], b"Basic", b"Basic ", b"Basic !!!", b"Bearer abc", b"\xff\xff\xff\xff\xff\xff\xff"]
         {
@@ -257,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_password_that_has_changed_is_asked_for_again() {
-        let passwords = Passwords::start(|| ()).unwrap();
+        let passwords = start().unwrap();
         assert_eq!(check(&passwords, &users(), Some(&basic("alice:wonderland"))), Verdict::Right);
         let changed =
             Users::new(BTreeMap::from([("alice".to_owned(), bcrypt::hash("other", 4).unwrap())])).unwrap();
@@ -266,7 +273,7 @@ mod tests {
 
     #[test]
     fn passwords_of_any_length() {
-        let passwords = Passwords::start(|| ()).unwrap();
+        let passwords = start().unwrap();
         for length in [71, 72, 73, 200] {
             let password = "x".repeat(length);
             let hash = bcrypt::hash(&password, 4).unwrap();
@@ -283,7 +290,7 @@ mod tests {
         let (go, gate) = std::sync::mpsc::channel::<()>();
         let looks = Arc::new(Mutex::new(0));
         let counted = Arc::clone(&looks);
-        let passwords = Passwords::start(move || {
+        let passwords = Passwords::start(Duration::ZERO, move || {
             *counted.lock().unwrap() += 1;
             let _ = gate.recv();
         })
@@ -303,14 +310,15 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_use_is_not_forgotten() {
-        let (passwords, users) = (Passwords::start(|| ()).unwrap(), users());
-        let value = basic("alice:wonderland");
-        assert_eq!(check(&passwords, &users, Some(&value)), Verdict::Right);
-        let Some(long_ago) = Instant::now().checked_sub(REMEMBERED_FOR * 9 / 10) else { return };
-        lock(&passwords.right).values_mut().for_each(|used| *used = long_ago);
-        assert_eq!(check(&passwords, &users, Some(&value)), Verdict::Right);
-        assert!(lock(&passwords.right).values().all(|used| used.elapsed() < REMEMBERED_FOR / 10));
+    fn a_password_is_remembered_while_it_is_used() {
+        let passwords = start().unwrap();
+        let digest = passwords.digest(&[b"alice:wonderland"]);
+        let now = Instant::now();
+        passwords.remember(digest, now);
+        let (almost, too_late) = (REMEMBERED_FOR * 9 / 10, REMEMBERED_FOR * 2);
+        assert!(passwords.remembers(&digest, now + almost));
+        assert!(passwords.remembers(&digest, now + almost * 2), "counted from its last use");
+        assert!(!passwords.remembers(&digest, now + almost * 2 + too_late));
     }
 
     #[test]
@@ -318,7 +326,7 @@ mod tests {
         let hash = |cost| bcrypt::hash("x", cost).unwrap();
         let users = [("alice".to_owned(), hash(4)), ("bob".to_owned(), hash(6))];
         let users = Users::new(BTreeMap::from(users)).unwrap();
-        let passwords = Passwords::start(|| ()).unwrap();
+        let passwords = start().unwrap();
         let cost = |name: &str| {
             let hash = passwords.dummy_hash(&users, name.as_bytes()).expect("there are users");
             assert!(!bcrypt::verify("", hash).unwrap_or(false));

@@ -8,6 +8,7 @@ pub use crate::serve::security::tls::Tls;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -34,14 +35,14 @@ pub struct Security {
 }
 
 impl Security {
-    /// Reads the file, and makes the thread.
+    /// Reads the file, and makes the thread that reads it again after a change.
     ///
     /// # Errors
     /// One line that names the file, and where in it what is wrong.
-    pub fn start(path: &Path) -> Result<Self, String> {
+    pub fn start(path: &Path, reload_interval: Duration) -> Result<Self, String> {
         let mut watch = Watch::start(path)?;
         let (rules, health) = (Arc::clone(&watch.rules), Arc::clone(&watch.health));
-        let passwords = Passwords::start(move || watch.look())
+        let passwords = Passwords::start(reload_interval, move || watch.look())
             .map_err(|error| format!("cannot make a thread: {error}; raise pids.max or ulimit -u"))?;
         Ok(Self { rules, passwords, health })
     }

@@ -2,13 +2,11 @@
 //!
 //! After a change that is meant: `UPDATE_GOLDEN=1 cargo test --test golden`, then read the difference.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
-use support::exposition::Exposition;
-use support::fixture::{Fixture, Process};
+use crate::support::exposition::Exposition;
+use crate::support::fixture::{Fixture, Process};
 
 const WEB: &str = "b43d92bf1e5c6f78bb9b7bc6f40721280299855ba692092716e3a1b6c0b86f3f";
 const DATABASE: &str = "473a28bd49fcbf3a24eb55563125720311181ee184ae9b88fc9a3fbb30031e47";

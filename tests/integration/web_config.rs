@@ -1,15 +1,13 @@
 //! What may stand in `--web.config.file`, and what happens when it changes.
 
-mod support;
-
 use std::fs;
 
-use support::certificates::{Authority, TlsClient};
-use support::exposition::Exposition;
-use support::fixture::Fixture;
-use support::http::request;
-use support::secured::{SERVER, anybody, basic, serve, users, wait_for_metrics};
-use support::{Exporter, wait_for};
+use crate::support::certificates::{Authority, TlsClient};
+use crate::support::exposition::Exposition;
+use crate::support::fixture::Fixture;
+use crate::support::http::request;
+use crate::support::secured::{SERVER, anybody, basic, serve, users, wait_for_metrics};
+use crate::support::{Exporter, wait_for};
 
 const FAILURES: &str = "pstree_web_config_reload_failures_total";
 const IS_GOOD: &str = "pstree_web_config_last_reload_successful";
@@ -150,7 +148,7 @@ fn who_is_refused_by_tls_is_named_once() {
         &format!("{SERVER}  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n"),
     );
     // Who comes and goes, as a port scan does, is not worth a line.
-    drop(support::http::connect(&exporter.address));
+    drop(crate::support::http::connect(&exporter.address));
     let forged = Authority::new().issue(&["prometheus.example"]);
     let client = TlsClient { identity: Some(&forged), ..anybody(&authority) };
     for _ in 0..5 {

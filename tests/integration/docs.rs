@@ -1,7 +1,5 @@
 //! The README's tables say what the program says. `UPDATE_README=1 cargo test --test readme` writes them anew.
 
-mod support;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,7 +47,7 @@ fn every_metric_is_in_the_table() {
 
 #[test]
 fn every_flag_is_in_the_table() {
-    let output = Command::new(support::BINARY).arg("--help").output().expect("it runs");
+    let output = Command::new(crate::support::BINARY).arg("--help").output().expect("it runs");
     let help = String::from_utf8(output.stdout).expect("text");
     let options = help.split_once("Options:").expect("a list of options").1;
     let options = options.rsplit_once("\n\n").expect("a last paragraph").0;
@@ -59,7 +57,7 @@ fn every_flag_is_in_the_table() {
 #[test]
 fn every_flag_of_trees_is_in_the_fold() {
     let help = |command: &str| {
-        let output = Command::new(support::BINARY).args([command, "-h"]).output().expect("it runs");
+        let output = Command::new(crate::support::BINARY).args([command, "-h"]).output().expect("it runs");
         String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
     };
     check("tree", &format!("```\n{}\n\n{}\n```\n", help("tree"), help("roots")));

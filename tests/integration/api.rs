@@ -1,11 +1,9 @@
 //! Pages and JSON, from the real binary on machines made of files.
 
-mod support;
-
+use crate::support::fixture::{Fixture, Process};
+use crate::support::http::Response;
+use crate::support::{Exporter, wait_for};
 use serde_json::{Value, json};
-use support::fixture::{Fixture, Process};
-use support::http::Response;
-use support::{Exporter, wait_for};
 
 const WEB: &str = "0::/lxc.payload.web\n";
 const HOSTILE: &str = "0::/lxc.payload.<script>alert(1)<%2Fscript>&\"\n";
@@ -194,7 +192,7 @@ fn errors_below_api_are_json() {
         assert_eq!(response.status, 404, "{path}");
         assert!(json_of(&response)["error"].is_string(), "{path}");
     }
-    let posted = support::http::request(&exporter.address, "POST", "/api/v1/containers", &[]);
+    let posted = crate::support::http::request(&exporter.address, "POST", "/api/v1/containers", &[]);
     assert_eq!((posted.status, posted.header("allow")), (405, Some("GET, HEAD")));
     assert!(json_of(&posted)["error"].is_string());
     let with_body = exporter.get("/api/v1/containers", &[("Content-Length", "2")]);

@@ -1,16 +1,14 @@
 //! The binary as a command: flags, exit status, standard output.
 
-mod support;
-
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use support::exposition::Exposition;
-use support::fixture::{Fixture, Process};
-use support::{BINARY, Exporter};
+use crate::support::exposition::Exposition;
+use crate::support::fixture::{Fixture, Process};
+use crate::support::{BINARY, Exporter};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).env_remove("DOCKER_HOST").output().expect("the exporter runs")

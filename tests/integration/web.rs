@@ -1,14 +1,12 @@
 //! HTTP as scrapers and others use it, against the real binary.
 
-mod support;
-
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use support::exposition::Exposition;
-use support::fixture::{Fixture, Process};
-use support::http::{self, connect};
-use support::{Exporter, wait_at_most, wait_for};
+use crate::support::exposition::Exposition;
+use crate::support::fixture::{Fixture, Process};
+use crate::support::http::{self, connect};
+use crate::support::{Exporter, wait_at_most, wait_for};
 
 const PROMETHEUS_ACCEPT: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 

@@ -1,14 +1,12 @@
 //! Faults and bad input that need neither root nor Docker, each on the real binary.
 
-mod support;
-
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use support::Exporter;
-use support::exposition::Exposition;
-use support::fixture::{CONTAINER_ID, Fixture, Process, container_cgroup};
-use support::workload::Workload;
+use crate::support::Exporter;
+use crate::support::exposition::Exposition;
+use crate::support::fixture::{CONTAINER_ID, Fixture, Process, container_cgroup};
+use crate::support::workload::Workload;
 
 fn scrape(fixture: &Fixture) -> Exposition {
     fixture.exporter(&["--no-docker"]).scrape()

@@ -1,16 +1,14 @@
 //! `--web.config.file`: TLS, users, headers and limits, against the real binary.
 
-mod support;
-
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::certificates::{Authority, TlsClient};
-use support::exposition::Exposition;
-use support::fixture::Fixture;
-use support::secured::{SERVER, anybody, basic, serve, status, users, wait_for_metrics};
-use support::{BINARY, Exporter, wait_for};
+use crate::support::certificates::{Authority, TlsClient};
+use crate::support::exposition::Exposition;
+use crate::support::fixture::Fixture;
+use crate::support::secured::{SERVER, anybody, basic, serve, status, users, wait_for_metrics};
+use crate::support::{BINARY, Exporter, wait_for};
 use tokio_rustls::rustls::version;
 
 #[test]
@@ -25,7 +23,7 @@ fn tls_is_spoken_to_those_who_speak_it() {
     let stranger = Authority::new();
     anybody(&stranger).get(&exporter.address, "/", &[]).expect_err("another authority is not trusted");
     // Who speaks no TLS hears no HTTP.
-    let mut plain = support::http::connect(&exporter.address);
+    let mut plain = crate::support::http::connect(&exporter.address);
     std::io::Write::write_all(&mut plain, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
     let mut heard = Vec::new();
     let _ = std::io::Read::read_to_end(&mut plain, &mut heard);
@@ -150,8 +148,12 @@ fn row_31_a_flood_of_passwords_does_not_keep_a_scraper_out() {
                         if attempt % 2 == 0 { "alice" } else { "mallory" },
                         &format!("{client}-{attempt}"),
                     );
-                    let response =
-                        support::http::request(address, "GET", "/metrics", &[("Authorization", &wrong)]);
+                    let response = crate::support::http::request(
+                        address,
+                        "GET",
+                        "/metrics",
+                        &[("Authorization", &wrong)],
+                    );
                     assert!([401, 503].contains(&response.status), "{}", response.status);
                 }
             });
@@ -255,7 +257,7 @@ fn sockets_from_systemd_are_listened_on() {
         .spawn()
         .expect("bash is there");
     wait_for("an answer", || {
-        (support::http::request(&address, "GET", "/metrics", &[]).status == 200).then_some(())
+        (crate::support::http::request(&address, "GET", "/metrics", &[]).status == 200).then_some(())
     });
     child.kill().expect("it runs");
     child.wait().expect("it ends");

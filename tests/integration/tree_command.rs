@@ -2,16 +2,14 @@
 //!
 //! After a change that is meant: `UPDATE_GOLDEN=1 cargo test --test tree_command`, then read the difference.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::BINARY;
+use crate::support::fixture::{Fixture, Process};
 use serde_json::Value;
-use support::BINARY;
-use support::fixture::{Fixture, Process};
 
 const WEB: &str = "0::/lxc.payload.web\n";
 const DATABASE: &str = "0::/lxc.payload.database/postgresql.service\n";
