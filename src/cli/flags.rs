@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn row_33_each_bad_flag_is_named_in_one_line() {
+    fn each_invalid_flag_is_named_in_one_line() {
         for (arguments, mentions) in [
             (&["--collection.interval=0s"][..], &["--collection.interval", "100ms"][..]),
             (&["--collection.interval=abc"], &["--collection.interval", "5s"]),

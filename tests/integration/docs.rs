@@ -1,35 +1,41 @@
-//! The README's tables say what the program says. `UPDATE_README=1 cargo test --test readme` writes them anew.
+//! The generated tables in `docs/` say what the program says. `UPDATE_DOCS=1 cargo test --test integration docs`
+//! writes them.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use pstree_exporter::export::catalog::{CATALOG, Kind, Scope};
 
-fn path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")
-}
+use crate::support::BINARY;
 
-/// Compares what stands between the two markers.
-fn check(section: &str, wanted: &str) {
-    // Tests run side by side, and with UPDATE_README each writes the whole file.
+/// Compares what is between the two markers of a section.
+fn check(file: &str, section: &str, expected: &str) {
+    // Two sections may be in one file, and with UPDATE_DOCS each test writes the whole file.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock();
-    let readme = fs::read_to_string(path()).expect("the README");
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
     let (begin, end) = (format!("<!-- begin {section} -->\n"), format!("<!-- end {section} -->"));
-    let (head, rest) = readme.split_once(&begin).unwrap_or_else(|| panic!("no {begin}"));
-    let (got, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("no {end}"));
-    if std::env::var_os("UPDATE_README").is_some() {
-        fs::write(path(), [head, &begin, wanted, &end, tail].concat()).expect("the README can be written");
+    let (head, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("{file} has no {begin}"));
+    let (found, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("{file} has no {end}"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, [head, &begin, expected, &end, tail].concat()).expect("the file can be written");
         return;
     }
-    assert_eq!(got, wanted, "the README's {section} are not what the program says");
+    assert_eq!(found, expected, "{file} is outdated: run UPDATE_DOCS=1 cargo test --test integration docs");
+}
+
+fn help(arguments: &[&str]) -> String {
+    let output = Command::new(BINARY).args(arguments).output().expect("it runs");
+    assert!(output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
-fn every_metric_is_in_the_table() {
+fn the_table_of_metrics_is_the_catalog() {
     let mut table = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for family in CATALOG {
         let kind = match family.kind {
@@ -42,23 +48,26 @@ fn every_metric_is_in_the_table() {
         let help = family.help.replace("label_<name>", "`label_<name>`").replace("|", "\\|");
         writeln!(table, "| `{}` | {kind} | {} | {help} |", family.name, labels.join(", ")).unwrap();
     }
-    check("metrics", &table);
+    check("docs/metrics.md", "metrics", &table);
 }
 
 #[test]
-fn every_flag_is_in_the_table() {
-    let output = Command::new(crate::support::BINARY).arg("--help").output().expect("it runs");
-    let help = String::from_utf8(output.stdout).expect("text");
+fn the_flags_of_the_exporter_are_those_of_its_help() {
+    let help = help(&["--help"]);
     let options = help.split_once("Options:").expect("a list of options").1;
     let options = options.rsplit_once("\n\n").expect("a last paragraph").0;
-    check("flags", &format!("```\n{}\n```\n", options.trim_matches('\n')));
+    check("docs/flags.md", "flags", &format!("```\n{}\n```\n", options.trim_matches('\n')));
 }
 
 #[test]
-fn every_flag_of_trees_is_in_the_fold() {
-    let help = |command: &str| {
-        let output = Command::new(crate::support::BINARY).args([command, "-h"]).output().expect("it runs");
-        String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
-    };
-    check("tree", &format!("```\n{}\n\n{}\n```\n", help("tree"), help("roots")));
+fn the_flags_of_tree_and_roots_are_those_of_their_help() {
+    let [tree, roots] = ["tree", "roots"].map(|command| help(&[command, "-h"]));
+    check("docs/flags.md", "tree", &format!("```\n{}\n\n{}\n```\n", tree.trim_end(), roots.trim_end()));
+}
+
+#[test]
+fn flags_for_tests_are_hidden() {
+    for arguments in [&["--help"][..], &["tree", "--help"], &["roots", "--help"]] {
+        assert!(!help(arguments).contains("--debug."), "{arguments:?}");
+    }
 }

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn row_5_hostile_comm_keeps_the_right_parent() {
+    fn a_hostile_command_keeps_the_right_parent() {
         for comm in [&b") R 1 1"[..], b"a\nb", b"\xff\xfe", b"", b"\"}\\", b"\x1b[2J", b"((((", b"))))"] {
             let stat = parse_stat(42, &stat_of(comm, "S 7")).unwrap();
             assert_eq!(stat.parent_pid, 7, "{comm:?}");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn row_4_garbage_is_refused_without_a_panic() {
+    fn malformed_bytes_are_rejected_without_a_panic() {
         for garbage in ["", "1 (a)", "(a) S 1", "1 )a( S 1", "1 (a) ", "1 (a) S", "1 (a) ? 1 1", "garbage"] {
             assert_eq!(parse_stat(1, garbage.as_bytes()), None, "{garbage:?}");
         }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn row_6_numbers_at_the_integer_limits() {
+    fn numbers_at_the_integer_limits() {
         let with = |ppid: &str, threads: &str, start: &str| {
             let line = format!("1 (a) S {ppid} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 {start} 0 0");
             parse_stat(1, line.as_bytes())
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn row_12_a_zombie_leader_with_live_threads_is_no_zombie() {
+    fn an_exited_leader_with_live_threads_is_no_zombie() {
         let lone = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0").unwrap();
         assert_eq!((lone.state, lone.threads), (ProcessState::Zombie, 0));
         let leader = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0 5 0 0").unwrap();
