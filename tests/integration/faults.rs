@@ -1,6 +1,7 @@
 //! Faults and bad input, each on the real binary.
 
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::Exporter;
 use crate::support::exposition::Exposition;
@@ -35,13 +36,32 @@ fn processes_that_exit_between_listing_and_reading_are_counted_as_vanished() {
 #[test]
 fn collections_succeed_while_processes_start_and_exit_all_the_time() {
     let exporter = Exporter::start(&["--no-docker", "--collection.interval=100ms"]);
-    for _ in 0..3 {
-        let before = exporter.scrape();
-        drop(Workload::start(&["forks", "2000"]));
-        let during = exporter.fresh_scrape();
-        assert!(succeeded(&during));
-        assert!(skipped(&during, "vanished") >= skipped(&before, "vanished"));
-        assert_eq!(skipped(&during, "malformed"), 0.0);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                drop(Workload::start(&["forks", "500"]));
+            }
+        });
+        // Ends the storm also when an assertion fails.
+        let _end = OnDrop(|| is_over.store(true, Ordering::Relaxed));
+        let mut vanished = 0.0;
+        for _ in 0..5 {
+            let metrics = exporter.fresh_scrape();
+            assert!(succeeded(&metrics));
+            assert_eq!(skipped(&metrics, "malformed"), 0.0);
+            let now = skipped(&metrics, "vanished");
+            assert!(now >= vanished, "{now} after {vanished}");
+            vanished = now;
+        }
+    });
+}
+
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 
