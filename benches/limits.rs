@@ -1,21 +1,19 @@
 //! Upper limits of times, as ratios of two times of one run: what no test asserts, because machines differ and are
 //! busy. Requires neither root nor Docker. Fails when a ratio is outside its limits.
 
-mod support;
 #[path = "../tests/support/mod.rs"]
-mod testkit;
+mod support;
 
 use std::ops::Range;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pstree_exporter::observe::procfs::cmdline::ArgumentTimeouts;
-use support::{median, timed};
-use testkit::fixture::{Fixture, Process};
-use testkit::http;
-use testkit::secured::{basic, serve, wait_for_metrics};
-use testkit::{BINARY, Exporter};
+use support::fixture::{Fixture, Process};
+use support::http;
+use support::secured::{basic, serve, wait_for_metrics};
+use support::{BINARY, Exporter};
 
 const ROUNDS: usize = 25;
 const WEB: &str = "0::/lxc.payload.web\n";
@@ -164,6 +162,17 @@ fn blocked_command_line() -> Comparison {
         base: ArgumentTimeouts::default().answer,
         limits: 0.9..1.5,
     }
+}
+
+fn timed(run: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    run();
+    begun.elapsed()
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 fn get(exporter: &Exporter, path: &str, authorization: &str) -> u16 {
