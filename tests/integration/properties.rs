@@ -320,7 +320,7 @@ fn slots(engine: &Engine) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn row_10_a_chain_of_five_thousand_is_measured_without_recursion() {
+fn a_chain_of_5000_processes_is_measured_without_recursion() {
     let records: Vec<ProcessRecord> = (1..=5_000)
         .map(|pid| record(&Made { pid, parent: pid - 1, start: 7, container: 0, comm: 0, zombie: false }))
         .collect();
