@@ -30,7 +30,7 @@ const EVENTS: [&str; 8] = ["create", "start", "restart", "rename", "pause", "unp
 
 /// Keeps the registry up to date; never returns. `allowed_labels` are the Docker labels to read, in the order of the
 /// flag.
-pub(crate) async fn sync_registry(
+pub async fn sync_registry(
     endpoint: Endpoint,
     allowed_labels: Arc<[String]>,
     registry: Arc<Registry>,

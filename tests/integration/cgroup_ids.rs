@@ -1,6 +1,7 @@
 //! Where the kernel tells a process's cgroup id, files are read only for what is not known, and never believed
 //! before the id is confirmed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pstree_exporter::model::container_table::ContainerTable;

@@ -136,14 +136,14 @@ fn a_check_reports_what_is_visible_and_fails_without_a_procfs() {
     fixture.remove("cgroup");
     let (status, text) = check(&fixture, &["--no-docker"]);
     assert_eq!(status, Some(0), "{text}");
-    assert!(text.contains("1 docker\n") && text.contains("The main job can be done here"), "{text}");
+    assert!(text.contains("1 docker\n") && text.contains("This machine can be monitored"), "{text}");
     let pids = text.lines().find(|line| line.contains("pids limits")).expect("a line");
-    assert!(pids.starts_with("partly") && text.contains("give --path.cgroupfs"), "{text}");
+    assert!(pids.starts_with("partial") && text.contains("set --path.cgroupfs"), "{text}");
     let output = run(&["--check", "--path.procfs=/etc", "--no-docker"]);
     let text = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(
-        text.contains("NO ") && text.contains("--path.procfs") && text.contains("cannot be done"),
+        text.contains("FAIL ") && text.contains("--path.procfs") && text.contains("cannot be monitored"),
         "{text}"
     );
 }
@@ -153,7 +153,7 @@ fn a_check_names_docker_and_the_fix() {
     let (status, text) = check(&Fixture::with_container(), &["--docker.host=unix:///nonexistent.sock"]);
     assert_eq!(status, Some(0), "Docker lends names only: {text}");
     let line = text.lines().find(|line| line.contains("unix:///nonexistent.sock")).expect("it is named");
-    assert!(line.starts_with("partly  names") && text.contains("to mend: start Docker"), "{text}");
+    assert!(line.starts_with("partial  names") && text.contains("fix: start Docker"), "{text}");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_health_check_fails_when_another_program_answers_or_none() {
     });
     answers.expect("a thread");
     let stderr = String::from_utf8(healthcheck(&address, 10.0).stderr).expect("text");
-    assert!(stderr.contains("unhealthy") && stderr.contains("does an exporter"), "{stderr}");
+    assert!(stderr.contains("unhealthy") && stderr.contains("check whether an exporter"), "{stderr}");
 }
 
 #[test]

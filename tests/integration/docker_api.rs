@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use pstree_exporter::names::config::DockerTimeouts;
-use pstree_exporter::names::docker::keep_names;
+use pstree_exporter::names::docker::sync_registry;
 use pstree_exporter::names::registry::Registry;
 
 use crate::support::exposition::Exposition;
@@ -322,7 +322,7 @@ fn containers_are_listed_again_although_the_event_stream_is_silent() {
     let registry = Arc::new(Registry::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let names = keep_names(endpoint, Arc::from([]), Arc::clone(&registry), timeouts);
+        let names = sync_registry(endpoint, Arc::from([]), Arc::clone(&registry), timeouts);
         let lists = async {
             while docker.lists() < 5 {
                 tokio::time::sleep(interval).await;
