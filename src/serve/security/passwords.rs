@@ -21,7 +21,7 @@ use crate::serve::security::config_error::ConfigError;
 const MAX_QUEUED: usize = 16;
 /// Since its last use. Longer than usual scrape intervals.
 const VERIFIED_TTL: Duration = Duration::from_secs(600);
-/// Verified passwords that are remembered. Far more than the users of one file that scrape.
+/// Maximum number of verified passwords. Scrapers use far fewer.
 const MAX_VERIFIED: usize = 1024;
 
 /// The result of a check.
