@@ -77,7 +77,17 @@ const LAYERS: [Layer; 10] = [
 ];
 
 /// Modules that take bytes, records and a time as arguments, and do nothing else.
-const PURE: [&str; 5] = ["model", "resolve", "export", "view", "serve::negotiation"];
+const PURE: [&str; 9] = [
+    "model",
+    "resolve",
+    "view",
+    "export::catalog",
+    "export::container_families",
+    "export::exporter_families",
+    "export::openmetrics",
+    "export::text_format",
+    "serve::negotiation",
+];
 
 /// Files, sockets, processes, threads, clocks, logs, and the crates for them.
 const IMPURE: [&str; 16] = [
