@@ -8,14 +8,15 @@
 mod support;
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use pstree_exporter::collect::collector::Collector;
 use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
 use pstree_exporter::collect::pipeline::Pipeline;
-use pstree_exporter::collect::publisher::Publisher;
 use pstree_exporter::export::rendered::{Encoding, Format};
+use pstree_exporter::export::renderer::Renderer;
 use pstree_exporter::model::collection::DockerStatus;
-use pstree_exporter::names::registry::Directory;
 use support::{BareLoop, Forest, median, timed};
 
 const ROUNDS: usize = 15;
@@ -59,8 +60,8 @@ fn measure(processes: usize, containers: usize) {
 }
 
 struct Collection {
-    pipeline: Pipeline,
-    publisher: Publisher,
+    collector: Collector,
+    renderer: Renderer,
 }
 
 impl Collection {
@@ -73,19 +74,25 @@ impl Collection {
             bounds: Bounds::default(),
             container_name: None,
         };
-        // In a thread of its own, which is the one that gives up its rights.
+        // In a thread of its own, which is the one that drops its capabilities.
         let pipeline = std::thread::scope(|scope| {
             #[allow(clippy::disallowed_methods, reason = "no exporter runs here")]
             let thread = scope.spawn(|| Pipeline::new(&config));
-            thread.join().expect("no panic").expect("the source can be had: run as root")
+            thread.join().expect("no panic").expect("the source is possible: run as root")
         });
-        Self { pipeline, publisher: Publisher::new(None, [("hidepid", false), ("pid_namespace", false)]) }
+        Self {
+            collector: Collector::new(pipeline, Arc::default()),
+            renderer: Renderer::new(None, [("hidepid", false), ("pid_namespace", false)]),
+        }
     }
 
     fn run(&mut self) {
-        self.pipeline.collect().expect("/proc can be read");
-        let names = (&Directory::new(), DockerStatus::default());
-        let publication = self.publisher.publish(&self.pipeline, names, Duration::from_secs(5), false);
-        black_box(publication.published.body(Encoding { format: Format::OpenMetrics, gzip: false }));
+        let begun = Instant::now();
+        self.collector.collect().expect("/proc can be read");
+        let snapshot = self.collector.named().expect("a snapshot");
+        let status = self.collector.pipeline.status();
+        let at = (begun, Duration::from_secs(5));
+        let rendered = self.renderer.render(snapshot, &status, DockerStatus::default(), None, at);
+        black_box(rendered.body(Encoding { format: Format::OpenMetrics, gzip: false }));
     }
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The few types of the kernel that the programs name, each with the few fields that they read. Offsets
- * are filled in when the object is loaded, from the types that the running kernel describes (CO-RE), so
- * neither the order nor the size of anything here matters; but for struct upid, whose array is indexed,
- * and which is as here since Linux 4.15.
+ * The kernel types that the programs use, each with only the fields that they read. The loader fills in
+ * the offsets from the BTF of the running kernel (CO-RE), so the order and size of fields do not matter.
+ * Exception: struct upid, because an array of it is indexed. It has exactly these fields since
+ * Linux 4.15.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What pstree-exporter has the kernel do: count forks, execs and exits by cgroup, and list all processes
- * in one pass. `make bpf` compiles this to pstree.bpf.o, which is checked in.
+ * The BPF programs of pstree-exporter: they count forks, execs and exits by cgroup, and list all processes
+ * in one pass. `make bpf` compiles this file to pstree.bpf.o, which is committed.
  *
- * The layouts of `struct counts` and `struct process` are read again in src/resolve/event_attribution.rs and
- * src/observe/bpf/task_record.rs.
+ * src/resolve/event_attribution.rs and src/observe/bpf/task_record.rs parse `struct counts` and
+ * `struct process`, so their layouts must match.
  */
 #include "kernel.h"
 
@@ -16,14 +16,14 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-/* What this file is licensed under, in the words that the kernel knows (include/linux/license.h). */
+/* The license of this file, in a form that the kernel accepts (include/linux/license.h). */
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
 #define EEXIST 17
 #define MAX_ANCESTORS 8
 
-/* Events of one cgroup of the default hierarchy. User space takes them as 16 numbers of 64 bits. */
+/* Events of one cgroup of the default hierarchy. User space reads them as 15 numbers of 64 bits. */
 struct counts {
 	__u64 forks;
 	__u64 thread_starts;
@@ -31,13 +31,13 @@ struct counts {
 	__u64 exits_success;
 	__u64 exits_failure;
 	__u64 exits_signal;
-	/* 1 once the cgroup is removed: nothing is counted here any more. */
+	/* 1 after the cgroup was removed: the counts are final. */
 	__u64 removed;
-	/* The ids of the cgroups above, the nearest first; 0 behind the last. */
+	/* The ids of the ancestors, the parent first; 0 after the last. */
 	__u64 ancestors[MAX_ANCESTORS];
 };
 
-/* By the cgroup's id, which is the inode number of its directory. */
+/* Keyed by the cgroup's id, which is the inode number of its directory. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -45,7 +45,7 @@ struct {
 	__type(value, struct counts);
 } cgroups SEC(".maps");
 
-/* Events that found no room in `cgroups` (or in `exited`). */
+/* Events that were not counted because `cgroups` (or `exited`) is full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -53,16 +53,16 @@ struct {
 	__type(value, __u64);
 } lost SEC(".maps");
 
-/* A process for its whole life, as a pid alone is not. */
+/* Identifies a process. A pid alone does not, because pids are reused. */
 struct process_key {
 	__u64 start_boottime;
 	__u64 tgid;
 };
 
 /*
- * Processes of several threads whose exit was counted. Threads that exit side by side may all find that
- * none is left alive, so the first to enter here counts. That race lasts microseconds, within which no
- * entry grows old enough to give way.
+ * Processes with several threads whose exit was counted. Threads that exit at the same time can all see
+ * that no thread is live, so the first one to insert the process here counts it. This race lasts
+ * microseconds, so entries are not evicted during it.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -85,7 +85,7 @@ static __always_inline void count_lost(void)
 		count(counter);
 }
 
-/* The counts of a cgroup, made where they are new. NULL, and counted as lost, where the map is full. */
+/* The counts of a cgroup, inserted if necessary. If the map is full, counts a lost event, returns NULL. */
 static __always_inline struct counts *counts_of(struct cgroup *cgroup)
 {
 	__u64 id = cgroup->kn->id;
@@ -103,7 +103,7 @@ static __always_inline struct counts *counts_of(struct cgroup *cgroup)
 		cgroup = above->cgroup;
 		fresh.ancestors[level] = cgroup->kn->id;
 	}
-	/* Another CPU may have been faster. */
+	/* Another CPU may have inserted it first. */
 	bpf_map_update_elem(&cgroups, &id, &fresh, BPF_NOEXIST);
 	counts = bpf_map_lookup_elem(&cgroups, &id);
 	if (!counts)
@@ -111,7 +111,7 @@ static __always_inline struct counts *counts_of(struct cgroup *cgroup)
 	return counts;
 }
 
-/* The child may begin in another cgroup than its parent's (CLONE_INTO_CGROUP). */
+/* The child can start in another cgroup than its parent (CLONE_INTO_CGROUP). */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -132,15 +132,15 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	return 0;
 }
 
-/* Whether this thread, of a group without a live one, is the one that stands for the whole process. */
+/* Whether this thread, whose group has no live thread left, is the one that counts the exit. */
 static __always_inline bool is_first_to_count(struct task_struct *leader, struct signal_struct *signal)
 {
 	struct process_key key = { .start_boottime = leader->start_boottime, .tgid = leader->tgid };
 	__u8 present = 1;
-	/* No long: before Linux 6.4 only the lower half is what the map returned. */
+	/* Not long: before Linux 6.4, only the lower half is the result of the map. */
 	int error;
 
-	/* All others are gone, so none is on its way here; but one of them may have been. */
+	/* No other thread can still get here, but one of them may have counted the exit. */
 	if (signal->nr_threads <= 1)
 		return !bpf_map_lookup_elem(&exited, &key);
 	error = bpf_map_update_elem(&exited, &key, &present, BPF_NOEXIST);
@@ -149,7 +149,7 @@ static __always_inline bool is_first_to_count(struct task_struct *leader, struct
 	return !error;
 }
 
-/* Called for every thread, after it left the live ones. */
+/* Called for every thread, after it was removed from the number of live threads. */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
@@ -163,7 +163,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	counts = counts_of(task->cgroups->dfl_cgrp);
 	if (!counts)
 		return 0;
-	/* As wait(2) would show it: wait_task_zombie(), kernel/exit.c. */
+	/* The status that wait(2) returns: wait_task_zombie(), kernel/exit.c. */
 	code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : leader->exit_code;
 	if (code & 0x7f)
 		count(&counts->exits_signal);
@@ -173,8 +173,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 }
 
 /*
- * Tells user space which counts are final. The kernel removes a cgroup only once all its tasks have passed
- * on_exit. Ids are unique within a hierarchy only, and those of cgroup v1 have ids, too.
+ * Tells user space which counts are final: the kernel removes a cgroup only after on_exit ran for all of
+ * its tasks. Ids are unique only within a hierarchy, and cgroups of cgroup v1 have ids, too.
  */
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(on_rmdir, struct cgroup *cgroup)
@@ -190,7 +190,7 @@ int BPF_PROG(on_rmdir, struct cgroup *cgroup)
 	return 0;
 }
 
-/* One process (thread group): 72 bytes without a gap. */
+/* One process (thread group): 72 bytes without padding. */
 struct process {
 	__u64 start_boottime; /* nanoseconds */
 	__u64 cgroup_id;
@@ -200,9 +200,9 @@ struct process {
 	__u32 exit_state;
 	__u32 flags;
 	__u32 threads;
-	/* How many pid namespaces lie between the initial one and its own. */
+	/* The level of its pid namespace; 0 for the initial one. */
 	__u32 nesting;
-	/* Its pid in its own namespace, and in the one just below the initial one (0 where that is none). */
+	/* Its pid in its own pid namespace, and in its namespace of level 1 (0 if there is none). */
 	__u32 inner_pid;
 	__u32 pid_below;
 	__u32 pid_namespace;

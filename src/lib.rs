@@ -1,58 +1,52 @@
-//! The process forest of every container, as Prometheus metrics.
+//! The process forest of every container, as Prometheus metrics, trees and pages.
 //!
-//! How data flows, each collection from left to right, on a thread of its own:
+//! # Architecture overview
 //!
-//! ```text
-//!  /proc ─┬─► source ───► membership ───► forest ───► accounting ──► collector ──► Published ──► web
-//!         │  records     attribution     roots        counters      pipeline      (Arc, each     /metrics
-//!         │              cgroup ids      shape        starts        publisher      format once)  pages, JSON
-//!         │                              nodes        name budget       ▲
-//!  BPF ───┴────────────────────────────────────────► events ────────────┤
-//!  cgroupfs ───────────────────────────────────────► pids ──────────────┤
-//!  Docker API ─────────────────────────────────────► metadata (names) ──┘
-//! ```
-//!
-//! Trees for people are made from one [`moment`]: the exporter publishes one with each collection, without a
-//! copy, and `tree` takes one by itself:
+//! Each collection runs on a thread of its own, from left to right. Requests are answered from memory: no request runs a
+//! collection or waits for one, and no collection waits for Docker.
 //!
 //! ```text
-//!  Published ─┐
-//!  tree::look ┴─► moment ───► tree ───► layout ───► text (terminal, live), pages
-//!                 cards       select     rows  └──► JSON
+//!  /proc ────┐
+//!  BPF ──────┼─► observe ──► resolve ──► model ─────────► collect ──► export ──► serve
+//!  cgroupfs ─┘   records     container   forest, stats    Snapshot    bytes      /metrics
+//!                            of each     counters            │
+//!                            process                         └──────► view ────► serve (pages, JSON)
+//!  Docker ─────► names ──────────────────────────────────────┘        trees ───► commands (tree, live view)
 //! ```
 //!
-//! | module | what | kind |
-//! |---|---|---|
-//! | [`cli`], [`config`], [`logging`], [`app`] | flags as typed, flags as resolved, and what they start | edge |
-//! | [`check`] | what can be seen here, and why not more | edge, its text pure |
-//! | [`healthcheck`] | asks an exporter whether it lives | edge |
-//! | [`model`] | processes, containers, snapshots | pure |
-//! | [`text`] | text from strangers made safe to show | pure |
-//! | [`source`] | the walk over a procfs, or the kernel's own list; which of them; bytes to records | edge, parsing pure |
-//! | [`bpf`] | the programs in the kernel: loaded, attached, asked | edge |
-//! | [`attribution`] | cgroup path to container | pure |
-//! | [`membership`] | which container each process is in, remembered over collections | pure |
-//! | [`forest`] | parents, roots, depth, zombies, merged nodes | pure |
-//! | [`cgroups`] | which container each cgroup id is in | pure |
-//! | [`events`] | the kernel's counts of forks, execs and exits, credited to containers | edge, crediting pure |
-//! | [`starts`] | processes started, at least, by the growth of pids | pure |
-//! | [`counters`] | counters that only grow, the budget of new names | pure |
-//! | [`pids`] | the files of the pids controller and the freezer | edge |
-//! | [`metadata`] | names from the Docker API, kept while it is away | edge |
-//! | [`moment`] | all processes of one moment, and what is known of each container | pure |
-//! | [`tree`] | a forest as text, live, as JSON; the commands for that | pure, with edges |
-//! | [`metrics`] | one catalog of all families; numbers to families to bytes | pure |
-//! | [`collector`] | the loop that calls all of the above and swaps what is published | edge |
-//! | [`web`] | serves what is published, and its pages, to those who may see it | edge, pages pure |
+//! One [`Pipeline`](collect::pipeline::Pipeline) makes an immutable [`Snapshot`](model::snapshot::Snapshot), for the
+//! exporter and for the command `tree` alike; its module lists the stages in their order. Metrics, pages, JSON and trees
+//! are functions of the snapshot and of the names of containers.
 //!
-//! Edges call pure code, never the other way: what is pure takes bytes, records and a time as arguments. A
-//! scrape never waits for a walk, a walk never waits for Docker, and one process that cannot be read costs
-//! that process only.
+//! # Modules
 //!
-//! BPF makes nothing worse: it is used where the kernel, our rights and the layout of cgroups allow it, and
-//! whatever fails ends in `/proc`, with a line that says why. See [`source::choice`].
-
-#![deny(unsafe_code)]
+//! | module | content |
+//! |---|---|
+//! | [`observe`] | asks the kernel: `/proc`, BPF, the cgroup file systems; bytes to records |
+//! | [`resolve`] | which container each process belongs to, zombies and moved processes included |
+//! | [`model`] | pure data and algorithms: processes, forest, depth, stats, counters, snapshot |
+//! | [`names`] | the names that Docker or Podman report, kept while they do not answer |
+//! | [`collect`] | the loop and the pipeline; chooses the source |
+//! | [`export`] | the metric catalog; a snapshot to the exposition formats |
+//! | [`view`] | a snapshot to trees: selected, folded into rows, as text, JSON and HTML |
+//! | [`serve`] | the HTTP server: routes, limits, TLS, users, the render thread and its cache |
+//! | [`cli`] | flags as typed, the settings that they resolve to, logging |
+//! | [`commands`] | one file or folder a command: the exporter, `tree`, the live view, `roots`, `--check`, `--healthcheck` |
+//!
+//! # Imports go one way
+//!
+//! ```text
+//! commands ─► cli ─► serve ─► export, view ─► model
+//!     └──────────► collect ─► observe ─► resolve ─► model
+//!                     └─────► names ──────────────► model
+//! ```
+//!
+//! `model`, `resolve`, `view` and the encoders of `export` are pure: they take bytes, records and times as arguments. The
+//! test `imports` reads the paths of every source file and fails when an import breaks this order.
+//!
+//! A process that cannot be read costs that process only, counted by reason. BPF is used where the kernel, the
+//! capabilities and the layout of cgroups allow it; any failure ends in `/proc`, with a log line that says why (see
+//! [`collect::source_selection`]).
 
 pub mod cli;
 pub mod collect;

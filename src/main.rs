@@ -1,32 +1,33 @@
-//! The command line: parse, run, say in one line what went wrong.
+//! Parses the command line, runs the command, and prints an error in one line.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use pstree_exporter::cli::FlagError;
 use pstree_exporter::cli::config::Task;
-use pstree_exporter::cli::flags::{Cli, Stop};
+use pstree_exporter::cli::flags::{Cli, EarlyExit};
 use pstree_exporter::cli::logging::{self, LogLevel};
 use pstree_exporter::commands::{check, healthcheck, live, roots, serve, tree};
 
-/// Wrong flags, as the ecosystem's exporters and the shell have it.
+/// Exit status for wrong flags, as in other exporters and in shells.
 const USAGE_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = match Cli::parse_from_args(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(Stop::Print(text)) => {
-            // A reader that has seen enough is no failure of ours.
+        Err(EarlyExit::Print(text)) => {
+            // A reader that closes the pipe early, such as head, is not an error.
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
-        Err(Stop::Refuse(line)) => return refuse(&line),
+        Err(EarlyExit::Error(error)) => return usage_error(&error),
     };
     let (log_level, log_format) = (cli.log_level, cli.log_format);
     let task = match cli.resolve(std::env::var("DOCKER_HOST").ok().as_deref()) {
         Ok(task) => task,
-        Err(line) => return refuse(&line),
+        Err(error) => return usage_error(&error),
     };
-    let done = match task {
+    let result = match task {
         Task::Serve(config) => {
             logging::init(log_level, log_format);
             serve::run(config)
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         },
         Task::Roots(config) => roots::roots(&config),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pstree-exporter: {error:#}");
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn refuse(line: &str) -> ExitCode {
-    eprintln!("pstree-exporter: {line}");
+fn usage_error(error: &FlagError) -> ExitCode {
+    eprintln!("pstree-exporter: {error}");
     ExitCode::from(USAGE_ERROR)
 }

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pstree_exporter::model::container_table::ContainerTable;
 use pstree_exporter::model::process::{
     Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState, SkipReason,
 };
-use pstree_exporter::model::walk::WalkResult;
+use pstree_exporter::model::process_table::ProcessTable;
 use pstree_exporter::resolve::cgroup_owners::Owner;
 use pstree_exporter::resolve::process_files::{KernelFields, ProcessFiles};
 use pstree_exporter::resolve::resolver::ContainerResolver;
@@ -37,8 +38,11 @@ impl ProcessFiles for Files {
 
 struct Machine {
     resolver: ContainerResolver,
-    snapshot: WalkResult,
+    containers: ContainerTable,
+    table: Arc<ProcessTable>,
     files: Files,
+    interval: Duration,
+    now: Duration,
 }
 
 impl Machine {
@@ -49,15 +53,21 @@ impl Machine {
     fn at_interval(interval: Duration, cgroup: String) -> Self {
         Self {
             resolver: ContainerResolver::new(None, interval),
-            snapshot: WalkResult::default(),
+            containers: ContainerTable::new(100),
+            table: Arc::default(),
             files: Files { cgroup, reads: 0 },
+            interval,
+            now: Duration::ZERO,
         }
     }
 
     /// Collects processes in one cgroup; returns where they are, and how many files were read.
     fn collect(&mut self, pids: &[u32], cgroup_id: u64) -> (Vec<Membership>, usize) {
         let before = self.files.reads;
-        self.resolver.begin(&mut self.snapshot);
+        self.now += self.interval;
+        self.containers.begin(self.now);
+        self.resolver.begin(self.interval);
+        let mut records = Vec::new();
         for &pid in pids {
             let record = ProcessRecord {
                 key: ProcessKey { start_time: 1, pid },
@@ -70,13 +80,17 @@ impl Machine {
                 leader_exited: false,
                 ns_pid: 1,
             };
-            let inner = NsPids { pid: 1, level: 1, below: Some(1) };
-            let details = KernelFields { cgroup_id, inner, pid_namespace: 7 };
-            let admitted = self.resolver.admit(record, Some(&details), &mut self.files, &mut self.snapshot);
-            admitted.expect("the file can be read");
+            let ns_pids = NsPids { pid: 1, level: 1, below: Some(1) };
+            let fields = KernelFields { cgroup_id, ns_pids, pid_namespace: 7 };
+            let (files, containers) = (&mut self.files, &mut self.containers);
+            let resolved = self.resolver.resolve(record, Some(&fields), files, containers, &mut records);
+            resolved.expect("the file can be read");
         }
-        self.resolver.finish(&mut self.files, &mut self.snapshot);
-        let found = self.snapshot.records.iter().map(|record| record.membership).collect();
+        self.resolver.finish(&mut self.files, &mut self.containers, &mut records);
+        self.containers.note_present();
+        let found = records.iter().map(|record| record.membership).collect();
+        self.table = Arc::new(ProcessTable { records, ..ProcessTable::default() });
+        self.resolver.end(Arc::clone(&self.table));
         (found, self.files.reads - before)
     }
 
@@ -112,11 +126,11 @@ fn a_container_that_comes_back_gets_a_slot_by_its_id_alone() {
     machine.collect(&[10], 5);
     machine.learn_sightings();
     machine.collect(&[], 5);
-    assert!(machine.snapshot.containers.iter().all(Option::is_none));
+    assert_eq!(machine.containers.present().count(), 0);
     let (found, reads) = machine.collect(&[20], 5);
     assert_eq!(reads, 0);
-    let container = machine.snapshot.containers[found[0].slot().expect("in it")].as_ref();
-    assert_eq!(&*container.expect("a used slot").path, WEB);
+    let entry = machine.containers.get(found[0].slot().expect("in it"));
+    assert_eq!(&*entry.expect("a used slot").container.path, WEB);
 }
 
 #[test]
@@ -174,4 +188,20 @@ fn a_container_on_its_way_from_v1_to_v2_is_none_of_those() {
     assert!(
         matches!(machine.resolver.cgroups.owner(5), Some(Owner::Container(it)) if Arc::strong_count(it) > 0)
     );
+}
+
+#[test]
+fn a_process_that_moves_is_found_by_its_new_cgroup_id_at_once() {
+    let mut machine = Machine::new(format!("0::{WEB}\n"));
+    let web = machine.collect(&[10], 5).0[0];
+    machine.learn_sightings();
+    let database = WEB.replace('a', "b");
+    machine.files.cgroup = format!("0::{database}\n");
+    let (found, _) = machine.collect(&[10], 6);
+    assert!(found[0].slot().is_some() && found[0] != web);
+    machine.learn_sightings();
+    // And back: both are known, so no file is read.
+    assert_eq!(machine.collect(&[10], 5), (vec![web], 0));
+    machine.files.cgroup = "0::/user.slice\n".into();
+    assert_eq!(machine.collect(&[10], 7), (vec![Membership::HOST], 1));
 }

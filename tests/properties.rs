@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use pstree_exporter::model::counters::CounterStore;
-use pstree_exporter::model::forest::merged_nodes::{CommInterner, ExportedNode, Nodes};
+use pstree_exporter::model::comm_interner::CommInterner;
+use pstree_exporter::model::container_table::{ContainerTable, MonotonicCounter};
+use pstree_exporter::model::forest::merged_nodes::{ExportedNode, MergedNodes};
 use pstree_exporter::model::forest::parents_and_depths::Forest;
 use pstree_exporter::model::forest::root_kinds::{RootKind, RootKinds};
 use pstree_exporter::model::forest::stats::{ForestStats, ForestStatsBySlot};
@@ -13,11 +14,11 @@ use pstree_exporter::model::process::{
     Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState, SkipReason,
 };
 use pstree_exporter::model::text::{MAX_LABEL_CHARS, label_value};
-use pstree_exporter::model::walk::WalkResult;
 use pstree_exporter::observe::bpf::task_record;
 use pstree_exporter::observe::procfs::parse;
 use pstree_exporter::resolve::attribution::attribute;
 use pstree_exporter::resolve::cgroup_file::parse_cgroup_file;
+use pstree_exporter::resolve::process_cache::{CachedProcess, ProcessCache};
 use pstree_exporter::resolve::process_files::ProcessFiles;
 use pstree_exporter::resolve::resolver::ContainerResolver;
 use pstree_exporter::serve::negotiation;
@@ -82,11 +83,12 @@ fn cgroups(processes: &[Made]) -> CgroupOwners {
 #[derive(Default)]
 struct Engine {
     resolver: Option<ContainerResolver>,
-    snapshot: WalkResult,
+    containers: Option<ContainerTable>,
+    records: Vec<ProcessRecord>,
     forest: Forest,
     roots: RootKinds,
-    steps: CommInterner,
-    nodes: Nodes,
+    comms: CommInterner,
+    nodes: MergedNodes,
     stats_by_slot: ForestStatsBySlot,
 }
 
@@ -95,29 +97,32 @@ impl Engine {
         let mut files = cgroups(processes);
         let resolver =
             self.resolver.get_or_insert_with(|| ContainerResolver::new(None, Duration::from_secs(5)));
-        self.snapshot.new_processes.clear();
-        resolver.begin(&mut self.snapshot);
+        let containers = self.containers.get_or_insert_with(|| ContainerTable::new(100));
+        let records = &mut self.records;
+        records.clear();
+        containers.begin(Duration::from_secs(1));
+        resolver.begin(Duration::from_secs(5));
         for made in processes {
-            resolver.admit(record(made), None, &mut files, &mut self.snapshot).unwrap();
+            resolver.resolve(record(made), None, &mut files, containers, records).unwrap();
         }
-        resolver.finish(&mut files, &mut self.snapshot);
-        self.steps.begin();
-        self.forest.rebuild(&mut self.snapshot.records);
-        self.roots.classify(&self.snapshot, &self.forest, resolver, &mut files);
-        self.nodes.rebuild(&self.snapshot, &self.forest, &mut self.steps);
-        self.stats_by_slot.rebuild(&self.snapshot, &self.forest, &self.roots, &mut self.steps, |_| 1.0);
+        resolver.finish(&mut files, containers, records);
+        self.comms.intern_all(records, &[], |_| None);
+        self.forest.rebuild(records);
+        self.roots.classify(records, &self.forest, containers.slots(), |index| {
+            resolver.origin(index, records[index].key.pid, &mut files)
+        });
+        resolver.note_parents(records, &self.forest);
+        self.nodes.rebuild(records, &self.forest, containers.slots(), &self.comms);
+        let slots = containers.slots();
+        self.stats_by_slot.rebuild(records, &self.forest, &self.roots, slots, &mut self.comms, |_| 1.0);
     }
 
-    /// By cgroup path; the guilty parents by name, since their ids depend on the order of the records.
-    fn stats_by_slot(&self) -> BTreeMap<String, (ForestStats, BTreeMap<String, u64>)> {
-        let containers = self.snapshot.containers.iter().enumerate();
+    /// By cgroup path.
+    fn stats_by_slot(&self) -> BTreeMap<String, ForestStats> {
+        let containers = self.containers.iter().flat_map(ContainerTable::present);
         containers
-            .filter_map(|(slot, container)| {
-                let mut stats = self.stats_by_slot.containers[slot].clone();
-                let parents = stats.zombies_by_parent.drain(..);
-                let parents =
-                    parents.map(|(step, count)| (self.steps.text(step).to_owned(), count)).collect();
-                Some((container.as_ref()?.path.to_string(), (stats, parents)))
+            .map(|(slot, entry)| {
+                (entry.container.path.to_string(), self.stats_by_slot.containers[slot].clone())
             })
             .collect()
     }
@@ -176,7 +181,7 @@ fn shown(
     admit: impl FnMut(u64) -> bool,
 ) -> (Vec<ExportedNode>, u64) {
     let mut out = Vec::new();
-    let folded = engine.nodes.select(slot, cap, &engine.steps, admit, &mut out);
+    let folded = engine.nodes.select(slot, cap, &engine.comms, admit, &mut out);
     (out, folded)
 }
 
@@ -187,7 +192,7 @@ proptest! {
         let mut engine = Engine::default();
         engine.collect(&processes);
         let depths = naive_depths(&processes);
-        for (index, record) in engine.snapshot.records.iter().enumerate() {
+        for (index, record) in engine.records.iter().enumerate() {
             prop_assert_eq!(engine.forest.depth(index), depths[&record.key.pid], "pid {}", record.key.pid);
         }
     }
@@ -205,7 +210,7 @@ proptest! {
             prop_assert!(u64::from(stats.depth) <= stats.processes);
             prop_assert_eq!(stats.depth == 0, stats.processes == 0);
             if slot + 1 < stats_by_slot.len() {
-                let zombies: u64 = stats.zombies_by_parent.iter().map(|&(_, count)| count).sum();
+                let zombies: u64 = stats.zombies_by_parent.iter().map(|(_, count)| count).sum();
                 prop_assert_eq!(zombies, stats.zombies());
                 prop_assert_eq!(stats.roots.iter().map(|roots| roots.count).sum::<u64>(), stats.by_depth[0]);
                 prop_assert_eq!(stats.roots[RootKind::Init as usize].count, u64::from(stats.processes > 0));
@@ -238,11 +243,11 @@ proptest! {
             *kept = (*kept).max(*record);
             by_pid
         });
-        Forest::default().rebuild(&mut records);
-        records.sort();
-        let mut wanted: Vec<_> = youngest.into_values().collect();
-        wanted.sort();
-        prop_assert_eq!(records, wanted);
+        let mut cache = ProcessCache::default();
+        records.iter().for_each(|_| cache.push(CachedProcess::new()));
+        cache.sort(&mut records);
+        // In the order of their pids, as the map has them.
+        prop_assert_eq!(records, youngest.into_values().collect::<Vec<_>>());
     }
 
     #[test]
@@ -275,27 +280,10 @@ proptest! {
     }
 
     #[test]
-    fn counters_never_fall(
-        collections in prop::collection::vec(prop::collection::vec(made(), 0..30), 1..12),
-        hits in prop::collection::vec(0..5_u64, 12),
-    ) {
-        let mut engine = Engine::default();
-        let mut counters = CounterStore::new(100);
-        let mut last: HashMap<String, (u64, u64)> = HashMap::new();
-        for (step, processes) in collections.iter().enumerate() {
-            engine.collect(&one_per_pid(processes));
-            let is_root = |index| engine.roots.kind(index).is_some();
-            let seconds = 5 * step as u64;
-            counters.update(&engine.snapshot, is_root, Duration::from_secs(seconds), Some(100 * seconds));
-            for (slot, container) in engine.snapshot.containers.iter().enumerate() {
-                let Some(container) = container else { continue };
-                counters.count_starts(slot, &container.path, Some(hits[step]));
-                let counters_of = counters.counters_of(&container.path).expect("a present container has a ledger");
-                let now = (counters_of.observed_starts, counters_of.limit_hits.update(hits[step]));
-                let before = last.insert(container.path.to_string(), now).unwrap_or_default();
-                prop_assert!(now.0 >= before.0 && now.1 >= before.1, "{before:?} then {now:?}");
-            }
-        }
+    fn a_counter_of_the_kernel_never_falls(readings in prop::collection::vec(0..5_u64, 1..30)) {
+        let mut counter = MonotonicCounter::default();
+        let sums: Vec<u64> = readings.iter().map(|&reading| counter.update(reading)).collect();
+        prop_assert!(sums.is_sorted(), "{:?} gave {:?}", readings, sums);
     }
 
     #[test]
@@ -328,19 +316,17 @@ proptest! {
 }
 
 fn slots(engine: &Engine) -> BTreeMap<String, usize> {
-    let containers = engine.snapshot.containers.iter().enumerate();
-    containers.filter_map(|(slot, container)| Some((container.as_ref()?.path.to_string(), slot))).collect()
+    let containers = engine.containers.iter().flat_map(ContainerTable::present);
+    containers.map(|(slot, entry)| (entry.container.path.to_string(), slot)).collect()
 }
 
 #[test]
 fn row_10_a_chain_of_five_thousand_is_measured_without_recursion() {
-    let chain: Vec<ProcessRecord> = (1..=5_000)
-        .rev()
+    let records: Vec<ProcessRecord> = (1..=5_000)
         .map(|pid| record(&Made { pid, parent: pid - 1, start: 7, container: 0, comm: 0, zombie: false }))
         .collect();
-    let mut records = chain;
     let mut forest = Forest::default();
-    forest.rebuild(&mut records);
+    forest.rebuild(&records);
     let deepest = (0..records.len()).map(|index| forest.depth(index)).max();
     assert_eq!(deepest, Some(5_000));
 }

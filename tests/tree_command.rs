@@ -213,7 +213,7 @@ fn what_is_not_there_is_said_in_one_line_with_the_nearest() {
     refused(&["roots", "60"], &["60", "sshd"]);
     refused(&["tree", "99999"], &["99999"]);
     refused(&["tree", ""], &["\"\""]);
-    refused(&["tree", "\x1b[31m\nx"], &["called"]);
+    refused(&["tree", "\x1b[31m\nx"], &["no container matches"]);
     refused(&["tree", "--watch", "web"], &["terminal"]);
 }
 

@@ -1,17 +1,17 @@
 //! Invariants of trees over generated forests: nothing is lost, shown twice, or drawn wider than the terminal.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use pstree_exporter::model::clock::BootClock;
 use pstree_exporter::model::process::{Comm, ProcessKey, ProcessState};
-use pstree_exporter::model::snapshot::NamedSnapshot;
-use pstree_exporter::model::user_names::Users;
+use pstree_exporter::model::snapshot::{NamedSnapshot, Snapshot};
+use pstree_exporter::model::user_names::UserNames;
 use pstree_exporter::view::diff::diff;
 use pstree_exporter::view::json;
-use pstree_exporter::view::rows::{Layout, Row, Sort, arrange};
-use pstree_exporter::view::text::columns::Style;
-use pstree_exporter::view::text::line::{Line, TextRole};
-use pstree_exporter::view::text::tree_view::{Section, TreeView};
-use pstree_exporter::view::tree::{Mark, Process, Tree};
+use pstree_exporter::view::rows::{Row, RowOptions, Sort, arrange};
+use pstree_exporter::view::text::{Line, Section, Style, TextRole, TreeView};
+use pstree_exporter::view::tree::{Highlight, Process, Tree};
 use unicode_width::UnicodeWidthStr as _;
 
 /// Each process hangs on an earlier one, or on nothing.
@@ -31,7 +31,7 @@ fn trees() -> impl Strategy<Value = Tree> {
                 kind: None,
                 user: Some(name as u32),
                 arguments: (arguments.len() > 40).then(|| arguments.into()),
-                mark: Mark::None,
+                highlight: Highlight::None,
             });
         Tree { processes: processes.collect() }
     })
@@ -49,8 +49,8 @@ fn remove(tree: &mut Tree, host_pid: u32) {
     }
 }
 
-fn layout(fold: bool) -> Layout {
-    Layout { sort: Sort::Pid, fold, max_depth: None, zombies_only: false }
+fn layout(fold: bool) -> RowOptions {
+    RowOptions { sort: Sort::Pid, fold, max_depth: None, zombies_only: false }
 }
 
 /// How many processes the rows stand for: each row as often as those above it.
@@ -84,7 +84,7 @@ proptest! {
     fn folded_rows_stand_for_every_process(tree in trees(), depth in 1..6_u32) {
         let count = tree.processes.len() as u64;
         prop_assert_eq!(stands_for(&arrange(&tree, &layout(true))), count);
-        prop_assert_eq!(stands_for(&arrange(&tree, &Layout { max_depth: Some(depth), ..layout(true) })), count);
+        prop_assert_eq!(stands_for(&arrange(&tree, &RowOptions { max_depth: Some(depth), ..layout(true) })), count);
         // What is drawn below two siblings, and they themselves, is never the same twice.
         let rows = arrange(&tree, &layout(true));
         let looks = |row: &Row| {
@@ -110,7 +110,7 @@ proptest! {
 
     #[test]
     fn only_branches_with_zombies(tree in trees()) {
-        let rows = arrange(&tree, &Layout { zombies_only: true, ..layout(false) });
+        let rows = arrange(&tree, &RowOptions { zombies_only: true, ..layout(false) });
         let zombies = |rows: &[Row]| {
             rows.iter().filter(|row| tree.processes[row.process].state == ProcessState::Zombie).count()
         };
@@ -131,13 +131,14 @@ proptest! {
             Section { heading: Some(Line::of("heading", TextRole::Title)), tree, rows }
         });
         let picture = TreeView(sections.collect());
-        let style = Style { unicode, color: false, width: Some(width), host_pids: true, marks: false };
-        let snapshot = NamedSnapshot {
+        let style = Style { unicode, color: false, width: Some(width), host_pids: true, highlight_column: false };
+        let snapshot = Snapshot {
             clock: BootClock { boot_time: None, ticks_per_second: 100 },
             collected_at_ticks: Some(5000),
-            ..NamedSnapshot::default()
+            ..Snapshot::default()
         };
-        let users = Users::default();
+        let snapshot = NamedSnapshot { snapshot: Arc::new(snapshot), containers: Vec::new() };
+        let users = UserNames::default();
         let total = picture.len();
         let lines = picture.draw(0..total, (&snapshot, &users), &style);
         prop_assert_eq!(lines.len(), total);
@@ -162,14 +163,14 @@ proptest! {
         let went = diff(&now, &tree);
         prop_assert_eq!(went.processes.len(), tree.processes.len());
         for process in &went.processes {
-            let expected = if is_kept(process) { Mark::None } else { Mark::Removed };
-            prop_assert_eq!(process.mark, expected);
+            let expected = if is_kept(process) { Highlight::None } else { Highlight::Removed };
+            prop_assert_eq!(process.highlight, expected);
         }
         let came = diff(&tree, &now);
         prop_assert_eq!(came.processes.len(), tree.processes.len());
         for process in &came.processes {
-            let expected = if is_kept(process) { Mark::None } else { Mark::Added };
-            prop_assert_eq!(process.mark, expected);
+            let expected = if is_kept(process) { Highlight::None } else { Highlight::Added };
+            prop_assert_eq!(process.highlight, expected);
         }
         // Drawn without a loop, each once.
         prop_assert_eq!(arrange(&went, &layout(false)).len(), tree.processes.len());

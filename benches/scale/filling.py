@@ -1,4 +1,5 @@
-"""Memory as Prometheus' head fills up: two hours of scrapes every 10 s in twelve minutes, by scraping every second."""
+"""Memory of Prometheus while its head block fills: two hours of scrapes every 10 s, shortened to twelve minutes by scraping
+every second."""
 
 import argparse
 import tempfile
@@ -21,7 +22,7 @@ def main():
     flags.add_argument("--hosts", type=int, default=10)
     flags = flags.parse_args()
     rows = [("minutes of scrapes every 10 s", "series", "resident MiB", "resident bytes a series", "Go heap in use, MiB")]
-    # Ten times the churn, so that as many containers are replaced as in two hours.
+    # Ten times the churn: as many containers are replaced as in two hours.
     with tempfile.TemporaryDirectory(prefix="pstree-scale-") as directory, \
             Targets(Path(directory), f"--hosts={flags.hosts}", "--churn=1") as targets, \
             Prometheus(Path(directory), CONFIG.format(sd=targets.sd)) as prometheus:

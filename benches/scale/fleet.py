@@ -1,8 +1,8 @@
-"""Hosts whose exposition is that of a real one, multiplied.
+"""Synthetic hosts that multiply a real exposition.
 
-exposition.om is what the exporter said, by BPF, of two real containers: "healthy" has ten commands, "leaky" has zombies
-and a forgotten exec as well. Here each host shows many of them, with ids and names of their own, and numbers that move
-the way they do in life: workers come and go, counters grow, most of the rest stands still.
+exposition.om is the output of the exporter, with BPF, for two real containers: "healthy" has ten commands; "leaky" also has
+zombies and a forgotten exec process. Each synthetic host exports many copies with their own ids and names. Their values
+change as in practice: workers start and exit, counters grow, most other values are constant.
 """
 
 import random
@@ -13,13 +13,13 @@ CAPTURE = Path(__file__).with_name("exposition.om")
 SAMPLE = re.compile(r"(?P<family>[a-z_]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 CONTAINER = re.compile(r'name="(healthy|leaky)"')
 LEAKY_EVERY = 50
-# The node of the capture that has most processes: workers are added there.
-WORKERS = 'node="app;workload;workload"'
+# The tree node of the capture with the most processes: workers are added to it.
+WORKERS = 'path="app;workload;workload"'
 WORKERS_DEPTH = 'depth="3"'
 
 
 def motion_of(family, labels):
-    """How the value of a container's sample moves: a function of the container and the captured value, or None."""
+    """How the value of a container's sample changes: a function of the container and the captured value, or None."""
     def grow(container, base): return base + container.workers
     def count(container, base): return base + container.starts
     if family in ("pstree_container_processes", "pstree_container_threads", "pstree_container_pids_current"):
@@ -71,7 +71,7 @@ def host_motion_of(family):
 
 
 class Family:
-    """One family's samples in the capture: text with a %s where a value moves, and how it moves."""
+    """The samples of one family in the capture: text with a %s for each value that changes, and how it changes."""
 
     def __init__(self):
         self.header = ""

@@ -1,9 +1,9 @@
-"""What alerts and baselines look back on for hours, as OpenMetrics for `promtool tsdb create-blocks-from`.
+"""Writes the history that alerts and baselines query, as OpenMetrics for `promtool tsdb create-blocks-from`.
 
-Without it a young Prometheus evaluates windows of three hours and of a day over minutes, and looks faster than it is.
+Without it, a new Prometheus evaluates windows of three hours and of one day over minutes of data, and appears too fast.
 """
 
-# family, label that must be there, how many seconds back
+# family, required label, seconds of history
 LOOKED_BACK_ON = (
     ("pstree_container_processes{", "", 3.6 * 3600),
     ("pstree_container_root_processes{", 'kind="exec"', 3600),
@@ -14,7 +14,7 @@ BASELINE_SECONDS, BASELINE_STEP = 25 * 3600, 300
 
 
 def with_labels(line, host):
-    """The series as Prometheus would store it."""
+    """The series as Prometheus stores it."""
     series = line.rpartition(" ")[0]
     return series.replace("{", f'{{instance="{host.name}:10073",job="pstree",', 1)
 

@@ -1,4 +1,4 @@
-"""What the fleet dashboard asks, and the same asked of raw series: each recorded name replaced by its definition."""
+"""The queries of the fleet dashboard, and the same queries on raw series: each recorded name replaced by its definition."""
 
 import json
 import re
@@ -10,7 +10,7 @@ DASHBOARD = ROOT / "dashboards" / "fleet.json"
 
 
 def read_records():
-    """Expressions by recorded name, of a file of plain `record:` and `expr:` lines."""
+    """Expressions by recorded name, from a file with plain `record:` and `expr:` lines."""
     records, name, block = {}, None, None
     for line in (RULES / "recording.yaml").read_text().splitlines():
         indent = len(line) - len(line.lstrip())
@@ -27,7 +27,7 @@ def read_records():
 
 
 def raw(expr, records):
-    """Matchers after a recorded name go: with every variable at All they let everything through."""
+    """Removes matchers after a recorded name: with all variables set to All they match everything."""
     pattern = re.compile("(" + "|".join(map(re.escape, records)) + r")\b(?:\{[^}]*\})?")
     while pattern.search(expr):
         expr = pattern.sub(lambda found: f"({records[found[1]]})", expr)
@@ -35,7 +35,7 @@ def raw(expr, records):
 
 
 def plain(expr, seconds, step):
-    """A panel's expression with every variable at All, over a time chosen in the dashboard."""
+    """The expression of a panel with all variables set to All, for the given time range."""
     for name, value in (("__interval_ms", 1000 * step), ("__interval", f"{step}s"), ("__range", f"{seconds}s")):
         expr = re.sub(rf"\${name}\b", str(value), expr)
     expr = re.sub(r'=~"\$\w+"', '=~".*"', expr)
@@ -50,7 +50,7 @@ def panels(panel):
 
 
 def fleet_questions(seconds, step):
-    """Title, expression, and whether it is asked for one instant, of each target of the fleet dashboard."""
+    """Title, expression, and whether it is an instant query, for each target of the fleet dashboard."""
     questions = []
     for top in json.loads(DASHBOARD.read_text())["panels"]:
         for panel in panels(top):
@@ -62,7 +62,7 @@ def fleet_questions(seconds, step):
 
 
 def users_of(family):
-    """Which alerts, rules and dashboards would miss a family."""
+    """The files of rules and dashboards that use a family."""
     word = re.compile(rf"\b{family}\b")
     files = sorted([*RULES.glob("*.yaml"), *(ROOT / "dashboards").glob("*.json")])
     return [path.name for path in files if word.search(path.read_text())]

@@ -1,4 +1,4 @@
-"""A real Prometheus with the shipped rules, in a directory of its own, and what it says of itself."""
+"""Runs a real Prometheus with the shipped rules in its own directory, and reads its own metrics."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def await_that(condition, what, seconds=120, every=0.5):
     deadline = time.monotonic() + seconds
     while not (result := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds} s: {what}")
+            raise TimeoutError(f"timed out after {seconds} s waiting for: {what}")
         time.sleep(every)
     return result
 
@@ -34,7 +34,7 @@ def free_port():
 
 
 class Targets:
-    """The synthetic fleet, in a process of its own; stops with the block."""
+    """The synthetic fleet in its own process; it stops with the block."""
 
     def __init__(self, directory, *flags):
         self.sd, self.arguments = directory / "targets.json", flags
@@ -76,7 +76,7 @@ class Prometheus:
 
     def is_ready(self):
         if self.process.poll() is not None:
-            raise RuntimeError(f"Prometheus ended, see {self.log.name}")
+            raise RuntimeError(f"Prometheus exited, see {self.log.name}")
         try:
             return urllib.request.urlopen(self.url + "/-/ready").status == 200
         except OSError:
@@ -94,7 +94,7 @@ class Prometheus:
         return float(result[0]["value"][1]) if result else 0.0
 
     def own_metrics(self):
-        """Its own metrics by name and labels, read rather than scraped: its head holds the fleet alone."""
+        """Its own metrics by name and labels. They are not scraped, so the head contains only the fleet."""
         pairs = (line.rpartition(" ") for line in self.get("/metrics").decode().splitlines() if line[:1] != "#")
         return {series: float(value) for series, _, value in pairs}
 
@@ -107,18 +107,18 @@ class Prometheus:
         return int(re.search(rf"{which}:\s+(\d+) kB", status)[1]) * 1024
 
     def rule_groups(self, metrics):
-        """Seconds of the last evaluation, by group."""
+        """Duration of the last evaluation in seconds, by group."""
         pattern = re.compile(r'prometheus_rule_group_last_duration_seconds\{rule_group=".*;(.*)"\}')
         return {found[1]: value for series, value in metrics.items() if (found := pattern.match(series))}
 
     def costliest_rules(self, how_many):
-        """Seconds of the last evaluation and name of the rules that took longest."""
+        """Duration of the last evaluation in seconds, and name, of the slowest rules."""
         groups = json.loads(self.get("/api/v1/rules"))["data"]["groups"]
         rules = [(rule["evaluationTime"], rule["name"]) for group in groups for rule in group["rules"]]
         return sorted(rules, reverse=True)[:how_many]
 
     def time_query(self, expr, seconds, step, times):
-        """Milliseconds until the whole answer is here, and samples read; a range if seconds are given."""
+        """Milliseconds until the complete response arrives, and samples read; a range query if `seconds` is given."""
         took = []
         for _ in range(times):
             end = time.time()

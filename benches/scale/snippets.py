@@ -1,5 +1,5 @@
-"""Every YAML block of docs/scale.md is a configuration that promtool accepts, an agent's where it writes elsewhere. What
-lean.yaml drops is shown there as it is, and no rule and no panel of the fleet or the exporter asks for it.
+"""Checks docs/scale.md: promtool accepts every YAML block, as an agent configuration if it only writes remotely. The page
+contains lean.yaml unchanged, and no rule and no panel of the fleet and exporter dashboards uses what lean.yaml drops.
 """
 
 import re
@@ -23,7 +23,7 @@ def check_config(block):
 
 
 def dropped_families():
-    """Families of a host of which lean.yaml leaves no series."""
+    """Families of a host that lean.yaml drops completely."""
     drops = re.findall(r"source_labels: \[(.*)\]\n\s*regex: (.*)\n", LEAN.read_text())
     kept, seen = set(), set()
     for line in Host(1, 1, 0, 0).expose().splitlines():
@@ -40,14 +40,14 @@ def dropped_families():
 def main():
     page = (ROOT / "docs" / "scale.md").read_text()
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert textwrap.indent(LEAN.read_text(), "    ") in page, "docs/scale.md shows another lean.yaml"
+    assert textwrap.indent(LEAN.read_text(), "    ") in page, "docs/scale.md does not contain the current lean.yaml"
     for block in blocks:
         check_config(block)
     dropped = dropped_families()
     assert len(dropped) >= 9, dropped
     for family in dropped:
         assert set(users_of(family)) <= {"container.json"}, f"{family}: {users_of(family)}"
-    print(f"{len(blocks)} configurations are good; {len(dropped)} families can be dropped")
+    print(f"{len(blocks)} configurations are valid; {len(dropped)} families can be dropped")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Bytes that a sample takes on disk: hours of some containers, written into blocks by promtool."""
+"""Bytes per sample on disk: hours of data of some containers, written into blocks by promtool."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ def main():
     flags.add_argument("--containers", type=int, default=20)
     flags.add_argument("--hours", type=int, default=6)
     flags.add_argument("--interval", type=int, default=10)
-    flags.add_argument("--churn", type=float, default=0.1, help="share of the containers that is replaced in an hour")
+    flags.add_argument("--churn", type=float, default=0.1, help="share of the containers that are replaced per hour")
     flags = flags.parse_args()
     span = flags.hours * 3600
     begin = int(time.time() - span) // span * span  # aligned, so that it fills one block
@@ -27,7 +27,7 @@ def main():
             for now in range(begin, begin + span, flags.interval):
                 host.step(now)
                 for line in host.expose().splitlines():
-                    # Of the host's own series there is one set for a hundred containers; here they would weigh too much.
+                    # A host has one set of its own series per hundred containers; with few containers they would distort the result.
                     if "{" in line and line.startswith("pstree_container_"):
                         file.write(f"{with_labels(line, host)} {line.rpartition(' ')[2]} {now}\n")
             file.write("# EOF\n")
@@ -39,7 +39,7 @@ def main():
             samples, series = samples + stats["numSamples"], series + stats["numSeries"]
             chunks += sum(each.stat().st_size for each in (block / "chunks").iterdir())
             index += (block / "index").stat().st_size
-    print("| blocks of two hours | bytes a sample |\n|---|---|")
+    print("| blocks of two hours | bytes per sample |\n|---|---|")
     print(f"| chunks | {chunks / samples:.2f} |\n| index | {index / samples:.2f} |\n| both | {(chunks + index) / samples:.2f} |")
     print(f"\n{samples:,} samples of {series:,} series (counted again in each block), every {flags.interval} s.")
 

@@ -1,4 +1,4 @@
-"""Serves a whole fleet on one port: /host-0001/metrics and so on. Writes a file_sd file that names them all."""
+"""Serves a whole fleet on one port: /host-0001/metrics and so on. Writes a file_sd file with all targets."""
 
 import argparse
 import http.server
@@ -46,12 +46,12 @@ class Server(http.server.ThreadingHTTPServer):
 def main():
     flags = argparse.ArgumentParser(description=__doc__)
     flags.add_argument("--hosts", type=int, default=10)
-    flags.add_argument("--containers", type=int, default=100, help="of each host")
-    flags.add_argument("--churn", type=float, default=0.1, help="share of the containers that is replaced in an hour")
+    flags.add_argument("--containers", type=int, default=100, help="containers per host")
+    flags.add_argument("--churn", type=float, default=0.1, help="share of the containers that are replaced per hour")
     flags.add_argument("--port", type=int, default=0)
-    flags.add_argument("--interval", type=int, default=10, help="seconds between the scrapes of a history")
-    flags.add_argument("--sd", required=True, help="the file_sd file to write; it is there when the targets are")
-    flags.add_argument("--history", help="first write hours of what the alerts look back on, as OpenMetrics")
+    flags.add_argument("--interval", type=int, default=10, help="scrape interval of the history in seconds")
+    flags.add_argument("--sd", required=True, help="the file_sd file to write; it exists once the targets are ready")
+    flags.add_argument("--history", help="first write the hours of history that the alerts query, as OpenMetrics")
     flags = flags.parse_args()
 
     hosts = [Host(number, flags.containers, flags.churn, time.time()) for number in range(1, flags.hosts + 1)]

@@ -1,6 +1,5 @@
-"""Tries the way out of one Prometheus: two agents share the targets by hashmod and write to a server that has the rules,
-and another server federates what the fleet dashboard asks for. Fails when a target, or an answer to the dashboard, is
-lost on the way.
+"""Tests a setup with several servers: two agents share the targets by hashmod and write to a server with the rules, and
+another server federates the series of the fleet dashboard. Fails if a target, or a result of the dashboard, is missing.
 """
 
 import argparse
@@ -26,13 +25,13 @@ RECEIVER = f"""
 global: {{evaluation_interval: 10s}}
 rule_files: ["{RULES}/*.yaml", alert.yaml]
 """
-# Nothing is wrong in the fleet, so one alert more fires to be seen above.
+# The fleet is healthy, so an additional alert fires and must appear in the federating server.
 ALERT = """
 groups:
   - name: one-more
     rules: [{alert: PstreeHostSeen, expr: 'up{job="pstree"} == 1', labels: {severity: warning}}]
 """
-# What the fleet dashboard and its variables name, and nothing else.
+# Exactly the series that the fleet dashboard and its variables use.
 FEDERATED = ('{job=~"pstree.*",__name__=~"instance:pstree_.+|container:pstree_.+:worst3|ALERTS|up|pstree_build_info'
              '|pstree_host_processes|pstree_host_kernel_threads"}')
 ABOVE = f"""
@@ -47,7 +46,7 @@ scrape_configs:
 
 
 def rows(prometheus):
-    """How many rows each of the fleet dashboard's questions has now."""
+    """Number of result rows of each query of the fleet dashboard."""
     return {expr: len(prometheus.instant(expr)["result"]) for _, expr, _ in fleet_questions(300, 10)}
 
 
@@ -65,13 +64,13 @@ def main():
                 agent(directory, targets.sd, 0, receiver) as first, agent(directory, targets.sd, 1, receiver) as second, \
                 Prometheus(directory / "above", ABOVE.format(port=receiver.port)) as above:
             servers = {"agent 0": first, "agent 1": second, "receiver, with the rules": receiver, "federates": above}
-            say("waits for every target in the receiver, and for every answer in the server above")
-            await_that(lambda: receiver.number("sum(up)") == flags.hosts, "every target")
+            say("waiting for all targets in the receiver, and for all results in the federating server")
+            await_that(lambda: receiver.number("sum(up)") == flags.hosts, "all targets")
             await_that(lambda: receiver.number("min(count_over_time(up[1h]))") >= 9, "scrapes", 200)
             await_that(lambda: receiver.number("count(ALERTS)") == flags.hosts, "the alert fires")
-            await_that(lambda: rows(above) == rows(receiver), "the dashboard's answers are the same")
+            await_that(lambda: rows(above) == rows(receiver), "identical results of the dashboard")
             begun, cpu = time.monotonic(), {name: each.cpu_seconds() for name, each in servers.items()}
-            time.sleep(flags.watch)  # a time to measure over, not a wait
+            time.sleep(flags.watch)  # the duration of the measurement
             span = time.monotonic() - begun
             result = [("server", "series", "resident MiB", "CPU cores")]
             for name, each in servers.items():

@@ -1,1 +1,1 @@
-"""Writes the dashboards: `python -m generate` from the directory above, `--check` to compare only."""
+"""Writes the dashboards: run `python -m generate` in the parent directory, `--check` only compares."""

@@ -1,4 +1,4 @@
-"""Writes the dashboards beside this package, or with --check compares them with what it would write."""
+"""Writes the dashboards next to this package; --check compares the existing files with the output instead."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ def text_of(dashboard) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m generate", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file differs")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if a file differs")
     is_check = parser.parse_args().check
     stale = []
     for file, module in DASHBOARDS.items():
@@ -32,7 +32,7 @@ def main() -> int:
         else:
             path.write_text(text, encoding="utf-8")
     if stale:
-        print(f"dashboards/: {', '.join(stale)} not as generated: run python -m generate there", file=sys.stderr)
+        print(f"dashboards/: {', '.join(stale)} out of date; run python -m generate in that directory", file=sys.stderr)
     return 1 if stale else 0
 
 

@@ -1,4 +1,4 @@
-"""What the dashboards share: the frame around them, variables, selectors, queries, colours."""
+"""Shared parts of the dashboards: frame, variables, selectors, queries, colors."""
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import prometheus
@@ -11,7 +11,7 @@ HOST = 'job=~"$job",instance=~"$instance"'
 CONTAINER = f'{HOST},name=~"$name"'
 FIRING = f'alertname=~"Pstree.+",alertstate="firing",{HOST}'
 
-# Colours mean something: red to act, orange to look, blue and greys are facts.
+# Colors have a meaning: red requires action, orange requires attention, blue and grey are neutral.
 RED, ORANGE, GREEN, BLUE, GREY, TEXT = "red", "orange", "green", "blue", "#8e8e8e", "text"
 
 TITLES = {
@@ -22,28 +22,28 @@ TITLES = {
 
 
 def series(expr: str, legend: str, ref: str = "A"):
-    """Values over the chosen time, one line for each series."""
+    """A range query: values over the time range, one line per series."""
     return prometheus.Dataquery().datasource(DATASOURCE).expr(expr).legend_format(legend).ref_id(ref).range()
 
 
 def latest(expr: str, legend: str = "", ref: str = "A"):
-    """Values at the end of the chosen time."""
+    """An instant query: values at the end of the time range."""
     return prometheus.Dataquery().datasource(DATASOURCE).expr(expr).legend_format(legend).ref_id(ref).instant()
 
 
 def rows(ref: str, expr: str):
-    """Values at the end of the chosen time as a table: a column for each label, and one named `Value #ref`."""
+    """An instant query as a table: one column per label, and one named `Value #ref`."""
     return latest(expr, ref=ref).format(PromQueryFormat.TABLE)
 
 
 def transform(id_: str, options: dict, only_refs: str | None = None):
-    """`only_refs`: a refId or /regex/ that says to which frames it applies; the others pass."""
+    """`only_refs`: a refId or /regex/ that selects the frames; other frames are not changed."""
     matcher = models.MatcherConfig(id_val="byRefId", options=only_refs) if only_refs else None
     return models.DataTransformerConfig(id_val=id_, options=options, filter_val=matcher)
 
 
 def steps(base: str, *steps: tuple[float, str]):
-    """Thresholds: a colour below the first step, and one from each step on."""
+    """Thresholds: a color below the first step, and one from each step on."""
     limits = [models.Threshold(value=None, color=base)]
     limits += [models.Threshold(value=float(value), color=color) for value, color in steps]
     return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(limits)
@@ -55,7 +55,7 @@ def color(mode: models.FieldColorModeId, fixed: str | None = None):
 
 
 def values(**texts: tuple[str, str]):
-    """Value mappings: v1=("warning", ORANGE) shows 1 as that text in that colour."""
+    """Value mappings: v1=("warning", ORANGE) shows 1 as that text in that color."""
     options = {
         key.removeprefix("v"): models.ValueMappingResult(text=text, color=shade, index=index)
         for index, (key, (text, shade)) in enumerate(texts.items())
@@ -68,7 +68,7 @@ def prop(id_: str, value):
 
 
 def link_to_container(instance: str, name: str, job: str, title: str) -> dict:
-    """A data link; what it is called with are Grafana's expressions for the clicked row or line."""
+    """A data link. The arguments are Grafana expressions for the clicked row or line."""
     url = (
         "/d/pstree-container/pstree-container?${__url_time_range}&var-datasource=${datasource}"
         f"&var-job={job}&var-instance={instance}&var-name={name}"
@@ -101,12 +101,12 @@ def variable(name: str, label: str, query: str, description: str = "", all_value
 
 
 def annotation(name: str, expr: str, shade: str):
-    """How it is read is set in finish.py."""
+    """finish.py sets the remaining options."""
     return builders.AnnotationQuery().name(name).datasource(DATASOURCE).expr(expr).icon_color(shade).enable(True)
 
 
 def frame(uid: str, description: str):
-    """A dashboard with everything but its own variables, annotations and panels."""
+    """A dashboard without its own variables, annotations and panels."""
     title = TITLES[uid]
     dashboard = (
         builders.Dashboard(f"pstree: {title.lower()}")
@@ -139,5 +139,5 @@ def frame(uid: str, description: str):
 
 
 def severities(labels: str, selector: str = FIRING) -> str:
-    """2 for a critical alert that fires, 1 for another, one series for each combination of the labels."""
+    """2 for a firing critical alert, 1 for any other firing alert; one series per combination of the labels."""
     return f'max by ({labels}) (2 * ALERTS{{{selector},severity="critical"}} or ALERTS{{{selector}}})'

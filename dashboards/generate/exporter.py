@@ -1,17 +1,17 @@
-"""The exporter: whether what the other dashboards show is true and fresh, and what it costs."""
+"""The exporter dashboard: whether the other dashboards are complete and current, and the cost of the exporter."""
 
 from .common import (FIRING, GREY, HOST, ORANGE, RED, TEXT, annotation, frame, latest, rows, series, severities,
                      steps, transform)
 from .panels import HIDDEN, alerts_over_time, cells, column, legend_table, lines, number, paint, row
 
-# Alerts about an exporter are about no container, and not about the host's pids.
+# Alerts about an exporter have no container, and are not about the host's pids.
 OF_EXPORTERS = f'{FIRING},name="",alertname!="PstreeHostPidsExhausted"'
-# The process_* of other exporters have the same names; with "All" jobs they must stay out.
+# Other exporters have process_* metrics with the same names; this join excludes them if all jobs are selected.
 OURS = f"and on (job, instance) pstree_build_info{{{HOST}}}"
-# Without the time since the scrape, which says nothing about the exporter.
+# Relative to the scrape: the time since the scrape does not depend on the exporter.
 TAKEN = f"pstree_last_collection_timestamp_seconds{{{HOST}}}"
 AGE = f"timestamp({TAKEN}) - {TAKEN}"
-NOT_COUNTED = "The kernel does not count events on these hosts: see Source and Reason."
+NOT_COUNTED = "BPF event counters are not available on these hosts: see Source and Reason."
 
 
 def rate(name: str) -> str:
@@ -21,10 +21,10 @@ def rate(name: str) -> str:
 def alerts():
     return alerts_over_time(
         "Alerts about exporters",
-        "Since when an exporter is down, stale, blind or losing events. While one is red, do not believe what the "
-        "other dashboards show of that host; its runbook (docs/runbooks) says what to do.",
+        "When an exporter was down, stale, saw only some processes or lost events. While an alert is red, the other "
+        "dashboards are wrong for that host. The runbook of the alert (docs/runbooks) says what to do.",
         series(severities("alertname, instance", OF_EXPORTERS), "{{alertname}} · {{instance}}"),
-        none="No alert about an exporter fired in this time.", height=4)
+        none="No alert about an exporter fired in this time range.", height=4)
 
 
 def numbers():
@@ -33,34 +33,34 @@ def numbers():
 
     intervals = f"({AGE}) / on (job, instance) pstree_collection_interval_seconds{{{HOST}}}"
     return [
-        number("Oldest snapshot", "Age of the oldest numbers when scraped, in intervals between collections. Above 3 "
-               "that exporter is stuck or starved of CPU: read its log, and look at the collection time below.",
+        number("Oldest snapshot", "Age of the oldest snapshot when it was scraped, in collection intervals. Above 3 the "
+               "exporter hangs or lacks CPU: read its log, and check the collection time below.",
                "suffix: intervals", latest(f"max({intervals})"), steps(TEXT, (2, ORANGE), (3, RED)),
                none="no exporter").decimals(1),
-        number("Not scraped", "Exporters that Prometheus cannot reach. Nothing is known of their hosts: check that "
-               "they run, and the network between.",
+        number("Not scraped", "Exporters that Prometheus cannot scrape. Their hosts are not monitored: check that the "
+               "exporters run, and check the network.",
                "short", hosts_where(f'up{{{HOST},job=~"pstree.*"}} == 0'), steps(TEXT, (1, RED))),
-        number("Collectors failing", "Parts of exporters whose last run failed; the table says where. Processes: "
-               "nothing is fresh. Docker: names stay as they were. Pids and events: their metrics stand still.",
+        number("Failing collectors", "Collectors whose last run failed; the table shows the host. processes: all data is "
+               "stale. docker: names are not updated. pids and events: their metrics are not updated.",
                "short", hosts_where(f"pstree_collector_success{{{HOST}}} == 0"), steps(TEXT, (1, RED))),
-        number("Seen in part", "Hosts where only some of the processes can be seen, by hidepid or a pid namespace "
-               "around the exporter. Its log names the remedy.",
+        number("Partial view", "Hosts on which the exporter sees only some of the processes, because of hidepid or its "
+               "own pid namespace. The log of the exporter names the fix.",
                "short", hosts_where(f"max by (job, instance) (pstree_source_partial{{{HOST}}}) == 1"),
                steps(TEXT, (1, ORANGE))),
-        number("Docker away", "Hosts whose Docker does not answer. Only names depend on it: known ones stay, new "
-               "containers show the first digits of their id.",
+        number("Docker down", "Hosts whose Docker API does not respond. Only names depend on it: known names remain, new "
+               "containers are shown with the first digits of their id.",
                "short", hosts_where(f"pstree_docker_up{{{HOST}}} == 0"), steps(TEXT, (1, ORANGE))),
-        number("Fell back to /proc", "Hosts that lack what BPF needs: forks are a lower bound there, execs and exits "
-               "are not known. The table's reason says what, and the README how to grant it. Those that were told to "
-               "read /proc by a flag are not counted.",
+        number("Fallback to /proc", "Hosts without the requirements of BPF: process starts are an estimate (a lower "
+               "bound), execs and exits are not available. The reason is in the table, the fix in the README. Exporters "
+               "that read /proc because of a flag are not counted.",
                "short", hosts_where(f'pstree_source_info{{{HOST},source!="bpf",reason!="flag"}}'),
                steps(TEXT, (1, ORANGE))),
-        number("Events lost", "Forks, execs and exits that a kernel could not count in the chosen time, mostly for "
-               "want of room: raise --bounds.event-cgroups there. Rates are too low by as much.",
+        number("Events lost", "Forks, execs and exits that BPF could not count in the time range, usually because a map "
+               "was full: raise --bounds.event-cgroups. The rates are too low by this amount.",
                "short", latest(f"sum(increase(pstree_events_lost_total{{{HOST}}}[$__range]))"), steps(TEXT, (1, RED)),
                none="not counted").decimals(0),
-        number("Trees simplified", "Hosts where a cap puts tree nodes under other just now. No fault: trees are "
-               "coarser there, and every sum stays exact. Raise --bounds.nodes-per-container if you need the detail.",
+        number("Trees truncated", "Hosts on which a limit currently merges tree nodes into other. This is not an error: "
+               "the trees have less detail, all sums are exact. Raise --bounds.nodes-per-container for more detail.",
                "short", hosts_where(f"{rate('pstree_tree_nodes_folded_total')} > 0")),
     ]
 
@@ -89,7 +89,7 @@ def table():
         return [{"type": "value", "options": options}]
 
     colored = {"custom.cellOptions": {"type": "color-text"}}
-    # Every reason but that all is there, and that somebody wanted it so.
+    # All reasons except that BPF is available, and that a flag disables it.
     reasons = [{"type": "regex", "options": {
         "pattern": "/^(?!available$|flag$)(.+)$/", "result": {"text": "$1", "color": ORANGE, "index": 0}}}]
     columns = {
@@ -102,10 +102,10 @@ def table():
         "version": column(displayName="Version"),
         "Value #age": column("s", displayName="Snapshot age", decimals=1),
         "Value #interval": column("s", displayName="Interval"),
-        "Value #took": column("s", displayName="Took"),
+        "Value #took": column("s", displayName="Duration"),
         "Value #failing": column(displayName="Failing", limits=steps(TEXT, (1, RED))),
-        "Value #docker": column(displayName="Docker", mappings=words(("away", ORANGE), ("answers", None)), **colored),
-        "Value #partial": column(displayName="Sees", mappings=words(("all", None), ("a part", ORANGE)), **colored),
+        "Value #docker": column(displayName="Docker", mappings=words(("down", ORANGE), ("up", None)), **colored),
+        "Value #partial": column(displayName="View", mappings=words(("complete", None), ("partial", ORANGE)), **colored),
         "Value #cpu": column("percentunit", displayName="CPU"),
         "Value #memory": column("bytes", displayName="Memory"),
     }
@@ -118,18 +118,18 @@ def table():
     ]
     return cells(
         "Exporters",
-        "One row for each, the oldest snapshot first. Source bpf: the kernel counts. Source proc, with the reason: "
-        "rights (grant CAP_BPF and CAP_PERFMON), flag (asked for), btf, kernel, hierarchy, procfs, memory, failed; "
-        "see the README.",
-        queries, transformations, columns, none="No exporter is scraped: look at the scrape config.", width=24,
+        "One row per exporter, the oldest snapshot first. Source bpf: event counters are exact. Source proc has a "
+        "reason: rights (grant CAP_BPF and CAP_PERFMON), flag (configured), btf, kernel, hierarchy, procfs, memory, "
+        "failed; see the README.",
+        queries, transformations, columns, none="No exporter is scraped: check the scrape configuration.", width=24,
         height=7)
 
 
 def truth():
     skipped = lines(
         "Processes skipped per second",
-        "Listed, but not read. Vanished is usual: they ended in between, and many of them mean a fork storm. Denied: "
-        "rights are missing. Malformed: a bug, or a procfs of something else.",
+        "Processes that were listed but could not be read. vanished: the process exited in between, which is normal; a "
+        "high rate indicates a fork storm. denied: the exporter lacks permissions. malformed: a bug, or no procfs.",
         "short", [series(f"sum by (instance, reason) ({rate('pstree_collection_skipped_processes_total')})",
                          "{{reason}} · {{instance}}")]).axis_soft_max(1)
     paint(skipped, "/^vanished/", GREY)
@@ -137,8 +137,8 @@ def truth():
     paint(skipped, "/^malformed/", RED)
     events = lines(
         "Events lost and unattributed per second",
-        "Lost: the kernel had no room, raise --bounds.event-cgroups. Unattributed: in cgroups that came and went "
-        "between two collections, as short-lived containers do; a shorter interval finds more of them.",
+        "lost: a BPF map was full; raise --bounds.event-cgroups. unattributed: events in cgroups that were created and "
+        "removed between two collections, as with short-lived containers; a shorter interval attributes more of them.",
         "short",
         [series(f"sum by (instance) ({rate('pstree_events_lost_total')})", "lost · {{instance}}"),
          series(f"sum by (instance) ({rate('pstree_events_unattributed_total')})", "unattributed · {{instance}}",
@@ -147,9 +147,9 @@ def truth():
     paint(events, "/^lost/", RED)
     paint(events, "/^unattributed/", GREY)
     folded = lines(
-        "Tree nodes folded per second",
-        "Nodes that a cap put under other. Steadily above 0: a container with more kinds of processes than "
-        "--bounds.nodes-per-container, or one that renames its processes.",
+        "Tree nodes merged into other per second",
+        "Nodes that a limit merged into other. If it stays above 0, a container has more different command paths than "
+        "--bounds.nodes-per-container, or it renames its processes.",
         "short", [series(f"sum by (instance) ({rate('pstree_tree_nodes_folded_total')})", "{{instance}}")])
     return [skipped, events, folded.axis_soft_max(1)]
 
@@ -157,17 +157,18 @@ def truth():
 def freshness():
     age = lines(
         "Age of the snapshot",
-        "How old the numbers were when they were scraped. Saw teeth below the interval are right; a line that climbs "
-        "is an exporter that is stuck, and every graph of that host is flat from there on.",
+        "Age of the snapshot when it was scraped. A sawtooth below the interval is normal. A line that climbs is an "
+        "exporter that hangs, and all graphs of that host are flat from then on.",
         "s", [series(f"max by (instance) ({AGE})", "{{instance}}")], width=12)
     took = lines(
-        "Collection time, as a part of the interval",
-        "How long the last run of each part took. From one half on the exporter collects less often and says so in "
-        "its log: too many processes, too little CPU, or /proc where BPF could be used.",
+        "Collection time as a share of the interval",
+        "Duration of the last run of each collector. Above one half the exporter increases its interval and logs it: too "
+        "many processes, too little CPU, or /proc is read although BPF is available.",
         "percentunit",
-        [series(f"max by (instance, collector) (pstree_collector_duration_seconds{{{HOST}}})"
-                " / on (instance) group_left ()"
-                f" max by (instance) (pstree_collection_interval_seconds{{{HOST}}})", "{{collector}} · {{instance}}")],
+        [series(f"max by (job, instance, collector) (pstree_collector_duration_seconds{{{HOST}}})"
+                " / on (job, instance) group_left ()"
+                f" max by (job, instance) (pstree_collection_interval_seconds{{{HOST}}})",
+                "{{collector}} · {{instance}}")],
         width=12, limits=steps("transparent", (0.5, ORANGE)))
     return [age, legend_table(took)]
 
@@ -175,37 +176,38 @@ def freshness():
 def cost():
     cpu = lines(
         "CPU of the exporter",
-        "Part of one CPU. It grows with the processes of the host and with a shorter interval, not with scrapes. "
-        "Above a tenth: lengthen --collection.interval, or grant what BPF needs.",
+        "Share of one CPU. It depends on the number of processes on the host and on the interval, not on scrapes. Above "
+        "10 %: increase --collection.interval, or grant the capabilities for BPF.",
         "percentunit", [series(f"sum by (instance) ({rate('process_cpu_seconds_total')} {OURS})", "{{instance}}")])
     memory = lines(
         "Memory of the exporter",
-        "Resident memory. It follows the number of processes and containers and comes down again only in part; "
-        "growth without end is a bug.",
+        "Resident memory. It depends on the number of processes and containers and shrinks only partly; unlimited growth "
+        "is a bug.",
         "bytes", [series(f"max by (instance) (process_resident_memory_bytes{{{HOST}}} {OURS})", "{{instance}}")])
     fds = lines(
         "File descriptors of the exporter",
-        "Open ones: one for each connection, and a few more. Hundreds: somebody connects without end; at "
-        "process_max_fds scrapes wait and Docker is not reached.",
+        "Open file descriptors: one per connection, and a few more. Hundreds indicate a client that opens too many "
+        "connections; at process_max_fds scrapes wait and the Docker API cannot be reached.",
         "short",
         [series(f"max by (instance) (process_open_fds{{{HOST}}} {OURS})", "{{instance}}")])
     return [cpu, memory, fds]
 
 
 def dashboard():
-    board = frame("pstree-exporter", "Whether what the other dashboards show is true and fresh, and what it costs.")
+    board = frame("pstree-exporter",
+                  "Whether the other dashboards are complete and current, and the cost of the exporter.")
     start = f"max by (instance) (process_start_time_seconds{{{HOST}}} {OURS}) * 1000"
     board.annotation(annotation("Exporter started", start, GREY))
     board.annotation(annotation("Alerts", f"ALERTS{{{OF_EXPORTERS}}}", RED))
     for panel in [alerts(), *numbers(), table()]:
         board.with_panel(panel)
-    board.with_row(row("Fresh"))
+    board.with_row(row("Freshness"))
     for panel in freshness():
         board.with_panel(panel)
-    board.with_row(row("True"))
+    board.with_row(row("Completeness"))
     for panel in truth():
         board.with_panel(panel)
-    board.with_row(row("Cheap"))
+    board.with_row(row("Resource usage"))
     for panel in cost():
         board.with_panel(panel)
     return board

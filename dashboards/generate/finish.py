@@ -1,19 +1,19 @@
-"""What the library for Grafana 10.1 has no option for, set on the finished JSON. Older Grafanas ignore what they
-do not know."""
+"""Options that the library for Grafana 10.1 does not support, set on the finished JSON. Older versions of Grafana ignore
+them."""
 
-# The one place for the schema that the files claim; 39 is Grafana 10.4's, and earlier ones read it as well.
+# The schema version of the files; 39 is the version of Grafana 10.4, and earlier versions can read it.
 SCHEMA_VERSION = 39
 
-# Draws a tree from top to bottom. Since Grafana 11.
+# Draws a tree from top to bottom. Requires Grafana 11.
 NODE_GRAPH_LAYOUT = {"layoutAlgorithm": "layered"}
 
-# Narrow columns of numbers beside names.
+# Allows narrow number columns next to names.
 TABLE_COLUMNS = {"minWidth": 60}
 
-# What a query for annotations has beyond its expression.
+# Options of annotation queries, besides the expression.
 ANNOTATIONS = {
     "Restarts": {
-        # The value is the time of the event, in milliseconds.
+        # The value is the time of the event in milliseconds.
         "useValueForTime": True,
         "step": "15s",
         "titleFormat": "Started: {{name}}",

@@ -1,4 +1,4 @@
-"""Kinds of panels, each as all dashboards draw it. Sizes are in cells of the grid, 24 to a row."""
+"""The panel types of all dashboards. Sizes are in grid cells, 24 per row."""
 
 from grafana_foundation_sdk.builders import common, dashboard, heatmap, nodegraph, stat, statetimeline, table
 from grafana_foundation_sdk.builders import timeseries
@@ -18,7 +18,7 @@ def row(title: str):
 
 
 def number(title: str, description: str, unit: str, query, limits=None, none: str = "0", width=3, height=3):
-    """One number. In plain colour unless `limits` say from where on it is bad."""
+    """A single number. `limits` colors it above thresholds."""
     panel = place(stat.Panel(), title, description, width, height, [query]).unit(unit).no_value(none)
     panel.thresholds(limits or steps(TEXT)).color_scheme(color(FieldColorModeId.THRESHOLDS))
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -27,8 +27,8 @@ def number(title: str, description: str, unit: str, query, limits=None, none: st
 
 
 def lines(title: str, description: str, unit: str, queries: list, none="no data", width=8, height=7, limits=None):
-    """Lines over time, from 0 on. Colours tell them apart; where one means something, it comes from `paint`. `limits`
-    draws a line from which on it is bad."""
+    """Lines over time, starting at 0. Colors only distinguish lines, unless `paint` sets one. `limits` draws threshold
+    lines."""
     panel = place(timeseries.Panel(), title, description, width, height, queries).unit(unit).no_value(none)
     panel.min(0).line_width(1).fill_opacity(0).show_points(options.VisibilityMode.NEVER)
     panel.color_scheme(color(FieldColorModeId.PALETTE_CLASSIC))
@@ -46,25 +46,25 @@ def stacked(panel):
 
 
 def legend_table(panel):
-    """At the right, the highest first: for panels with many lines."""
+    """A legend on the right, the highest value first: for panels with many lines."""
     legend = common.VizLegendOptions().show_legend(True).display_mode(options.LegendDisplayMode.TABLE)
     legend.placement(options.LegendPlacement.RIGHT).calcs(["max"]).sort_by("Max").sort_desc(True)
     return panel.legend(legend)
 
 
 def paint(panel, regexp: str, shade: str, *more):
-    """Gives lines whose name matches a colour of their own, and further properties."""
+    """Sets the color, and more properties, of lines whose name matches."""
     shown = prop("color", {"mode": "fixed", "fixedColor": shade})
     return panel.override_by_regexp(regexp, [shown, *more])
 
 
 def cells(title: str, description: str, queries: list, transformations: list, columns: dict, none: str, width: int,
           height: int):
-    """A table. `columns`: from the name of a field to the properties of its column."""
+    """A table. `columns` maps field names to column properties."""
     panel = place(table.Panel(), title, description, width, height, queries).unit("short").no_value(none)
     panel.transformations(transformations).cell_height(options.TableCellHeight.SM)
     panel.thresholds(steps(TEXT)).color_scheme(color(FieldColorModeId.THRESHOLDS))
-    # The text for no row at all would stand in every empty cell, too.
+    # Otherwise every empty cell would show the text for an empty table.
     panel.override_by_regexp("/.*/", [prop("noValue", "–")])
     for name, properties in columns.items():
         panel.override_by_name(name, properties)
@@ -72,7 +72,7 @@ def cells(title: str, description: str, queries: list, transformations: list, co
 
 
 def column(unit: str | None = None, width: int | None = None, limits=None, links: list | None = None, **more) -> list:
-    """Properties of a column. With limits its cells are coloured from the first one on."""
+    """Properties of a column. `limits` colors its cells above thresholds."""
     properties = [prop(id_.replace("__", "."), value) for id_, value in more.items()]
     if unit:
         properties.append(prop("unit", unit))
@@ -87,7 +87,7 @@ def column(unit: str | None = None, width: int | None = None, limits=None, links
 
 
 def paged(panel):
-    """A table that says how many rows there are, where not all fit."""
+    """A table with pagination that shows the number of rows."""
     return panel.footer(common.TableFooterOptions().enable_pagination(True))
 
 
@@ -95,7 +95,7 @@ HIDDEN = [prop("custom.hidden", True)]
 
 
 def alerts_over_time(title: str, description: str, query, none: str, width=24, height=5):
-    """Values 1 and 2, as `severities` in alerts.py gives them."""
+    """A state timeline of the values 1 and 2, as returned by `severities` in common.py."""
     panel = place(statetimeline.Panel(), title, description, width, height, [query]).no_value(none).unit("none")
     panel.mappings([values(v1=("warning", ORANGE), v2=("critical", RED))])
     panel.color_scheme(color(FieldColorModeId.FIXED, TEXT))
@@ -105,8 +105,8 @@ def alerts_over_time(title: str, description: str, query, none: str, width=24, h
 
 
 def shape(title: str, description: str, query, none: str, width=12, height=12):
-    """A heatmap: one row of cells for each series, the number as colour. That of the smallest number is easy to see; a
-    scale of opacity would hide one process beside hundreds, whatever its exponent."""
+    """A heatmap: one row per series, the number as color. The color of the smallest number is clearly visible; an opacity
+    scale would hide one process next to hundreds, whatever its exponent."""
     panel = place(heatmap.Panel(), title, description, width, height, [query]).no_value(none).unit("short")
     cell = heatmap.RowsHeatmapOptions().layout(options.HeatmapCellLayout.AUTO).value("Processes")
     scheme = heatmap.HeatmapColorOptions().mode("scheme").scheme("Cool")
@@ -117,11 +117,11 @@ def shape(title: str, description: str, query, none: str, width=12, height=12):
 
 def graph(title: str, description: str, queries: list, transformations: list, none: str, arcs: dict, width=12,
           height=12):
-    """A node graph. `arcs`: from the name of a field, `arc__` and what the legend says, to its colour; those of a node
-    sum to 1."""
+    """A node graph. `arcs` maps field names (`arc__` and the text of the legend) to colors; the arcs of a node sum to
+    1."""
     panel = place(nodegraph.Panel(), title, description, width, height, queries).no_value(none).unit("none")
     colored = [nodegraph.ArcOption().field(field).color(shade) for field, shade in arcs.items()]
     panel.nodes(nodegraph.NodeOptions().arcs(colored)).edges(nodegraph.EdgeOptions())
-    # The panel finds arcs by the field's own name; its legend shows the display name, which is all that this changes.
+    # The panel finds arcs by the real field name; the legend shows the display name. This changes only the latter.
     names = {field: field.removeprefix("arc__") for field in arcs}
     return panel.transformations([*transformations, transform("organize", {"renameByName": names})])

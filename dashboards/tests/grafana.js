@@ -1,11 +1,10 @@
-// The dashboards as they are shipped, frames as Grafana's Prometheus data source gives them, and Grafana's own
-// transformations.
+// The shipped dashboards, frames as Grafana's Prometheus data source returns them, and Grafana's own transformations.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { lastValueFrom } from 'rxjs';
 
-// When it is loaded, Grafana's library listens for a window's events; what it brings along would take a window for a
-// whole browser, and so is loaded before.
+// Grafana's library requires a window when it is loaded. Its dependency react-use would mistake that window for a
+// complete browser, so it is loaded first.
 const require = createRequire(import.meta.url);
 createRequire(require.resolve('@grafana/data'))('react-use');
 globalThis.window ??= { addEventListener() {} };
@@ -36,8 +35,8 @@ const time = Date.UTC(2024, 0, 1);
 const field = (name, type, values, more) => ({ name, type, values, config: {}, ...more });
 
 /**
- * What an instant query with the format "table" gives: one frame, with a column for the time and for each label. Its
- * number is in `Value` where the panel has that query alone, else in `Value #ref`.
+ * The result of an instant query with the format "table": one frame, with a column for the time and one per label. The
+ * value is in `Value` if the panel has a single query, otherwise in `Value #ref`.
  * samples: [{ labels: { name: text }, value }]
  */
 export function table(panel, refId, samples) {
@@ -55,10 +54,10 @@ export function table(panel, refId, samples) {
   return { refId, fields, length: samples.length };
 }
 
-/** What a query without result gives. */
+/** The result of a query without samples. */
 export const nothing = (refId) => ({ refId, fields: [], length: 0 });
 
-/** What a range query gives: a frame for each series, named by its legend. */
+/** The result of a range query: one frame per series, named by its legend. */
 export function series(refId, legend, labels, values) {
   const fields = [
     field('Time', 'time', values.map((_, i) => time + i * 15_000)),
@@ -70,13 +69,13 @@ export function series(refId, legend, labels, values) {
 export async function transformed(panel, frames) {
   const configs = structuredClone(panel.transformations);
   for (const config of configs) {
-    // An unknown transformation is skipped in silence.
+    // Grafana silently ignores an unknown transformation; this throws.
     grafana.standardTransformersRegistry.get(config.id);
   }
   return lastValueFrom(grafana.transformDataFrame(configs, frames, { interpolate: (text) => text }));
 }
 
-/** A frame's rows by the fields' own names, as node graphs and data links read them. */
+/** The rows of a frame by real field names, as node graphs and data links read them. */
 export function rows(frame) {
   return Array.from({ length: frame.length }, (_, i) =>
     Object.fromEntries(frame.fields.map((it) => [it.name, it.values[i] ?? null]))

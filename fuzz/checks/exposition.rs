@@ -14,17 +14,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::models::ContainerSummary;
 use pstree_exporter::collect::pipeline::Pipeline;
-use pstree_exporter::collect::publisher::Publisher;
 use pstree_exporter::export::rendered::{Encoding, Format};
+use pstree_exporter::export::renderer::Renderer;
 use pstree_exporter::model::collection::DockerStatus;
 use pstree_exporter::names::docker::to_metadata;
+use pstree_exporter::names::known_names::KnownNames;
 use pstree_exporter::names::registry::Directory;
 
-use super::machine::{Machine, publisher};
+use super::machine::{Machine, renderer};
 use super::shown::{assert_harmless, assert_label};
 
 #[path = "../../tests/support/exposition.rs"]
@@ -90,7 +91,7 @@ struct Run {
     machine: Machine,
     pids: BTreeSet<u32>,
     /// Made with the first collection.
-    parts: Option<(Pipeline, Publisher)>,
+    parts: Option<(Pipeline, KnownNames, Renderer)>,
     directory: Directory,
     skipped: f64,
     counters: BTreeMap<String, f64>,
@@ -162,11 +163,13 @@ impl Run {
         if self.pids.is_empty() {
             return;
         }
-        let (pipeline, publisher) = self.parts.get_or_insert_with(|| (self.machine.pipeline(), publisher()));
-        pipeline.collect().expect("a collection of what is there");
-        let status = DockerStatus { up: Some(true), duration: 0.0, last_success: Some(1.0) };
-        let interval = Duration::from_secs(3600);
-        let published = publisher.publish(pipeline, (&self.directory, status), interval, false).published;
+        let (pipeline, names, renderer) =
+            self.parts.get_or_insert_with(|| (self.machine.pipeline(), KnownNames::default(), renderer()));
+        let snapshot = pipeline.collect().expect("a collection of what is there");
+        let docker = DockerStatus { up: Some(true), duration: 0.0, last_success: Some(1.0) };
+        let at = (Instant::now(), Duration::from_secs(3600));
+        let named = names.join(&snapshot, &self.directory, None).snapshot;
+        let published = renderer.render(named, &pipeline.status(), docker, None, at);
         let body = |format| {
             let bytes = published.body(Encoding { format, gzip: false });
             String::from_utf8(bytes.into()).expect("UTF-8")

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
 use pstree_exporter::collect::pipeline::Pipeline;
-use pstree_exporter::collect::publisher::Publisher;
-use pstree_exporter::names::config::DockerLabel;
+use pstree_exporter::export::renderer::Renderer;
 
 /// So few that every cap is met by small inputs.
 const BOUNDS: Bounds = Bounds {
@@ -72,8 +71,7 @@ impl Drop for Machine {
     }
 }
 
-/// One that asks Docker for the label `team`.
-pub fn publisher() -> Publisher {
-    let label = DockerLabel { key: "team".into(), label: "label_team".into() };
-    Publisher::new(Some(&[label]), [("hidepid", false), ("namespace", false)])
+/// With the Docker label `team`.
+pub fn renderer() -> Renderer {
+    Renderer::new(Some(vec!["label_team".into()]), [("hidepid", false), ("namespace", false)])
 }

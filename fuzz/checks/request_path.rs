@@ -9,14 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt as _;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
-use pstree_exporter::collect::schedule::{Collector, LatestSnapshot};
+use pstree_exporter::collect::collector::Collector;
+use pstree_exporter::collect::schedule::{Collection, Schedule};
+use pstree_exporter::export::rendered::LatestSnapshot;
 use pstree_exporter::names::registry::Registry;
-use pstree_exporter::serve::response_cache::ResponseCache;
-use pstree_exporter::serve::routes::respond;
-use pstree_exporter::serve::security::rules::Security;
-use pstree_exporter::serve::server::Server;
+use pstree_exporter::serve::security::Security;
+use pstree_exporter::serve::{Pages, RenderThread, Server, respond};
 
-use super::machine::{Machine, publisher};
+use super::machine::{Machine, renderer};
 use super::shown::is_harmful;
 
 const CREDENTIALS: &str = "user:password";
@@ -126,19 +126,18 @@ fn site() -> &'static Site {
         let hash = bcrypt::hash("password", 4).expect("a hash");
         machine.write("web.yaml", format!("basic_auth_users:\n  user: {hash}\n").as_bytes());
         let exposition = Arc::new(LatestSnapshot::default());
-        let mut collector = Collector {
-            pipeline: machine.pipeline(),
-            publisher: publisher(),
-            registry: Arc::new(Registry::default()),
-            exposition: Arc::clone(&exposition),
-            interval: Duration::from_secs(7 * 86_400),
-        };
-        exposition.replace(collector.once().expect("a collection"));
+        let collector = Collector::new(machine.pipeline(), Arc::new(Registry::default()));
+        let schedule = Schedule::new(collector, Duration::from_secs(7 * 86_400), false);
+        let Collection { snapshot, status, docker, collected_at, interval } =
+            schedule.once().expect("a collection");
+        exposition.replace(renderer().render(snapshot, &status, docker, None, (collected_at, interval)));
+        let render_thread = Arc::new(RenderThread::start().expect("a thread"));
         let server = |security| Server {
-            exposition: Arc::clone(&exposition),
+            latest: Arc::clone(&exposition),
             telemetry_path: "/metrics".into(),
             max_connections: 1,
-            answers: ResponseCache::new(None),
+            render_thread: Arc::clone(&render_thread),
+            pages: Pages::new(Arc::clone(&render_thread), None),
             security,
         };
         let security = Security::start(&machine.path("web.yaml")).expect("a good file");

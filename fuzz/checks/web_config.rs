@@ -1,15 +1,19 @@
 //! The web configuration: an administrator's YAML, with whatever mistakes.
 
-use pstree_exporter::serve::security::config_file::WebFile;
-use pstree_exporter::serve::security::tls::Tls;
+use std::io;
+
+use pstree_exporter::serve::security::config_error::ReadFileError;
+use pstree_exporter::serve::security::config_file::WebConfigFile;
+use pstree_exporter::serve::security::tls_config::TlsConfig;
 
 use super::shown::{assert_harmless, assert_one_line};
 
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let file = match WebFile::parse(text) {
+    let file = match WebConfigFile::parse(text) {
         Ok(file) => file,
         Err(error) => {
+            let error = error.to_string();
             assert_error(&error);
             if let Some((line, _)) = error.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
                 let line: usize = line.parse().expect("a number of a line");
@@ -20,15 +24,16 @@ pub fn check(data: &[u8]) {
         }
     };
     if let Some(Err(error)) = file.http_server_config.as_ref().map(|part| part.headers()) {
-        assert_error(&error);
+        assert_error(&error.to_string());
     }
     if let Some(Err(error)) = file.rate_limit.as_ref().map(|part| part.interval()) {
-        assert_error(&error);
+        assert_error(&error.to_string());
     }
     if let Some(part) = &file.tls_server_config {
         // No input finds a key by chance that fits a certificate, and no file is to be read.
-        let no_file = |_: &str| Err("there are no files here".to_owned());
-        assert_error(&Tls::new(part, no_file).expect_err("TLS without a key"));
+        let no_file =
+            |_: &str| Err(ReadFileError { path: "file".into(), error: io::ErrorKind::NotFound.into() });
+        assert_error(&TlsConfig::new(part, no_file).expect_err("TLS without a key").to_string());
     }
 }
 

@@ -1,13 +1,13 @@
-//! Flags as resolved: checked, with defaults filled in, ready to be used.
+//! The configuration that flags resolve to: checked, with defaults.
 
 use std::time::Duration;
 
 use crate::collect::config::CollectorConfig;
 use crate::names::config::DockerConfig;
 use crate::serve::config::WebConfig;
-use crate::view::rows::Layout;
+use crate::view::rows::RowOptions;
 
-/// When to colour; `Auto` is on a terminal that has colours, unless `NO_COLOR` is set.
+/// When to use colors. `Auto` means on a terminal that supports them, unless `NO_COLOR` is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ColorFlag {
     #[default]
@@ -16,37 +16,37 @@ pub enum ColorFlag {
     Never,
 }
 
-/// What `tree` shows, and how.
+/// The configuration of `tree`.
 #[derive(Clone, Debug)]
 pub struct TreeConfig {
     pub collector: CollectorConfig,
     /// `None` with `--no-docker`.
     pub docker: Option<DockerConfig>,
-    /// Names, ids, pids or services; all containers where there are none.
+    /// Names, ids, pids or Compose services of containers; all containers if empty.
     pub wanted: Vec<String>,
     pub with_host: bool,
-    pub layout: Layout,
+    pub layout: RowOptions,
     pub arguments: bool,
     pub host_pids: bool,
     pub json: bool,
     pub ascii: bool,
     pub color: ColorFlag,
-    /// Time between two looks; `None` to look once.
+    /// Time between two collections; `None` to collect once.
     pub watch: Option<Duration>,
 }
 
-/// What `roots` prints.
+/// The configuration of `roots`.
 #[derive(Clone, Debug)]
 pub struct RootsConfig {
     pub collector: CollectorConfig,
     /// `None` with `--no-docker`.
     pub docker: Option<DockerConfig>,
     pub wanted: String,
-    /// Pids of the container's own namespace.
+    /// Print pids in the container's pid namespace.
     pub inside: bool,
 }
 
-/// What to do.
+/// What to run.
 #[derive(Clone, Debug)]
 pub enum Task {
     Serve(Config),
@@ -56,7 +56,7 @@ pub enum Task {
     Roots(RootsConfig),
 }
 
-/// Everything that the exporter needs to know.
+/// The configuration of the exporter.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub collector: CollectorConfig,

@@ -1,4 +1,4 @@
-//! Flags as typed. Checked and resolved to a [`Config`], or one line that says what is wrong.
+//! The flags of the exporter, and parsing of the whole command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,13 +7,14 @@ use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 
 use crate::cli::config::{Config, Task};
-use crate::cli::input_flags::ReadingFlags;
-use crate::cli::logging::{LogFormat, LogLevel};
-use crate::cli::tree_flags::{Command, with_joined_watch};
-use crate::cli::values::{
-    docker_labels, parse_docker_label, parse_interval, parse_listen_address, parse_positive,
+use crate::cli::flag_error::FlagError;
+use crate::cli::flag_values::{
+    docker_labels, parse_count, parse_docker_label, parse_interval, parse_listen_address,
     parse_telemetry_path,
 };
+use crate::cli::input_flags::InputFlags;
+use crate::cli::logging::{LogFormat, LogLevel};
+use crate::cli::tree_flags::{Command, with_joined_watch};
 use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
 use crate::serve::config::WebConfig;
 
@@ -22,7 +23,7 @@ use crate::serve::config::WebConfig;
 #[command(
     name = "pstree-exporter",
     version = LONG_VERSION,
-    about = "The process forest of every container, for Prometheus.",
+    about = "Prometheus exporter for the process forest of every container.",
     long_about = None,
     after_help = AFTER_HELP,
     args_conflicts_with_subcommands = true,
@@ -32,35 +33,35 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// Address to serve on: host:port, or :port for all. Repeatable
+    /// Address to listen on: host:port, or :port for all addresses. Repeatable
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":10073", help_heading = "Web", value_parser = parse_listen_address)]
     listen_addresses: Vec<String>,
 
-    /// Path of the scrape target
+    /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", help_heading = "Web", value_parser = parse_telemetry_path)]
     telemetry_path: String,
 
-    /// Most connections at one time; the idlest gives way to one more
-    #[arg(long = "web.max-connections", value_name = "N", default_value_t = 1250, help_heading = "Web", value_parser = parse_positive)]
+    /// Maximum concurrent connections. When full, the longest-idle connection is closed
+    #[arg(long = "web.max-connections", value_name = "N", default_value_t = 1250, help_heading = "Web", value_parser = parse_count)]
     max_connections: usize,
 
-    /// TLS, users, headers and a rate limit, in the format of all exporters of Prometheus' kind
+    /// TLS, basic authentication, headers and rate limit, in the format of the Prometheus exporter-toolkit
     #[arg(long = "web.config.file", value_name = "FILE", help_heading = "Web")]
     web_config_file: Option<PathBuf>,
 
-    /// Listen on the sockets that systemd opened, instead of on addresses
+    /// Listen on sockets from systemd socket activation instead of --web.listen-address
     #[arg(long = "web.systemd-socket", conflicts_with = "listen_addresses", help_heading = "Web")]
     systemd_socket: bool,
 
-    /// Show the arguments of processes on pages and in JSON. They may hold secrets
+    /// Show the arguments of processes on pages and in JSON. Arguments can contain secrets
     #[arg(long = "web.arguments", help_heading = "Web")]
     web_arguments: bool,
 
-    /// Time between collections; they never run on a scrape
+    /// Time between collections. Scrapes return the latest collection
     #[arg(long = "collection.interval", value_name = "DURATION", default_value = "5s", help_heading = "Collection", value_parser = parse_interval)]
     interval: Duration,
 
-    /// Where to read processes from. bpf also counts forks, execs and exits, and wants CAP_BPF and CAP_PERFMON
+    /// Source of processes. bpf also counts forks, execs and exits, and requires CAP_BPF and CAP_PERFMON
     #[arg(
         long = "collection.source",
         value_name = "SOURCE",
@@ -70,47 +71,47 @@ pub struct Cli {
     )]
     source: SourceFlag,
 
-    /// Collect once, print the metrics and exit; from /proc unless --collection.source=bpf is given
-    #[arg(long, help_heading = "Instead of serving")]
+    /// Collect once, print the metrics and exit. Reads /proc unless --collection.source=bpf is set
+    #[arg(long, help_heading = "Other modes")]
     once: bool,
 
-    /// Say what can be seen on this machine, why not more, and what to do about it; fails where the main job
-    /// cannot be done
-    #[arg(long, conflicts_with = "once", help_heading = "Instead of serving")]
+    /// Check what can be monitored on this machine, print how to fix problems, and exit. The exit status is 1 if
+    /// containers cannot be monitored
+    #[arg(long, conflicts_with = "once", help_heading = "Other modes")]
     check: bool,
 
-    /// Ask the exporter that serves here, with these flags, whether it is healthy; for images without a shell
-    #[arg(long, conflicts_with_all = ["once", "check"], help_heading = "Instead of serving")]
+    /// Check whether an exporter with these flags is running, and exit. For images without a shell
+    #[arg(long, conflicts_with_all = ["once", "check"], help_heading = "Other modes")]
     healthcheck: bool,
 
     #[command(flatten)]
-    reading: ReadingFlags,
+    input: InputFlags,
 
-    /// Docker label to add to pstree_container_info as label_<name>. Repeatable; none by default
+    /// Docker label to add to pstree_container_info as `label_<name>`. Repeatable [default: none]
     #[arg(long = "docker.label", value_name = "LABEL", help_heading = "Docker", value_parser = parse_docker_label, conflicts_with = "no_docker")]
     docker_labels: Vec<String>,
 
-    /// Containers shown for themselves; the rest is summed into id="other"
-    #[arg(long = "bounds.containers", value_name = "N", default_value_t = Bounds::default().max_containers, help_heading = "Bounds", value_parser = parse_positive)]
+    /// Maximum containers with their own series. The others are added up in id="other"
+    #[arg(long = "bounds.containers", value_name = "N", default_value_t = Bounds::default().max_containers, help_heading = "Bounds", value_parser = parse_count)]
     max_containers: usize,
 
-    /// Tree nodes per container; the rest is folded into nodes named other
-    #[arg(long = "bounds.nodes-per-container", value_name = "N", default_value_t = Bounds::default().nodes_per_container, help_heading = "Bounds", value_parser = parse_positive)]
+    /// Maximum tree nodes per container. The others are aggregated into nodes named other
+    #[arg(long = "bounds.nodes-per-container", value_name = "N", default_value_t = Bounds::default().nodes_per_container, help_heading = "Bounds", value_parser = parse_count)]
     nodes_per_container: usize,
 
-    /// Tree nodes of all containers together; the largest give way first
-    #[arg(long = "bounds.nodes-per-host", value_name = "N", default_value_t = Bounds::default().nodes_per_host, help_heading = "Bounds", value_parser = parse_positive)]
+    /// Maximum tree nodes of all containers. The largest containers are reduced first
+    #[arg(long = "bounds.nodes-per-host", value_name = "N", default_value_t = Bounds::default().nodes_per_host, help_heading = "Bounds", value_parser = parse_count)]
     nodes_per_host: usize,
 
-    /// New node names that a container may bring in an hour
+    /// Maximum new node names per container and hour
     #[arg(long = "bounds.new-nodes-per-hour", value_name = "N", default_value_t = Bounds::default().new_nodes_per_hour, help_heading = "Bounds", value_parser = clap::value_parser!(u32).range(1..))]
     new_nodes_per_hour: u32,
 
-    /// Cgroups whose forks, execs and exits are counted at one time; events of more are lost
+    /// Maximum cgroups whose forks, execs and exits are counted. Events of other cgroups are lost
     #[arg(long = "bounds.event-cgroups", value_name = "N", default_value_t = Bounds::default().event_cgroups, help_heading = "Bounds", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     event_cgroups: u32,
 
-    /// Least severe messages to log
+    /// Minimum severity of log messages
     #[arg(
         long = "log.level",
         value_name = "LEVEL",
@@ -120,7 +121,7 @@ pub struct Cli {
     )]
     pub log_level: LogLevel,
 
-    /// How to write log messages, which go to standard error
+    /// Format of log messages on standard error
     #[arg(
         long = "log.format",
         value_name = "FORMAT",
@@ -131,9 +132,9 @@ pub struct Cli {
     pub log_format: LogFormat,
 }
 
-const AFTER_HELP: &str = "Walks /proc every few seconds, finds which container each process belongs to, and \
-serves counts, depth, root processes, zombies and the tree itself. Docker is asked for names only; no root \
-is needed.";
+const AFTER_HELP: &str = "Reads /proc every few seconds, assigns each process to its container, and exports \
+process counts, tree depth, root processes, zombies and the tree itself. Docker is used only for container \
+names. Root is not required.";
 
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -144,32 +145,36 @@ const LONG_VERSION: &str = concat!(
     ")"
 );
 
-/// How parsing ended when there is nothing to run.
+/// Why there is nothing to run.
 #[derive(Debug)]
-pub enum Stop {
+pub enum EarlyExit {
     /// Help or version, for standard output.
     Print(String),
-    /// Wrong flags, in one line.
-    Refuse(String),
+    /// A wrong command line.
+    Error(FlagError),
 }
 
 impl Cli {
-    /// Parses a command line, the program's name first.
+    /// Parses a command line. The first argument is the name of the program.
     ///
     /// # Errors
-    /// What to print instead of running.
-    pub fn parse_from_args(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, Stop> {
+    /// If there is nothing to run: help or version was requested, or the command line is wrong.
+    pub fn parse_from_args(
+        arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    ) -> Result<Self, EarlyExit> {
         Self::try_parse_from(with_joined_watch(arguments)).map_err(|error| match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Print(error.render().to_string()),
-            _ => Stop::Refuse(one_line(&error)),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                EarlyExit::Print(error.render().to_string())
+            }
+            _ => EarlyExit::Error(FlagError::Usage(one_line(&error))),
         })
     }
 
-    /// Resolves flags against `docker_host_variable`, the value of `DOCKER_HOST`.
+    /// Resolves the flags to a configuration. `docker_host_variable` is the value of `DOCKER_HOST`.
     ///
     /// # Errors
-    /// One line that names the flag and the remedy.
-    pub fn resolve(self, docker_host_variable: Option<&str>) -> Result<Task, String> {
+    /// If a combination of values, or the variable, cannot be used.
+    pub fn resolve(self, docker_host_variable: Option<&str>) -> Result<Task, FlagError> {
         let variable = docker_host_variable.filter(|value| !value.is_empty());
         match self.command {
             Some(Command::Tree(flags)) => flags.resolve(variable).map(Task::Tree),
@@ -185,11 +190,11 @@ impl Cli {
         }
     }
 
-    fn resolve_exporter(self, docker_host_variable: Option<&str>) -> Result<Config, String> {
-        let docker = self.reading.docker(docker_host_variable, docker_labels(self.docker_labels)?)?;
+    fn resolve_exporter(self, docker_host_variable: Option<&str>) -> Result<Config, FlagError> {
+        let docker = self.input.docker(docker_host_variable, docker_labels(self.docker_labels)?)?;
         let collector = CollectorConfig {
             interval: self.interval,
-            // Counters would begin and end with the one collection.
+            // One collection has no counts of events, so loading BPF programs is useless.
             source: match self.source {
                 SourceFlag::Auto if self.once => SourceFlag::Proc,
                 source => source,
@@ -201,7 +206,7 @@ impl Cli {
                 new_nodes_per_hour: self.new_nodes_per_hour,
                 event_cgroups: self.event_cgroups,
             },
-            ..self.reading.collector()
+            ..self.input.collector()
         };
         Ok(Config {
             collector,
@@ -219,7 +224,7 @@ impl Cli {
     }
 }
 
-/// clap's message without its usage, in one line.
+/// clap's message without the usage, in one line.
 fn one_line(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
     let mut lines = rendered.lines();
@@ -243,22 +248,23 @@ mod tests {
     use crate::cli::config::TreeConfig;
     use crate::names::docker_endpoint::Endpoint;
 
-    fn parse_task(arguments: &[&str]) -> Result<Task, String> {
+    fn parse_task(arguments: &[&str]) -> Result<Task, FlagError> {
         let all = std::iter::once("pstree-exporter").chain(arguments.iter().copied()).map(Into::into);
         match Cli::parse_from_args(all) {
             Ok(cli) => cli.resolve(None),
-            Err(Stop::Refuse(line) | Stop::Print(line)) => Err(line),
+            Err(EarlyExit::Error(error)) => Err(error),
+            Err(EarlyExit::Print(text)) => panic!("{arguments:?} prints {text}"),
         }
     }
 
-    fn parse(arguments: &[&str]) -> Result<Config, String> {
+    fn parse(arguments: &[&str]) -> Result<Config, FlagError> {
         match parse_task(arguments)? {
             Task::Serve(config) => Ok(config),
             other => panic!("{arguments:?} is {other:?}"),
         }
     }
 
-    fn parse_tree(arguments: &[&str]) -> Result<TreeConfig, String> {
+    fn parse_tree(arguments: &[&str]) -> Result<TreeConfig, FlagError> {
         match parse_task(&[&["tree"], arguments].concat())? {
             Task::Tree(config) => Ok(config),
             other => panic!("{arguments:?} is {other:?}"),
@@ -266,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_watched_with_or_without_a_number_and_a_name() {
+    fn watch_accepts_an_optional_number_and_names() {
         let of = |arguments: &[&str]| {
             let config = parse_tree(arguments).unwrap();
             (config.watch.map(|it| it.as_secs_f64()), config.wanted.join(" "))
@@ -281,15 +287,15 @@ mod tests {
         assert_eq!(of(&["--watch", "4e2"]), (Some(2.0), "4e2".into()), "an id");
         assert_eq!(of(&["--watch=120"]), (Some(120.0), String::new()));
         for bad in ["0", "0.01", "-1", "nan", "inf", "1e9"] {
-            let line = parse_tree(&[&format!("--watch={bad}")]).expect_err(bad);
+            let line = parse_tree(&[&format!("--watch={bad}")]).expect_err(bad).to_string();
             assert!(line.contains("--watch") && line.contains("0.3"), "{line}");
         }
     }
 
     #[test]
-    fn flags_of_the_exporter_are_none_of_a_tree() {
+    fn commands_reject_flags_of_the_exporter() {
         for arguments in [&["tree", "--web.listen-address=:1"][..], &["--once", "tree"]] {
-            let line = parse_task(arguments).expect_err("refused");
+            let line = parse_task(arguments).expect_err("rejected").to_string();
             assert_eq!(line.lines().count(), 1, "{line}");
         }
         assert!(parse_tree(&["--json", "--watch"]).is_err());
@@ -297,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_accepts_the_definition() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
@@ -309,7 +315,7 @@ mod tests {
         assert_eq!(config.web.telemetry_path, "/metrics");
         assert_eq!(config.collector.interval, Duration::from_secs(5));
         assert_eq!(config.collector.bounds, Bounds::default());
-        assert_eq!(config.docker.unwrap().endpoint, Endpoint::Usual);
+        assert_eq!(config.docker.unwrap().endpoint, Endpoint::Default);
     }
 
     #[test]
@@ -319,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn row_33_each_bad_flag_is_named_in_one_line() {
+    fn each_wrong_flag_is_reported_in_one_line_with_the_fix() {
         for (arguments, mentions) in [
             (&["--collection.interval=0s"][..], &["--collection.interval", "100ms"][..]),
             (&["--collection.interval=abc"], &["--collection.interval", "5s"]),
@@ -336,7 +342,7 @@ mod tests {
             (&["--collection.intervall=5s"], &["--collection.intervall", "--collection.interval"]),
             (&["stray"], &["stray", "--help"]),
         ] {
-            let line = parse(arguments).expect_err(&format!("{arguments:?}"));
+            let line = parse(arguments).expect_err(&format!("{arguments:?}")).to_string();
             assert_eq!(line.lines().count(), 1, "{line}");
             for mention in mentions {
                 assert!(line.contains(mention), "{arguments:?} gave {line:?}, which lacks {mention:?}");
@@ -345,12 +351,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_too_much_is_named() {
+    fn missing_and_conflicting_arguments_are_reported() {
         for (arguments, mention) in [
             (&["roots"][..], "<CONTAINER>"),
             (&["--docker.host=unix:///x", "--no-docker", "--docker.label=a"], "--no-docker"),
         ] {
-            let line = parse_task(arguments).expect_err(&format!("{arguments:?}"));
+            let line = parse_task(arguments).expect_err(&format!("{arguments:?}")).to_string();
             assert!(line.contains(mention) && line.lines().count() == 1, "{line}");
         }
     }
@@ -363,7 +369,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(endpoint(Some("tcp://127.0.0.1:1")), Endpoint::Tcp("127.0.0.1:1".into()));
-        assert_eq!(endpoint(Some("")), Endpoint::Usual);
-        assert!(resolve(Some("ssh://x")).unwrap_err().starts_with("DOCKER_HOST: "));
+        assert_eq!(endpoint(Some("")), Endpoint::Default);
+        assert!(resolve(Some("ssh://x")).unwrap_err().to_string().starts_with("DOCKER_HOST: "));
     }
 }

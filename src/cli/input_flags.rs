@@ -1,19 +1,20 @@
-//! Flags that say where to look: the same for the exporter and for a tree.
+//! Flags that all commands share: where to read processes, cgroups and names from.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cli::flag_error::FlagError;
 use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
 use crate::names::config::{DockerConfig, DockerLabel};
 use crate::names::docker_endpoint::Endpoint;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct ReadingFlags {
-    /// Where the procfs to read is mounted
+pub(crate) struct InputFlags {
+    /// Mount point of procfs
     #[arg(long = "path.procfs", value_name = "DIR", default_value = "/proc", help_heading = "Collection")]
     procfs: PathBuf,
 
-    /// Where the cgroup hierarchies are mounted
+    /// Mount point of the cgroup hierarchies
     #[arg(
         long = "path.cgroupfs",
         value_name = "DIR",
@@ -22,41 +23,42 @@ pub(crate) struct ReadingFlags {
     )]
     cgroupfs: PathBuf,
 
-    /// Name to show for the container around the exporter, when that is all it sees [default: host name]
+    /// Name of the exporter's own container if no other processes are visible [default: host name]
     #[arg(long = "container.name", value_name = "NAME", help_heading = "Collection")]
     container_name: Option<String>,
 
-    /// Docker API: unix:///path or tcp://host:port [default: $DOCKER_HOST, else the usual socket of Docker,
-    /// else that of Podman]
+    /// Docker API: unix:///path or tcp://host:port [default: $DOCKER_HOST, else the default socket of Docker or
+    /// Podman]
     #[arg(long = "docker.host", value_name = "ADDRESS", help_heading = "Docker")]
     docker_host: Option<Endpoint>,
 
-    /// Do without names from Docker
+    /// Disable container name lookup
     #[arg(long, conflicts_with = "docker_host", help_heading = "Docker")]
     no_docker: bool,
 }
 
-impl ReadingFlags {
-    /// `None` with `--no-docker`. `variable` is the value of `DOCKER_HOST`.
+impl InputFlags {
+    /// Settings of the Docker client; `None` with `--no-docker`. `variable` is the value of `DOCKER_HOST`.
+    ///
+    /// # Errors
+    /// If the variable is needed and is not an address.
     pub(crate) fn docker(
         &self,
         variable: Option<&str>,
         labels: Vec<DockerLabel>,
-    ) -> Result<Option<DockerConfig>, String> {
+    ) -> Result<Option<DockerConfig>, FlagError> {
         if self.no_docker {
             return Ok(None);
         }
         let endpoint = match (&self.docker_host, variable) {
             (Some(endpoint), _) => endpoint.clone(),
-            (None, Some(value)) => value.parse().map_err(|error| {
-                format!("DOCKER_HOST: {error}; or give --docker.host, or --no-docker to do without names")
-            })?,
-            (None, None) => Endpoint::Usual,
+            (None, Some(value)) => value.parse().map_err(FlagError::DockerHostVariable)?,
+            (None, None) => Endpoint::Default,
         };
         Ok(Some(DockerConfig { endpoint, labels }))
     }
 
-    /// By `/proc`, at any time, with the usual bounds.
+    /// A collector that reads `/proc` with the default limits, and has no interval.
     pub(crate) fn collector(self) -> CollectorConfig {
         CollectorConfig {
             procfs: self.procfs,

@@ -1,4 +1,4 @@
-//! Log messages to standard error, as logfmt or JSON, of this program alone.
+//! Log output on standard error, as logfmt or JSON.
 
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
@@ -21,7 +21,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Installs the logger for the whole process; later calls have no effect.
+/// Installs the logger of the process. Later calls have no effect.
 pub fn init(level: LogLevel, format: LogFormat) {
     let level = match level {
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -29,18 +29,18 @@ pub fn init(level: LogLevel, format: LogFormat) {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    // Libraries log what they carry, request bodies included.
-    let ours = Targets::new().with_target("pstree_exporter", level);
+    // Only messages of this crate: libraries log the content of requests.
+    let filter = Targets::new().with_target("pstree_exporter", level);
     let registry = tracing_subscriber::registry();
     let _ = match format {
         LogFormat::Logfmt => {
             let layer = tracing_logfmt::builder().with_target(false).layer().with_writer(std::io::stderr);
-            registry.with(layer.with_filter(ours)).try_init()
+            registry.with(layer.with_filter(filter)).try_init()
         }
         LogFormat::Json => {
             let layer =
                 fmt::layer().json().flatten_event(true).with_target(false).with_writer(std::io::stderr);
-            registry.with(layer.with_filter(ours)).try_init()
+            registry.with(layer.with_filter(filter)).try_init()
         }
     };
 }

@@ -1,8 +1,21 @@
-//! Flags as typed, and what they resolve to.
+//! The command line: flags as typed, and the configuration that they resolve to.
+//!
+//! | file | content |
+//! |---|---|
+//! | `flags` | the flags of the exporter, and parsing |
+//! | `input_flags` | flags that all commands share: where to read from |
+//! | `tree_flags` | the commands `tree` and `roots` |
+//! | `flag_values` | parsers of single values |
+//! | `flag_error` | what can be wrong with a flag |
+//! | `config` | the resolved configuration |
+//! | `logging` | log output |
 
 pub mod config;
+mod flag_error;
+mod flag_values;
 pub mod flags;
-pub mod input_flags;
+mod input_flags;
 pub mod logging;
-pub mod tree_flags;
-pub mod values;
+mod tree_flags;
+
+pub use flag_error::FlagError;

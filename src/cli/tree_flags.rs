@@ -1,83 +1,84 @@
-//! Flags of `tree` and `roots`.
+//! The commands `tree` and `roots`, and their flags.
 
 use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::cli::config::{ColorFlag, RootsConfig, TreeConfig};
-use crate::cli::input_flags::ReadingFlags;
+use crate::cli::flag_error::FlagError;
+use crate::cli::flag_values::parse_watch_period;
+use crate::cli::input_flags::InputFlags;
 use crate::collect::config::{CollectorConfig, SourceFlag};
-use crate::view::rows::{Layout, Sort};
+use crate::view::rows::{RowOptions, Sort};
 
-const DEFAULT_PERIOD: &str = "2";
+const DEFAULT_WATCH_SECONDS: &str = "2";
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Show the process forest of containers, once or live
     Tree(TreeFlags),
-    /// Print the pids of a container's root processes, one a line, for xargs
+    /// Print the pids of a container's root processes, one per line
     Roots(RootsFlags),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct TreeFlags {
-    /// Names, services of Compose, pids on the host of processes inside, or beginnings of ids; all containers
-    /// where none is given
+    /// Name, Compose service, id prefix, or host pid of a process in the container [default: all containers]
     #[arg(value_name = "CONTAINER")]
-    wanted: Vec<String>,
+    containers: Vec<String>,
 
-    /// The processes in no container, too
-    #[arg(long, help_heading = "What")]
+    /// Also show the processes that are in no container
+    #[arg(long, help_heading = "Filter")]
     host: bool,
 
-    /// Only branches that hold a zombie
-    #[arg(long, help_heading = "What")]
+    /// Show only branches that contain a zombie
+    #[arg(long, help_heading = "Filter")]
     zombies: bool,
 
-    /// Levels to show, from the roots down
-    #[arg(long, value_name = "N", help_heading = "What", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Maximum depth to show
+    #[arg(long, value_name = "N", help_heading = "Filter", value_parser = clap::value_parser!(u32).range(1..))]
     depth: Option<u32>,
 
-    /// Arguments of the commands
-    #[arg(long, help_heading = "What")]
+    /// Show the arguments of commands
+    #[arg(long, help_heading = "Display")]
     args: bool,
 
-    /// Pids on the host beside those in the container
-    #[arg(long, help_heading = "What")]
+    /// Show pids on the host beside those in the container
+    #[arg(long, help_heading = "Display")]
     host_pids: bool,
 
-    /// Which sibling comes first: the lower pid, the older, or the one with more children
-    #[arg(long, value_name = "BY", default_value = "pid", value_enum, help_heading = "How")]
+    /// Order of siblings: lowest pid, oldest, or most children first
+    #[arg(long, value_name = "BY", default_value = "pid", value_enum, help_heading = "Display")]
     sort: Sort,
 
-    /// A line for each process, also where siblings are alike
-    #[arg(long, help_heading = "How")]
+    /// Show every process on its own line; by default, identical siblings are folded into one
+    #[arg(long, help_heading = "Display")]
     no_fold: bool,
 
-    /// Draw in ASCII, also where the locale has more
-    #[arg(long, help_heading = "How")]
+    /// Draw with ASCII characters, even if the locale supports Unicode
+    #[arg(long, help_heading = "Display")]
     ascii: bool,
 
-    /// When to colour; auto does on a terminal, unless NO_COLOR is set
-    #[arg(long, value_name = "WHEN", default_value = "auto", value_enum, help_heading = "How")]
+    /// When to use colors; auto means on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_enum, help_heading = "Display")]
     color: ColorFlag,
 
-    /// Print JSON, with every process in the list of its parent
-    #[arg(long, conflicts_with_all = ["watch", "zombies", "depth", "no_fold"], help_heading = "How")]
+    /// Print JSON, with processes nested below their parents
+    #[arg(long, conflicts_with_all = ["watch", "zombies", "depth", "no_fold"], help_heading = "Display")]
     json: bool,
 
-    /// Show it live, with what came and what went, every so many seconds; 2 where no number is given
+    /// Update the view every SECONDS (default: 2), and mark processes that started or exited
     #[arg(
         long,
         value_name = "SECONDS",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = DEFAULT_PERIOD,
-        value_parser = parse_period,
-        help_heading = "How"
+        default_missing_value = DEFAULT_WATCH_SECONDS,
+        value_parser = parse_watch_period,
+        help_heading = "Display"
     )]
     watch: Option<Duration>,
 
-    /// Where a live view reads processes from; bpf knows every fork, and wants CAP_BPF and CAP_PERFMON
+    /// Source of the live view; bpf also shows forks, and requires CAP_BPF and CAP_PERFMON
     #[arg(
         long = "collection.source",
         value_name = "SOURCE",
@@ -89,35 +90,35 @@ pub(crate) struct TreeFlags {
     source: SourceFlag,
 
     #[command(flatten)]
-    reading: ReadingFlags,
+    input: InputFlags,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RootsFlags {
-    /// Name, service of Compose, pid on the host of a process inside, or beginning of an id
+    /// Name, Compose service, id prefix, or host pid of a process in the container
     #[arg(value_name = "CONTAINER")]
-    wanted: String,
+    container: String,
 
-    /// Pids of the container's own namespace, for commands that run inside
-    #[arg(long, help_heading = "What")]
+    /// Print pids in the container's pid namespace, for commands that run inside the container
+    #[arg(long, help_heading = "Display")]
     inside: bool,
 
     #[command(flatten)]
-    reading: ReadingFlags,
+    input: InputFlags,
 }
 
 impl TreeFlags {
-    pub(crate) fn resolve(self, docker_host_variable: Option<&str>) -> Result<TreeConfig, String> {
+    pub(crate) fn resolve(self, docker_host_variable: Option<&str>) -> Result<TreeConfig, FlagError> {
         Ok(TreeConfig {
-            docker: self.reading.docker(docker_host_variable, Vec::new())?,
+            docker: self.input.docker(docker_host_variable, Vec::new())?,
             collector: CollectorConfig {
                 interval: self.watch.unwrap_or_default(),
                 source: self.source,
-                ..self.reading.collector()
+                ..self.input.collector()
             },
-            wanted: self.wanted,
+            wanted: self.containers,
             with_host: self.host,
-            layout: Layout {
+            layout: RowOptions {
                 sort: self.sort,
                 fold: !self.no_fold,
                 max_depth: self.depth,
@@ -134,25 +135,18 @@ impl TreeFlags {
 }
 
 impl RootsFlags {
-    pub(crate) fn resolve(self, docker_host_variable: Option<&str>) -> Result<RootsConfig, String> {
+    pub(crate) fn resolve(self, docker_host_variable: Option<&str>) -> Result<RootsConfig, FlagError> {
         Ok(RootsConfig {
-            docker: self.reading.docker(docker_host_variable, Vec::new())?,
-            collector: self.reading.collector(),
-            wanted: self.wanted,
+            docker: self.input.docker(docker_host_variable, Vec::new())?,
+            collector: self.input.collector(),
+            wanted: self.container,
             inside: self.inside,
         })
     }
 }
 
-fn parse_period(seconds: &str) -> Result<Duration, String> {
-    match seconds.parse::<f64>() {
-        Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("give seconds from 0.1 to 86400, such as 0.3".into()),
-    }
-}
-
-/// `--watch 0.3 NAME` and `--watch NAME` are both natural to type: what follows is joined where it can only be a
-/// time. What is longer than a minute is rather a pid.
+/// Accepts both `--watch 0.3 NAME` and `--watch NAME`: joins a following number to `--watch`. A number above 60 is
+/// treated as a pid.
 pub(crate) fn with_joined_watch(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     for argument in arguments {

@@ -1,9 +1,9 @@
-//! What the collector is told: paths, interval, source and bounds.
+//! Settings of the collector: paths, interval, source and bounds.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What `/metrics` may grow to, whatever containers do.
+/// Limits of `/metrics`, whatever containers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub max_containers: usize,
@@ -26,8 +26,8 @@ impl Default for Bounds {
     }
 }
 
-/// Where to read processes from: the files of `/proc`, the kernel's own list by BPF (or not at all), or BPF
-/// where the kernel and our rights allow it and `/proc` elsewhere. Without BPF forks are not counted.
+/// Where processes are read from: `proc` reads the files of `/proc`; `bpf` the kernel's own list, or fails; `auto` uses
+/// BPF where the kernel and the capabilities allow it, and `/proc` elsewhere. Without BPF forks are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum SourceFlag {
     #[default]
@@ -36,7 +36,7 @@ pub enum SourceFlag {
     Bpf,
 }
 
-/// What the collector needs to know.
+/// Settings of one pipeline.
 #[derive(Clone, Debug)]
 pub struct CollectorConfig {
     pub procfs: PathBuf,
@@ -44,6 +44,6 @@ pub struct CollectorConfig {
     pub interval: Duration,
     pub source: SourceFlag,
     pub bounds: Bounds,
-    /// The name to show when all that is seen is the container around us.
+    /// The name of the container that the exporter runs in, when it sees only that.
     pub container_name: Option<String>,
 }

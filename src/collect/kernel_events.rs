@@ -1,34 +1,37 @@
-//! Forks, execs and exits, counted by the kernel and credited to containers once per collection.
+//! Forks, execs and exits: reads the kernel's counters once per collection and attributes them to containers.
 //!
-//! Nothing is sent per event: programs in the kernel ([`crate::observe::bpf::load`]) keep one set of counters per cgroup,
-//! which only grow. A set is dropped once its cgroup is gone and nothing new was read.
+//! The kernel sends nothing per event: its programs ([`crate::observe::bpf`]) keep one set of counters per cgroup, which
+//! only grow. A set is dropped once its cgroup is removed and no new events were read.
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::container::Container;
-use crate::model::event_counts::EventCounts;
-use crate::observe::bpf::load::Counters;
+use tracing::warn;
+
+use crate::model::collection::{CollectorRun, EventsStatus};
+use crate::model::container_table::ContainerTable;
+use crate::observe::bpf::counters::Counters;
 use crate::observe::cgroupfs::hierarchy::DefaultHierarchy;
 use crate::resolve::attribution::attribute;
 use crate::resolve::cgroup_owners::{CgroupOwners, Owner};
 use crate::resolve::event_attribution::{EventAttributor, Reading};
+use crate::resolve::resolver::ContainerResolver;
 
 /// How long the hierarchy is not searched after a search that could not be finished.
 const SEARCH_PAUSE: Duration = Duration::from_secs(10);
 
-/// The counters, and what was made of them so far.
-pub struct Events {
+/// The counters, and what was attributed so far.
+pub struct KernelEvents {
     counters: Counters,
     hierarchy: DefaultHierarchy,
     attributor: EventAttributor,
     readings: Vec<Reading>,
     unfinished_search: Option<Instant>,
-    lost: u64,
+    status: EventsStatus,
 }
 
-impl Events {
+impl KernelEvents {
     #[must_use]
     pub fn new(counters: Counters, hierarchy: DefaultHierarchy) -> Self {
         Self {
@@ -37,59 +40,79 @@ impl Events {
             attributor: EventAttributor::default(),
             readings: Vec::new(),
             unfinished_search: None,
-            lost: 0,
+            status: EventsStatus {
+                run: CollectorRun { success: true, ..CollectorRun::default() },
+                ..EventsStatus::default()
+            },
         }
     }
 
-    /// The directories behind the ids.
-    #[must_use]
-    pub fn hierarchy(&self) -> &DefaultHierarchy {
-        &self.hierarchy
+    /// Confirms the cgroups that the walk has met, then attributes all events since the last collection. `now` is Unix
+    /// time in seconds. A failure is logged once; events that could not be read are attributed the next time.
+    pub fn collect(&mut self, resolver: &mut ContainerResolver, containers: &mut ContainerTable, now: f64) {
+        let begun = Instant::now();
+        for (id, unconfirmed) in resolver.unconfirmed_cgroups.drain() {
+            if self.hierarchy.id_of(&unconfirmed.path) == Some(id) {
+                resolver.cgroups.learn(id, unconfirmed.owner);
+            }
+        }
+        let lost_before = self.status.lost;
+        let counted = self.count(&mut resolver.cgroups, containers);
+        if let Err(error) = &counted
+            && self.status.run.success
+        {
+            warn!(%error, "cannot read the kernel's counters of forks, execs and exits; missed events are added later");
+        }
+        if lost_before == 0 && self.status.lost > 0 {
+            warn!(
+                lost = self.status.lost,
+                "the kernel could not count all events, see pstree_events_lost_total; raise --bounds.event-cgroups"
+            );
+        }
+        self.status.run.success = counted.is_ok();
+        self.status.run.duration = begun.elapsed().as_secs_f64();
+        if counted.is_ok() {
+            self.status.run.last_success = Some(now);
+        }
+        self.status.unattributed = self.attributor.unattributed;
     }
 
-    /// Credits all events since the last time: to containers by `credit`, else as [`Events::host_forks`] and
-    /// [`Events::unattributed`].
-    ///
-    /// # Errors
-    /// The kernel's. What could not be read is credited the next time.
-    pub fn count(
-        &mut self,
-        cgroups: &mut CgroupOwners,
-        add: impl FnMut(&Arc<Container>, EventCounts),
-    ) -> io::Result<()> {
+    fn count(&mut self, cgroups: &mut CgroupOwners, containers: &mut ContainerTable) -> io::Result<()> {
         self.readings.clear();
         let readings = &mut self.readings;
         let read = self.counters.each(|id, value| readings.push(Reading::new(id, value)));
         self.identify(cgroups);
-        // Not before a second look: a program that was running when its task was moved out of the cgroup may
-        // still count what it saw.
+        // Not before the second reading: a program that was running when its task was moved out of the cgroup may still
+        // count what it saw.
         let is_final = |reading: &&Reading| reading.removed && !self.attributor.has_changed(reading);
         let finished: Vec<u64> = self.readings.iter().filter(is_final).map(|reading| reading.id).collect();
-        self.attributor.apply(&self.readings, cgroups, add);
+        self.attributor.apply(&self.readings, cgroups, |container, delta| {
+            containers.add_events(container, delta);
+        });
         for id in finished {
             self.counters.forget(id)?;
             self.attributor.forget(id);
             cgroups.forget(id);
         }
-        self.lost = self.counters.lost()?;
+        self.status.lost = self.counters.lost()?;
         read
     }
 
-    /// Looks for the cgroups that no process of the walk was in: it is gone already, or was moved.
+    /// Searches for the cgroups in which the walk met no process: the process is gone already, or was moved.
     fn identify(&mut self, cgroups: &mut CgroupOwners) {
-        let mut wanted = self.attributor.unknown(&self.readings, cgroups);
+        let mut searched = self.attributor.unknown(&self.readings, cgroups);
         let is_too_soon = self.unfinished_search.is_some_and(|since| since.elapsed() < SEARCH_PAUSE);
-        if wanted.is_empty() || is_too_soon {
+        if searched.is_empty() || is_too_soon {
             return;
         }
-        let is_complete = self.hierarchy.search(&mut wanted, |id, path| {
+        let is_complete = self.hierarchy.search(&mut searched, |id, path| {
             let container = attribute(path).map(|found| Arc::new(found.to_container()));
             cgroups.learn(id, container.map_or(Owner::Host, Owner::Container));
         });
         self.unfinished_search = (!is_complete).then(Instant::now);
-        // Not to be looked for again; a process seen there tells better.
-        for id in wanted.into_iter().filter(|_| is_complete) {
-            cgroups.learn(id, Owner::Hidden);
+        // They are not searched for again; a process that is seen there shows the owner.
+        for id in searched.into_iter().filter(|_| is_complete) {
+            cgroups.learn(id, Owner::Unresolved);
         }
     }
 
@@ -99,15 +122,9 @@ impl Events {
         self.attributor.host_forks
     }
 
-    /// Events that were counted, of cgroups that nobody can tell any more.
+    /// How the last run went.
     #[must_use]
-    pub fn unattributed(&self) -> u64 {
-        self.attributor.unattributed
-    }
-
-    /// Events that the kernel could not count.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost
+    pub fn status(&self) -> EventsStatus {
+        self.status
     }
 }

@@ -1,30 +1,48 @@
-//! One collection, from the walk to the numbers. Owns everything that is kept from one to the next.
+//! One collection, from the walk to the snapshot. Owns everything that is kept from one collection to the next.
+//!
+//! The stages, in this order:
+//!
+//! | stage | from | to |
+//! |---|---|---|
+//! | walk | `/proc` or BPF | records, each with its container |
+//! | link | records | forest, root kinds, commands |
+//! | sum up | forest | stats and merged nodes of each container |
+//! | events | the kernel's counters | forks, execs, exits of each container |
+//! | export choice | containers, nodes | those within the bounds; the rest as `other` |
+//! | pids | cgroupfs | tasks, limits, frozen |
+//! | starts | new members | estimate and rate of starts |
+//! | snapshot | all of these | an immutable [`Snapshot`] |
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use rustc_hash::FxHashMap;
 use tracing::warn;
 
-use crate::collect::config::{Bounds, CollectorConfig};
-use crate::collect::double_buffer::DoubleBuffer;
-use crate::collect::kernel_events::Events;
-use crate::collect::result::{ContainerResult, Overflow, Taken};
-use crate::collect::source_selection::{Reason, SourceSelection, select_source};
-use crate::collect::{foreign_processes, prune_exited};
-use crate::model::clock::unix_now;
-use crate::model::collection::CollectorRun;
+use super::config::{Bounds, CollectorConfig};
+use super::double_buffer::DoubleBuffer;
+use super::foreign_processes;
+use super::kernel_events::KernelEvents;
+use super::prune_exited::prune_exited;
+use super::selection::{CandidateFiles, Selection};
+use super::source_selection::{Reason, SourceSelection, V1_ONLY, select_source};
+use crate::model::clock::BootClock;
+use crate::model::collection::{CollectionStatus, CollectorRun};
+use crate::model::comm_interner::CommInterner;
 use crate::model::container::{Container, Runtime};
-use crate::model::counters::CounterStore;
+use crate::model::container_table::ContainerTable;
 use crate::model::event_counts::EventCounts;
 use crate::model::forest::max_min_cap::max_min_cap;
-use crate::model::forest::merged_nodes::{CommInterner, ExportedNode, Nodes, OTHER};
-use crate::model::forest::parents_and_depths::Forest;
-use crate::model::forest::root_kinds::RootKinds;
+use crate::model::forest::merged_nodes::{ExportedNode, MergedNodes, OTHER};
 use crate::model::forest::stats::ForestStatsBySlot;
-use crate::model::limits::TaskLimits;
-use crate::model::process::{ProcessRecord, Skipped};
-use crate::model::walk::WalkResult;
+use crate::model::pids::PidsReading;
+use crate::model::process::Membership;
+use crate::model::process_table::ProcessTable;
+use crate::model::rates::CountedStarts;
+use crate::model::snapshot::{ContainerNumbers, ContainerState, Snapshot};
+use crate::model::start_estimate::MemberPids;
 use crate::observe::cgroupfs::pids::PidsReader;
 use crate::observe::procfs::system::System;
 use crate::observe::procfs::walk::ProcFiles;
@@ -32,53 +50,59 @@ use crate::observe::source::{Source, SourceError};
 use crate::resolve::cgroup_owners::CgroupOwners;
 use crate::resolve::resolver::ContainerResolver;
 
-/// The stages, their memory, and the results of the last successful collection.
+/// The stages and their memory.
 pub struct Pipeline {
     source: Source,
-    /// Why this source.
-    pub reason: Reason,
-    pub events: Option<Events>,
+    reason: Reason,
+    events: Option<KernelEvents>,
     system: System,
     pids: PidsReader,
+    cgroupfs: PathBuf,
     bounds: Bounds,
     started: Instant,
+    /// When the last collection began.
+    last_begun: Option<Instant>,
 
-    pub resolver: ContainerResolver,
-    forest: Forest,
-    root_kinds: RootKinds,
-    nodes: Nodes,
-    counters: CounterStore,
-    pub frames: DoubleBuffer,
+    resolver: ContainerResolver,
+    containers: ContainerTable,
+    comms: CommInterner,
+    nodes: MergedNodes,
+    stats: ForestStatsBySlot,
+    member_pids: Vec<MemberPids>,
+    /// The table under way, and those that readers hold.
+    table: ProcessTable,
+    tables: DoubleBuffer,
 
-    /// Its records are handed over to the frame at the end of a collection.
-    pub walk: WalkResult,
-    pub stats_by_slot: ForestStatsBySlot,
-    pub steps: CommInterner,
-    /// By slot of the snapshot's container table.
-    pub results: Vec<ContainerResult>,
-    /// Slots of the containers that are shown for themselves, by path.
-    pub shown: Vec<usize>,
-    /// Slots of the others, which are in the overflow.
-    not_shown: Vec<usize>,
-    pub overflow: Option<Overflow>,
-    overflow_starts: u64,
-    overflow_events: EventCounts,
-    /// Runtimes ever seen, with their present containers.
-    pub containers_by_runtime: BTreeMap<Runtime, u64>,
-    pub skipped: Skipped,
-    pub processes_run: CollectorRun,
-    pub pids_run: CollectorRun,
-    pub events_run: CollectorRun,
-    pub taken: Option<Taken>,
-    pub boot_time: Option<u64>,
-    pub task_limits: TaskLimits,
+    overflow: OverflowCounters,
+    /// Runtimes that were ever seen.
+    runtimes: BTreeMap<Runtime, u64>,
+    status: CollectionStatus,
+}
+
+/// Counters of all containers beyond the limit, over all collections.
+#[derive(Default)]
+struct OverflowCounters {
+    starts: u64,
+    events: EventCounts,
+}
+
+/// When a collection began, by all clocks.
+#[derive(Clone, Copy)]
+struct Begun {
+    at: Instant,
+    /// Monotonic time since the pipeline was made.
+    monotonic: Duration,
+    /// Unix time in seconds.
+    unix: f64,
+    /// Clock ticks since boot.
+    ticks: Option<u64>,
 }
 
 impl Pipeline {
-    /// Opens what is to be read.
+    /// Opens the source and the cgroup file systems.
     ///
     /// # Errors
-    /// When there is no procfs at the path, no process to be seen in it, or no source as asked for.
+    /// When there is no procfs at the path, when it shows no process, or when the selected source is not possible.
     pub fn new(config: &CollectorConfig) -> Result<Self, SourceError> {
         let system = System::new(&config.procfs);
         let own_container = system.own_container(config.container_name.as_deref());
@@ -89,72 +113,54 @@ impl Pipeline {
             events,
             system,
             pids: PidsReader::find(&config.cgroupfs),
+            cgroupfs: config.cgroupfs.clone(),
             bounds: config.bounds,
             started: Instant::now(),
+            last_begun: None,
             resolver: ContainerResolver::new(own_container, config.interval),
-            forest: Forest::default(),
-            root_kinds: RootKinds::default(),
-            nodes: Nodes::default(),
-            counters: CounterStore::new(config.bounds.new_nodes_per_hour),
-            frames: DoubleBuffer::default(),
-            walk: WalkResult::default(),
-            stats_by_slot: ForestStatsBySlot::default(),
-            steps: CommInterner::default(),
-            results: Vec::new(),
-            shown: Vec::new(),
-            not_shown: Vec::new(),
-            overflow: None,
-            overflow_starts: 0,
-            overflow_events: EventCounts::default(),
-            containers_by_runtime: BTreeMap::new(),
-            skipped: Skipped::default(),
-            processes_run: CollectorRun::default(),
-            pids_run: CollectorRun::default(),
-            events_run: CollectorRun { success: true, ..CollectorRun::default() },
-            taken: None,
-            boot_time: None,
-            task_limits: TaskLimits::default(),
+            containers: ContainerTable::new(config.bounds.new_nodes_per_hour),
+            comms: CommInterner::default(),
+            nodes: MergedNodes::default(),
+            stats: ForestStatsBySlot::default(),
+            member_pids: Vec::new(),
+            table: ProcessTable::default(),
+            tables: DoubleBuffer::default(),
+            overflow: OverflowCounters::default(),
+            runtimes: BTreeMap::new(),
+            status: CollectionStatus::default(),
         })
     }
 
-    /// Runs one collection. On failure the results of the last one stay, marked by their age.
+    /// Runs one collection.
     ///
     /// # Errors
-    /// When the walk as a whole failed.
-    pub fn collect(&mut self) -> Result<(), SourceError> {
-        let taken = Taken { at: Instant::now(), unix: unix_now(), ticks: self.system.uptime_ticks() };
-        if let Err(error) = self.walk_or_fall_back() {
-            self.processes_run.success = false;
-            self.processes_run.duration = taken.at.elapsed().as_secs_f64();
-            return Err(error);
-        }
-        self.taken = Some(taken);
-        self.build(taken.unix);
-        let now = self.monotonic(taken.at);
-        let is_root = |index| self.root_kinds.kind(index).is_some();
-        self.counters.update(&self.walk, is_root, now, taken.ticks);
-        self.count_events(now);
-        self.list_containers();
-        self.choose_nodes(now);
-        self.processes_run = CollectorRun {
-            success: true,
-            duration: taken.at.elapsed().as_secs_f64(),
-            last_success: Some(taken.unix),
+    /// When the walk as a whole failed. [`Self::status`] says so; earlier snapshots stay valid.
+    pub fn collect(&mut self) -> Result<Arc<Snapshot>, SourceError> {
+        self.run(None)
+    }
+
+    /// Runs one collection for trees: of the containers in which the processes `inside` are, or of all, with the users
+    /// of processes.
+    ///
+    /// # Errors
+    /// As [`Self::collect`].
+    pub fn collect_for_trees(
+        &mut self,
+        inside: Option<&[u32]>,
+        with_host: bool,
+    ) -> Result<Arc<Snapshot>, SourceError> {
+        let mut selection = match inside.filter(|_| !self.resolver.is_inside()) {
+            Some(pids) => Selection::around(pids, self.source.files(), &self.cgroupfs),
+            None => Selection::default(),
         };
-        self.read_pids();
-        self.count_starts();
-        foreign_processes::count(
-            &self.walk,
-            &self.root_kinds,
-            &mut self.resolver,
-            self.source.files(),
-            &mut self.results,
-        );
-        self.fill_overflow();
-        self.boot_time = self.system.boot_time();
-        self.task_limits = self.system.task_limits();
-        self.frames.swap(&mut self.walk, &mut self.forest, &mut self.root_kinds);
-        Ok(())
+        selection.with_host = with_host;
+        self.run(Some(&selection))
+    }
+
+    /// Since this pipeline was made.
+    #[must_use]
+    pub fn monotonic(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.started)
     }
 
     /// The files of single processes.
@@ -162,223 +168,16 @@ impl Pipeline {
         self.source.files()
     }
 
-    /// Time since this pipeline was made.
+    /// Why this source was chosen.
     #[must_use]
-    pub fn monotonic(&self, at: Instant) -> Duration {
-        at.saturating_duration_since(self.started)
+    pub fn source_reason(&self) -> &Reason {
+        &self.reason
     }
 
-    /// BPF makes nothing worse: where it fails or cannot tell containers apart, `/proc` takes its place.
-    fn walk_or_fall_back(&mut self) -> Result<(), SourceError> {
-        match self.walk() {
-            Err(error) if self.source.is_bpf() && !error.is_exhaustion() => {
-                self.leave_bpf(Reason::Failed(error))?;
-                self.walk()
-            }
-            Ok(()) if self.source.is_bpf() && self.resolver.has_v1_only_containers() => {
-                self.leave_bpf(Reason::Hierarchy("a container is in cgroup v1 alone, and BPF sees cgroup v2"))
-            }
-            done => done,
-        }
-    }
-
-    fn walk(&mut self) -> Result<(), SourceError> {
-        let Self { source, resolver, walk, results, .. } = self;
-        resolver.begin(walk);
-        let skipped = source.walk(|record, more, files| resolver.admit(record, more, files, walk))?;
-        resolver.finish(source.files(), walk);
-        // As the last collection has read them.
-        let limit = |slot: usize| results.get(slot)?.pids.limit;
-        prune_exited::prune_exited(walk, limit, |key| source.files().is_listed(key));
-        self.skipped.add(skipped);
-        Ok(())
-    }
-
-    fn leave_bpf(&mut self, reason: Reason) -> Result<(), SourceError> {
-        self.source.fall_back()?;
-        self.events = None;
-        self.resolver.cgroups = CgroupOwners::default();
-        warn!(%reason, "processes are read from /proc from now on, and forks, execs and exits no more counted");
-        self.reason = reason;
-        Ok(())
-    }
-
-    /// Learns which cgroups the walk has met, then credits the kernel's counts.
-    fn count_events(&mut self, now: Duration) {
-        let Some(events) = &mut self.events else { return };
-        let begun = Instant::now();
-        let cgroups = &mut self.resolver.cgroups;
-        for (id, sighting) in self.resolver.unconfirmed_cgroups.drain() {
-            if events.hierarchy().id_of(&sighting.path) == Some(id) {
-                cgroups.learn(id, sighting.owner);
-            }
-        }
-        let lost_before = events.lost();
-        let add = |container: &Arc<Container>, news| self.counters.add(&container.path, news, now);
-        let counted = events.count(cgroups, add);
-        if let Err(error) = &counted
-            && self.events_run.success
-        {
-            warn!(%error, "cannot read the kernel's counts of forks, execs and exits; they will be made up for");
-        }
-        if lost_before == 0 && events.lost() > 0 {
-            warn!(
-                lost = events.lost(),
-                "the kernel could not count all events, see pstree_events_lost_total; raise --bounds.event-cgroups"
-            );
-        }
-        self.events_run.success = counted.is_ok();
-        self.events_run.duration = begun.elapsed().as_secs_f64();
-        if counted.is_ok() {
-            self.events_run.last_success = self.taken.map(|taken| taken.unix);
-        }
-    }
-
-    fn build(&mut self, unix: f64) {
-        let Self { source, resolver, walk, forest, root_kinds, steps, .. } = self;
-        steps.begin();
-        forest.rebuild(&mut walk.records);
-        root_kinds.classify(walk, forest, resolver, source.files());
-        self.nodes.rebuild(walk, forest, steps);
-        let zombie_since = |record: &ProcessRecord| {
-            resolver.memory_mut(record).map_or(unix, |memory| *memory.zombie_since.get_or_insert(unix))
-        };
-        self.stats_by_slot.rebuild(walk, forest, root_kinds, steps, zombie_since);
-    }
-
-    /// Chooses which containers are shown for themselves: those that came first.
-    fn list_containers(&mut self) {
-        let containers = &self.walk.containers;
-        self.containers_by_runtime.values_mut().for_each(|count| *count = 0);
-        self.shown.clear();
-        self.not_shown.clear();
-        self.results.resize_with(containers.len(), ContainerResult::default);
-        for (slot, container) in containers.iter().enumerate() {
-            let result = &mut self.results[slot];
-            result.nodes.clear();
-            let Some(container) = container else { continue };
-            *self.containers_by_runtime.entry(container.runtime).or_default() += 1;
-            if let Some(counters_of) = self.counters.counters_of(&container.path) {
-                counters_of.is_in_overflow = false;
-                let is_counted = self.events.is_some();
-                if is_counted && counters_of.events.is_none() && self.resolver.cgroups.knows(container) {
-                    counters_of.events = Some(EventCounts::default());
-                }
-                result.events = counters_of.events.filter(|_| is_counted);
-                result.present_since = counters_of.present_since;
-            }
-            self.shown.push(slot);
-        }
-        let path_of = |slot: &usize| Some(&*containers[*slot].as_ref()?.path);
-        self.overflow = None;
-        if self.shown.len() > self.bounds.max_containers {
-            let results = &self.results;
-            self.shown.sort_unstable_by_key(|slot| (results[*slot].present_since, path_of(slot)));
-            let mut overflow = Overflow::default();
-            for slot in self.shown.drain(self.bounds.max_containers..) {
-                overflow.stats.merge(&self.stats_by_slot.containers[slot]);
-                self.not_shown.push(slot);
-                if let Some(counters_of) =
-                    containers[slot].as_ref().and_then(|it| self.counters.counters_of(&it.path))
-                {
-                    counters_of.is_in_overflow = true;
-                    self.overflow_events += counters_of.new_events;
-                }
-                self.counters.count_folded(self.nodes.count(slot) as u64);
-            }
-            self.overflow = Some(overflow);
-        }
-        self.shown.sort_unstable_by_key(path_of);
-    }
-
-    fn choose_nodes(&mut self, now: Duration) {
-        let wanted = self.shown.iter().map(|&slot| self.nodes.count(slot));
-        let cap = max_min_cap(wanted, self.bounds.nodes_per_container, self.bounds.nodes_per_host);
-        let mut folded = 0;
-        for &slot in &self.shown {
-            let Some(container) = &self.walk.containers[slot] else { continue };
-            let Some(counters_of) = self.counters.counters_of(&container.path) else {
-                continue;
-            };
-            let admit = |name| counters_of.admit_name(name, now);
-            folded += self.nodes.select(slot, cap, &self.steps, admit, &mut self.results[slot].nodes);
-        }
-        self.counters.count_folded(folded);
-    }
-
-    fn read_pids(&mut self) {
-        if !self.pids.is_available() {
-            return;
-        }
-        let begun = Instant::now();
-        self.pids.begin();
-        let mut any = self.shown.is_empty();
-        for &slot in &self.shown {
-            let Some(container) = &self.walk.containers[slot] else { continue };
-            let reading = self.pids.read(&container.path);
-            any |= reading.current.is_some();
-            let counters_of = self.counters.counters_of(&container.path);
-            let result = &mut self.results[slot];
-            result.limit_hits = reading
-                .limit_hits
-                .zip(counters_of)
-                .map(|(hits, counters_of)| counters_of.limit_hits.update(hits));
-            result.pids = reading;
-        }
-        self.pids_run.success = any;
-        self.pids_run.duration = begun.elapsed().as_secs_f64();
-        if any {
-            self.pids_run.last_success = self.taken.map(|taken| taken.unix);
-        }
-    }
-
-    fn count_starts(&mut self) {
-        let path = |slot: usize| self.walk.containers[slot].as_ref().map_or("", |it| &it.path);
-        for &slot in &self.shown {
-            let result = &mut self.results[slot];
-            self.counters.count_starts(slot, path(slot), result.pids.refused);
-            result.observed_starts =
-                self.counters.counters_of(path(slot)).map_or(0, |counters_of| counters_of.observed_starts);
-        }
-        for &slot in &self.not_shown {
-            self.overflow_starts += self.counters.count_starts(slot, path(slot), None);
-        }
-        // Kept until now, so that a walk that failed loses none.
-        self.walk.new_processes.clear();
-    }
-
-    fn fill_overflow(&mut self) {
-        let Some(overflow) = &mut self.overflow else { return };
-        overflow.result.observed_starts = self.overflow_starts;
-        let mut events = self.overflow_events;
-        events += self.counters.overflow_residual();
-        overflow.result.events = self.events.is_some().then_some(events);
-        overflow.result.nodes = vec![ExportedNode {
-            path: OTHER.into(),
-            parent_len: 0,
-            comm_start: 0,
-            depth: 1,
-            processes: overflow.stats.processes,
-            zombies: overflow.stats.zombies(),
-        }];
-    }
-
-    /// The label `source`.
+    /// Whether the kernel counts forks, execs and exits.
     #[must_use]
-    pub fn source_label(&self) -> &'static str {
-        if self.source.is_bpf() { "bpf" } else { "proc" }
-    }
-
-    /// Nodes folded over all collections.
-    #[must_use]
-    pub fn folded_nodes(&self) -> u64 {
-        self.counters.folded_nodes()
-    }
-
-    /// Successful collections.
-    #[must_use]
-    pub fn collections(&self) -> u64 {
-        self.counters.collections()
+    pub fn counts_events(&self) -> bool {
+        self.events.is_some()
     }
 
     /// Whether there is a pids controller to read.
@@ -387,9 +186,329 @@ impl Pipeline {
         self.pids.is_available()
     }
 
-    /// `None` where there is no pids controller to read.
+    /// How the collections went so far.
     #[must_use]
-    pub fn pids_run(&self) -> Option<CollectorRun> {
-        self.pids.is_available().then_some(self.pids_run)
+    pub fn status(&self) -> CollectionStatus {
+        CollectionStatus {
+            source: if self.source.is_bpf() { "bpf" } else { "proc" },
+            source_reason: self.reason.label(),
+            cgroup_layout: self.resolver.cgroup_layout(),
+            has_relative_cgroup_paths: self.resolver.has_relative_cgroup_paths(),
+            events: self.events.as_ref().map(KernelEvents::status),
+            ..self.status
+        }
     }
+
+    fn run(&mut self, selection: Option<&Selection>) -> Result<Arc<Snapshot>, SourceError> {
+        let at = Instant::now();
+        let begun =
+            Begun { at, monotonic: self.monotonic(at), unix: unix_now(), ticks: self.system.uptime_ticks() };
+        if let Err(error) = self.walk_or_fall_back(begun, selection) {
+            self.status.processes.success = false;
+            self.status.processes.duration = at.elapsed().as_secs_f64();
+            return Err(error);
+        }
+        let users = selection
+            .map(|selection| selection.read_users(self.source.files(), &mut self.table.records))
+            .unwrap_or_default();
+        self.link();
+        self.sum_up(begun.unix);
+        self.containers.note_present();
+        if let Some(events) = &mut self.events {
+            events.collect(&mut self.resolver, &mut self.containers, begun.unix);
+        }
+        let (exported, beyond) = self.choose_containers();
+        let nodes = self.choose_nodes(&exported, begun.monotonic);
+        self.status.processes = CollectorRun {
+            success: true,
+            duration: at.elapsed().as_secs_f64(),
+            last_success: Some(begun.unix),
+        };
+        let readings = self.read_pids(&exported, begun.unix);
+        self.find_member_pids();
+        let foreign = foreign_processes::count(&self.table, &mut self.resolver, self.source.files());
+        let overflow = self.sum_up_overflow(&beyond);
+        let mut states = Vec::with_capacity(exported.len());
+        for ((slot, nodes), reading) in exported.into_iter().zip(nodes).zip(readings) {
+            let foreign_processes = foreign.get(&slot).copied();
+            states.extend(self.container_state(slot, nodes, reading, foreign_processes, begun.monotonic));
+        }
+        self.status.collections += 1;
+        let snapshot = self.snapshot(begun, states, overflow, users);
+        self.resolver.end(Arc::clone(&snapshot.processes));
+        Ok(Arc::new(snapshot))
+    }
+
+    /// BPF must not make anything worse: where it fails, or cannot tell containers apart, `/proc` replaces it.
+    fn walk_or_fall_back(&mut self, begun: Begun, selection: Option<&Selection>) -> Result<(), SourceError> {
+        let since_last = self.last_begun.map_or(Duration::ZERO, |last| begun.at.duration_since(last));
+        self.last_begun = Some(begun.at);
+        match self.walk(begun, since_last, selection) {
+            Err(error) if self.source.is_bpf() && !error.is_exhaustion() => {
+                self.leave_bpf(Reason::Failed(error))?;
+                self.walk(begun, since_last, selection)
+            }
+            Ok(()) if self.source.is_bpf() && self.resolver.has_v1_only_containers() => {
+                self.leave_bpf(Reason::Hierarchy(V1_ONLY))
+            }
+            done => done,
+        }
+    }
+
+    fn walk(
+        &mut self,
+        begun: Begun,
+        since_last: Duration,
+        selection: Option<&Selection>,
+    ) -> Result<(), SourceError> {
+        let Self { source, resolver, containers, table, .. } = self;
+        let records = &mut table.records;
+        records.clear();
+        containers.begin(begun.monotonic);
+        resolver.begin(since_last);
+        let skipped = match selection {
+            None => source
+                .walk(|record, kernel, files| resolver.resolve(record, kernel, files, containers, records))?,
+            Some(selection) => source.walk(|record, kernel, files| {
+                let is_candidate = selection.is_candidate(&record);
+                let mut files = CandidateFiles { files, is_candidate };
+                resolver.resolve(record, kernel, &mut files, containers, records)
+            })?,
+        };
+        resolver.finish(source.files(), containers, records);
+        if let Some(selection) = selection {
+            selection.leave_out_others(records);
+            containers.count_members(records);
+        }
+        prune_exited(resolver, containers, records, |key| source.files().is_listed(key));
+        self.status.skipped.add(skipped);
+        Ok(())
+    }
+
+    fn leave_bpf(&mut self, reason: Reason) -> Result<(), SourceError> {
+        self.source.fall_back()?;
+        self.events = None;
+        self.resolver.cgroups = CgroupOwners::default();
+        warn!(%reason, "BPF disabled, falling back to /proc; fork, exec and exit counters are unavailable");
+        self.reason = reason;
+        Ok(())
+    }
+
+    fn link(&mut self) {
+        let Self { source, resolver, containers, comms, table, .. } = self;
+        let ProcessTable { records, forest, roots } = table;
+        let cache = resolver.cache();
+        comms.intern_all(records, cache.previous_records(), |index| cache.previous_index(index));
+        forest.rebuild(records);
+        roots.classify(records, forest, containers.slots(), |index| {
+            resolver.origin(index, records[index].key.pid, source.files())
+        });
+        resolver.note_parents(records, forest);
+    }
+
+    fn sum_up(&mut self, unix: f64) {
+        let Self { resolver, containers, comms, nodes, stats, table, .. } = self;
+        let ProcessTable { records, forest, roots } = &*table;
+        nodes.rebuild(records, forest, containers.slots(), comms);
+        let zombie_since = |index| resolver.zombie_since(index, unix);
+        stats.rebuild(records, forest, roots, containers.slots(), comms, zombie_since);
+    }
+
+    /// The slots of the containers that are exported one by one, in the order of their paths, and of those beyond the
+    /// limit: the containers that came first are exported.
+    fn choose_containers(&mut self) -> (Vec<usize>, Vec<usize>) {
+        let mut exported: Vec<(Duration, Arc<Container>, usize)> = self
+            .containers
+            .present()
+            .map(|(slot, entry)| (entry.present_since, Arc::clone(&entry.container), slot))
+            .collect();
+        self.runtimes.values_mut().for_each(|count| *count = 0);
+        for (_, container, _) in &exported {
+            *self.runtimes.entry(container.runtime).or_default() += 1;
+        }
+        let mut beyond = Vec::new();
+        if exported.len() > self.bounds.max_containers {
+            exported.sort_unstable_by(|(a_since, a, _), (b_since, b, _)| {
+                (a_since, &a.path).cmp(&(b_since, &b.path))
+            });
+            beyond = exported.split_off(self.bounds.max_containers);
+        }
+        exported.sort_unstable_by(|(_, a, _), (_, b, _)| a.path.cmp(&b.path));
+        let slots = |chosen: Vec<(Duration, Arc<Container>, usize)>| -> Vec<usize> {
+            chosen.into_iter().map(|(_, _, slot)| slot).collect()
+        };
+        let (exported, beyond) = (slots(exported), slots(beyond));
+        for &slot in &exported {
+            if let Some(entry) = self.containers.get_mut(slot) {
+                entry.is_in_overflow = false;
+            }
+        }
+        (exported, beyond)
+    }
+
+    /// The exported nodes of each of these containers.
+    fn choose_nodes(&mut self, exported: &[usize], now: Duration) -> Vec<Vec<ExportedNode>> {
+        let counts = exported.iter().map(|&slot| self.nodes.count(slot));
+        let cap = max_min_cap(counts, self.bounds.nodes_per_container, self.bounds.nodes_per_host);
+        let Self { containers, nodes, comms, status, .. } = self;
+        exported
+            .iter()
+            .map(|&slot| {
+                let mut chosen = Vec::new();
+                let admit = |name| containers.get_mut(slot).is_some_and(|entry| entry.names.admit(name, now));
+                status.aggregated_nodes += nodes.select(slot, cap, comms, admit, &mut chosen);
+                chosen
+            })
+            .collect()
+    }
+
+    /// The pids controller's readings of each of these containers.
+    fn read_pids(&mut self, exported: &[usize], unix: f64) -> Vec<PidsReading> {
+        if !self.pids.is_available() {
+            return vec![PidsReading::default(); exported.len()];
+        }
+        let begun = Instant::now();
+        self.pids.begin();
+        let mut any = exported.is_empty();
+        let readings = exported
+            .iter()
+            .map(|&slot| {
+                let Some(entry) = self.containers.get_mut(slot) else { return PidsReading::default() };
+                let reading = self.pids.read(&entry.container.path);
+                any |= reading.current.is_some();
+                entry.pids_limit = reading.limit;
+                reading
+            })
+            .collect();
+        let run = self.status.pids.get_or_insert_default();
+        run.success = any;
+        run.duration = begun.elapsed().as_secs_f64();
+        if any {
+            run.last_success = Some(unix);
+        }
+        readings
+    }
+
+    /// The pids of the members of all containers, for the estimate of starts.
+    fn find_member_pids(&mut self) {
+        self.member_pids.clear();
+        self.member_pids.resize(self.containers.slots(), MemberPids::default());
+        for (index, record) in self.table.records.iter().enumerate() {
+            if let Some(slot) = record.membership.slot() {
+                let is_new = self.resolver.cache().is_new_member(index, record.membership);
+                self.member_pids[slot].add(record, self.table.roots.kind(index).is_some(), is_new);
+            }
+        }
+    }
+
+    /// Processes that a container has started since the last collection, as an estimate.
+    fn count_starts(&mut self, slot: usize, refused: Option<u64>) -> u64 {
+        // What runs when the exporter starts was started before, perhaps long ago.
+        let is_first = self.status.collections == 0;
+        let Some(entry) = self.containers.get_mut(slot) else { return 0 };
+        let starts = entry.start_baseline.update(&self.member_pids[slot], refused);
+        if is_first { 0 } else { starts }
+    }
+
+    fn container_state(
+        &mut self,
+        slot: usize,
+        nodes: Vec<ExportedNode>,
+        reading: PidsReading,
+        foreign_processes: Option<u64>,
+        now: Duration,
+    ) -> Option<Arc<ContainerState>> {
+        let starts = self.count_starts(slot, reading.refused);
+        let is_counted = self.events.is_some();
+        let entry = self.containers.get_mut(slot)?;
+        entry.observed_starts += starts;
+        if is_counted && entry.events.is_none() && self.resolver.cgroups.knows(&entry.container) {
+            entry.events = Some(EventCounts::default());
+        }
+        let events = entry.events.filter(|_| is_counted);
+        let counted = CountedStarts {
+            at: now,
+            forks: events.map(|events| events.forks),
+            observed: entry.observed_starts,
+        };
+        let before = entry.counted_starts.replace(counted).filter(|_| entry.present_since < now);
+        Some(Arc::new(ContainerState {
+            membership: Membership::container(slot),
+            container: Arc::clone(&entry.container),
+            numbers: ContainerNumbers {
+                stats: std::mem::take(&mut self.stats.containers[slot]),
+                nodes,
+                observed_starts: entry.observed_starts,
+                events,
+                starts: before.and_then(|before| counted.rate_since(&before)),
+                pids_current: reading.current,
+                pids_limit: reading.limit,
+                pids_peak: reading.peak,
+                pids_limit_hits: reading.limit_hits.map(|hits| entry.limit_hits.update(hits)),
+                frozen: reading.frozen,
+                foreign_processes,
+            },
+            present_since: entry.present_since,
+        }))
+    }
+
+    /// All containers beyond the limit, as one; `None` where there are none.
+    fn sum_up_overflow(&mut self, beyond: &[usize]) -> Option<ContainerNumbers> {
+        if beyond.is_empty() {
+            return None;
+        }
+        let mut overflow = ContainerNumbers::default();
+        for &slot in beyond {
+            overflow.stats.merge(&self.stats.containers[slot]);
+            self.status.aggregated_nodes += self.nodes.count(slot) as u64;
+            self.overflow.starts += self.count_starts(slot, None);
+            if let Some(entry) = self.containers.get_mut(slot) {
+                entry.is_in_overflow = true;
+                self.overflow.events += entry.new_events;
+            }
+        }
+        overflow.observed_starts = self.overflow.starts;
+        let mut events = self.overflow.events;
+        events += self.containers.overflow_residual();
+        overflow.events = self.events.is_some().then_some(events);
+        overflow.nodes = vec![ExportedNode {
+            processes: overflow.stats.processes,
+            zombies: overflow.stats.zombies(),
+            ..ExportedNode::root(OTHER)
+        }];
+        Some(overflow)
+    }
+
+    fn snapshot(
+        &mut self,
+        begun: Begun,
+        containers: Vec<Arc<ContainerState>>,
+        overflow: Option<ContainerNumbers>,
+        users: FxHashMap<u32, u32>,
+    ) -> Snapshot {
+        let host = std::mem::take(&mut self.stats.host);
+        Snapshot {
+            processes: self.tables.swap(&mut self.table),
+            containers,
+            overflow,
+            host: (!self.resolver.is_inside()).then_some(host),
+            host_kernel_threads: self.stats.host_kernel_threads,
+            host_forks: self.events.as_ref().map(KernelEvents::host_forks),
+            task_limits: self.system.task_limits(),
+            containers_by_runtime: self.runtimes.iter().map(|(&runtime, &count)| (runtime, count)).collect(),
+            clock: BootClock {
+                boot_time: self.system.boot_time(),
+                ticks_per_second: rustix::param::clock_ticks_per_second(),
+            },
+            collected_at: begun.unix,
+            collected_at_ticks: begun.ticks,
+            collected_at_monotonic: begun.monotonic,
+            users,
+        }
+    }
+}
+
+/// Unix time in seconds.
+fn unix_now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

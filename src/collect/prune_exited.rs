@@ -1,71 +1,106 @@
-//! A walk takes its time: of processes that fork and die all the while it meets some that die and, later in the list,
-//! those that took their place. In a container at its pids limit that would show as more than the limit allows.
+//! Drops processes that exited while the walk was under way, where they would show more tasks than a limit allows.
+//!
+//! A walk takes its time: of processes that fork and exit all the while it meets some that exit and, later in the list,
+//! those that replaced them. A container at its pids limit would seem to exceed the limit.
 
-use crate::model::process::ProcessKey;
-use crate::model::walk::WalkResult;
+use crate::model::container_table::ContainerTable;
+use crate::model::process::{ProcessKey, ProcessRecord};
+use crate::resolve::resolver::ContainerResolver;
 
-/// Where more tasks were met than a container may have, leaves those out that are gone by now: all others were there
-/// when the walk ended. `limit` is the pids limit by slot, as far as it is known; `is_listed` reads.
-pub fn prune_exited(
-    walk: &mut WalkResult,
-    limit: impl Fn(usize) -> Option<u64>,
+/// Where more tasks were met than the pids limit of the container allows, leaves out those that are gone by now: all
+/// others were there when the walk ended. `is_listed` reads.
+pub(super) fn prune_exited(
+    resolver: &mut ContainerResolver,
+    containers: &mut ContainerTable,
+    records: &mut Vec<ProcessRecord>,
     mut is_listed: impl FnMut(ProcessKey) -> bool,
 ) {
-    let mut tasks = vec![0; walk.containers.len()];
-    for record in &walk.records {
-        if let Some(slot) = record.membership.slot() {
-            // A zombie has no thread, and takes a pid.
-            tasks[slot] += u64::from(record.threads.max(1));
-        }
-    }
-    let has_surplus = |slot: usize| limit(slot).is_some_and(|limit| tasks[slot] > limit);
-    if (0..tasks.len()).any(has_surplus) {
-        walk.records
-            .retain(|record| !record.membership.slot().is_some_and(has_surplus) || is_listed(record.key));
+    let exceeding: Vec<usize> = containers
+        .present()
+        .filter(|(_, entry)| entry.pids_limit.is_some_and(|limit| entry.tasks > limit))
+        .map(|(slot, _)| slot)
+        .collect();
+    if !exceeding.is_empty() {
+        resolver.retain(containers, records, |record| {
+            !record.membership.slot().is_some_and(|slot| exceeding.contains(&slot)) || is_listed(record.key)
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::process::{Comm, Membership, ProcessRecord, ProcessState};
+    use crate::model::process::{Comm, Membership, NsPids, ProcessState, SkipReason};
+    use crate::resolve::process_files::ProcessFiles;
+    use std::time::Duration;
 
-    fn walk(slots: &[Option<usize>]) -> WalkResult {
-        let record = |(index, slot): (usize, &Option<usize>)| ProcessRecord {
-            key: ProcessKey { start_time: 1, pid: index as u32 },
-            parent_pid: 0,
-            threads: u32::from(index % 2 == 0),
-            state: ProcessState::Sleeping,
-            kernel_thread: false,
-            comm: Comm::default(),
-            membership: slot.map_or(Membership::HOST, Membership::container),
-            leader_exited: false,
-            ns_pid: 0,
-        };
-        let records = slots.iter().enumerate().map(record).collect();
-        WalkResult { records, containers: vec![None, None], new_processes: Vec::new() }
+    /// Pids 10 and up are in container `a`, 20 and up in `b`, the others on the host.
+    struct Files(Vec<u8>);
+
+    impl ProcessFiles for Files {
+        fn cgroup(&mut self, pid: u32) -> Result<&[u8], SkipReason> {
+            self.0 = match pid / 10 {
+                0 => b"0::/init.scope\n".to_vec(),
+                1 => format!("0::/docker/{}\n", "a".repeat(64)).into_bytes(),
+                _ => format!("0::/docker/{}\n", "b".repeat(64)).into_bytes(),
+            };
+            Ok(&self.0)
+        }
+
+        fn ns_pids(&mut self, _: u32) -> Option<NsPids> {
+            None
+        }
+
+        fn pid_namespace(&mut self, _: u32) -> Result<u64, SkipReason> {
+            Err(SkipReason::Denied)
+        }
     }
 
+    /// Three processes in `a`, two in `b`; which pids are left under these limits, and how many were read.
     fn left(limits: [Option<u64>; 2]) -> (Vec<u32>, usize) {
-        let mut walk = walk(&[Some(0), Some(0), None, Some(1), Some(0), Some(1)]);
+        let mut resolver = ContainerResolver::new(None, Duration::from_secs(5));
+        let mut containers = ContainerTable::new(100);
+        let mut records = Vec::new();
+        let mut files = Files(Vec::new());
+        containers.begin(Duration::from_secs(1));
+        resolver.begin(Duration::from_secs(5));
+        for pid in [2, 10, 11, 12, 20, 21] {
+            let record = ProcessRecord {
+                key: ProcessKey { start_time: 1, pid },
+                parent_pid: 0,
+                // A zombie has none.
+                threads: u32::from(pid % 2 == 0),
+                state: ProcessState::Sleeping,
+                kernel_thread: false,
+                comm: Comm::default(),
+                membership: Membership::HOST,
+                leader_exited: false,
+                ns_pid: 0,
+            };
+            resolver
+                .resolve(record, None, &mut files, &mut containers, &mut records)
+                .expect("it has a cgroup file");
+        }
+        resolver.finish(&mut files, &mut containers, &mut records);
+        for (pid, limit) in [10, 20].into_iter().zip(limits) {
+            let record = records.iter().find(|record| record.key.pid == pid).expect("it is there");
+            let slot = record.membership.slot().expect("in a container");
+            containers.get_mut(slot).expect("an entry").pids_limit = limit;
+        }
         let mut reads = 0;
-        prune_exited(
-            &mut walk,
-            |slot| limits[slot],
-            |key| {
-                reads += 1;
-                ![0, 2, 5].contains(&key.pid)
-            },
-        );
-        (walk.records.iter().map(|record| record.key.pid).collect(), reads)
+        prune_exited(&mut resolver, &mut containers, &mut records, |key| {
+            reads += 1;
+            ![2, 11, 21].contains(&key.pid)
+        });
+        (records.iter().map(|record| record.key.pid).collect(), reads)
     }
 
     #[test]
-    fn only_members_of_a_container_above_its_limit_are_looked_at() {
-        let all = vec![0, 1, 2, 3, 4, 5];
+    fn only_members_of_a_container_above_its_limit_are_read_again() {
+        let all = vec![2, 10, 11, 12, 20, 21];
         assert_eq!(left([None, None]), (all.clone(), 0));
         assert_eq!(left([Some(3), Some(2)]), (all, 0));
-        assert_eq!(left([Some(2), Some(2)]), (vec![1, 2, 3, 4, 5], 3));
-        assert_eq!(left([Some(3), Some(1)]), (vec![0, 1, 2, 3, 4], 2));
+        assert_eq!(left([Some(2), Some(2)]), (vec![2, 10, 12, 20, 21], 3));
+        assert_eq!(left([Some(3), Some(1)]), (vec![2, 10, 11, 12, 20], 2));
     }
 }

@@ -1,121 +1,126 @@
 //! The periodic loop: collect, publish, wait. The only place that decides when.
 
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use crate::collect::pipeline::Pipeline;
-use crate::collect::publisher::Publisher;
-use crate::export::rendered::RenderedSnapshot;
-use crate::names::registry::{Registry, Woken};
+use super::collector::Collector;
+use crate::model::collection::{CollectionStatus, DockerStatus};
+use crate::model::snapshot::NamedSnapshot;
+use crate::names::registry::Woken;
 
-/// What the web serves: the latest publication. Reading it never waits for a collection.
-#[derive(Debug, Default)]
-pub struct LatestSnapshot {
-    current: RwLock<Option<Arc<RenderedSnapshot>>>,
-}
+/// A collection may take one part in so many of the interval before the interval is stretched.
+const MAX_PART_OF_INTERVAL: u32 = 2;
+/// The interval stays stretched, if only by a tenth, until a collection takes no more than one part in so many:
+/// otherwise it would change with every collection.
+const CALM_PART_OF_INTERVAL: u32 = 3;
 
-impl LatestSnapshot {
-    /// `None` before the first collection.
-    #[must_use]
-    pub fn current(&self) -> Option<Arc<RenderedSnapshot>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// From now on this is served, in the formats that scrapers asked the last one for.
-    pub fn replace(&self, published: RenderedSnapshot) {
-        if let Some(last) = self.current() {
-            published.prepare_like(&last);
-        }
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(published));
-    }
-}
-
-/// The loop's parts.
-pub struct Collector {
-    pub pipeline: Pipeline,
-    pub publisher: Publisher,
-    pub registry: Arc<Registry>,
-    pub exposition: Arc<LatestSnapshot>,
-    /// As the flag says.
+/// What the loop publishes.
+#[derive(Debug)]
+pub struct Collection {
+    pub snapshot: NamedSnapshot,
+    pub status: CollectionStatus,
+    pub docker: DockerStatus,
+    /// When the snapshot was collected.
+    pub collected_at: Instant,
+    /// Time between collections now.
     pub interval: Duration,
 }
 
-/// A collection may take this part of the interval before the interval is stretched.
-const MAX_SHARE: u32 = 2;
-/// It is stretched, if only by a tenth, until a collection takes no more than this part: one that comes and goes around
-/// the other share is one trouble.
-const CALM_SHARE: u32 = 3;
+/// Runs collections at an interval, on the thread that calls it.
+pub struct Schedule {
+    collector: Collector,
+    /// As the flag says.
+    interval: Duration,
+    /// Whether names come from Docker, so that new containers wait for theirs.
+    has_docker: bool,
+    /// When the collection of the latest snapshot began.
+    collected_at: Option<Instant>,
+}
 
-impl Collector {
-    /// Collects once and returns the result, with the names that Docker gives by then.
+impl Schedule {
+    #[must_use]
+    pub fn new(collector: Collector, interval: Duration, has_docker: bool) -> Self {
+        Self { collector, interval, has_docker, collected_at: None }
+    }
+
+    /// Collects once, without waiting for names.
     ///
     /// # Errors
-    /// When the walk failed.
-    pub fn once(&mut self) -> Result<RenderedSnapshot, crate::observe::source::SourceError> {
-        self.pipeline.collect()?;
-        let (directory, status, _) = self.registry.read();
-        let publication = self.publisher.publish(&self.pipeline, (&directory, status), self.interval, false);
-        Ok(publication.published)
+    /// When the walk as a whole failed.
+    pub fn once(mut self) -> Result<Collection, crate::observe::source::SourceError> {
+        let collected_at = Instant::now();
+        self.collector.collect()?;
+        let (joined, docker, _) = self.collector.join(false);
+        Ok(Collection {
+            snapshot: joined.map(|joined| joined.snapshot).unwrap_or_default(),
+            status: self.collector.pipeline.status(),
+            docker,
+            collected_at,
+            interval: self.interval,
+        })
     }
 
     /// Runs until the registry is told to stop.
-    pub fn run(mut self) {
+    pub fn run(mut self, mut publish: impl FnMut(Collection)) {
         let mut interval = self.interval;
         let mut was_failing = false;
-        let mut warned_of_paths = false;
-        let mut is_first = true;
+        let mut has_warned_of_paths = false;
         loop {
             let begun = Instant::now();
-            match self.pipeline.collect() {
-                Err(error) if !was_failing => {
-                    warn!(%error, "collection failed; the last snapshot stays and grows old");
+            let is_first = self.collected_at.is_none() && !was_failing;
+            match self.collector.collect() {
+                Err(error) => {
+                    if !was_failing {
+                        warn!(%error, "collection failed; the last snapshot is served until one succeeds");
+                    }
                     was_failing = true;
                 }
-                Err(_) => {}
-                Ok(()) if was_failing => {
-                    info!("collections succeed again");
+                Ok(()) => {
+                    self.collected_at = Some(begun);
+                    if was_failing {
+                        info!("collections succeed again");
+                    } else if is_first {
+                        self.report_first();
+                    }
                     was_failing = false;
                 }
-                Ok(()) if is_first => self.report_first(),
-                Ok(()) => {}
             }
-            is_first = false;
-            if self.pipeline.resolver.has_foreign_cgroup_paths() && !warned_of_paths {
-                warned_of_paths = true;
+            let has_relative_paths = self.collector.pipeline.status().has_relative_cgroup_paths;
+            if has_relative_paths && !std::mem::replace(&mut has_warned_of_paths, has_relative_paths) {
                 warn!(
-                    "cgroup paths lie outside our cgroup namespace, so the label id lacks its first part; run \
-                     this container with --cgroupns=host"
+                    "cgroup paths are relative to the exporter's own cgroup namespace, so the label id lacks its first \
+                     part; run this container with --cgroupns=host"
                 );
             }
             interval = self.stretched(interval, begun.elapsed());
-            // After a stop or a starved while, no burst to catch up: the next one is a whole interval away.
+            // After a stop, or a time without CPU, no burst: the next collection is a whole interval away.
             let next = (begun + interval).max(Instant::now());
-            if !self.publish_until(next, interval) {
+            if !self.publish_until(next, interval, &mut publish) {
                 return;
             }
         }
     }
 
     fn report_first(&self) {
-        let processes = self.pipeline.frames.present().records.len();
-        let containers = self.pipeline.walk.containers.len();
+        let Some(snapshot) = self.collector.latest() else { return };
+        let processes = snapshot.processes.records.len();
+        let containers: u64 = snapshot.containers_by_runtime.iter().map(|(_, count)| count).sum();
         if containers == 0 {
-            info!(processes, "no container runs here yet; the host is shown");
+            info!(processes, "first collection done; no container is running");
         } else {
             info!(processes, containers, "first collection done");
         }
     }
 
     fn stretched(&self, last: Duration, took: Duration) -> Duration {
-        let is_calm = took.saturating_mul(CALM_SHARE) <= self.interval;
+        let is_calm = took.saturating_mul(CALM_PART_OF_INTERVAL) <= self.interval;
         let least = if last > self.interval && !is_calm { self.interval * 11 / 10 } else { self.interval };
-        let interval = least.max(took.saturating_mul(MAX_SHARE));
+        let interval = least.max(took.saturating_mul(MAX_PART_OF_INTERVAL));
         match (last > self.interval, interval > self.interval) {
             (false, true) => warn!(
                 seconds = took.as_secs_f64(),
-                "a collection takes more than half of --collection.interval: collecting less often"
+                "a collection takes more than half of --collection.interval; collecting less often"
             ),
             (true, false) => info!("collecting at --collection.interval again"),
             _ => {}
@@ -123,26 +128,40 @@ impl Collector {
         interval
     }
 
-    /// Publishes now, and again without a new walk where Docker comes, goes, or names a container that
-    /// waits. Returns `false` at the end.
-    fn publish_until(&mut self, next: Instant, interval: Duration) -> bool {
+    /// Publishes now, and again without a new walk when Docker comes, goes, or names a container that waits. Returns
+    /// `false` at the end.
+    fn publish_until(
+        &mut self,
+        next: Instant,
+        interval: Duration,
+        publish: &mut impl FnMut(Collection),
+    ) -> bool {
         loop {
-            let (directory, status, mut version) = self.registry.read();
-            let publication = self.publisher.publish(&self.pipeline, (&directory, status), interval, true);
-            // Before the first success there are no numbers, and zeros would be false.
-            if self.pipeline.taken.is_some() {
-                self.exposition.replace(publication.published);
+            let (joined, docker, mut version) = self.collector.join(self.has_docker);
+            let mut next_deadline = None;
+            // Before the first success there are no numbers, and zeros would be wrong.
+            if let (Some(joined), Some(collected_at)) = (joined, self.collected_at) {
+                let now = self.collector.pipeline.monotonic(Instant::now());
+                next_deadline =
+                    joined.next_deadline.map(|deadline| Instant::now() + deadline.saturating_sub(now));
+                publish(Collection {
+                    snapshot: joined.snapshot,
+                    status: self.collector.pipeline.status(),
+                    docker,
+                    collected_at,
+                    interval,
+                });
             }
             loop {
-                let deadline = publication.next_deadline.map_or(next, |deadline| deadline.min(next));
-                match self.registry.wait(version, deadline) {
+                let deadline = next_deadline.map_or(next, |deadline: Instant| deadline.min(next));
+                match self.collector.registry.wait(version, deadline) {
                     Woken::Stopping => return false,
                     Woken::Deadline if deadline >= next => return true,
                     Woken::Deadline => break,
                     Woken::Changed => {
-                        let (_, new_status, new_version) = self.registry.read();
+                        let (_, new_status, new_version) = self.collector.registry.read();
                         version = new_version;
-                        if publication.next_deadline.is_some() || new_status.up != status.up {
+                        if next_deadline.is_some() || new_status.up != docker.up {
                             break;
                         }
                     }

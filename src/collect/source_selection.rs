@@ -1,4 +1,4 @@
-//! Which source is used, and why.
+//! Chooses the source of processes, BPF or `/proc`, and says why.
 
 use std::fmt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::collect::config::{CollectorConfig, SourceFlag};
-use crate::collect::kernel_events::Events;
+use crate::collect::kernel_events::KernelEvents;
 use crate::observe::bpf::capabilities;
 use crate::observe::bpf::load::{self, LoadError};
 use crate::observe::bpf::task_list::BpfSource;
@@ -19,35 +19,39 @@ use crate::resolve::attribution::attribute;
 use crate::resolve::cgroup_file::parse_cgroup_file;
 use crate::resolve::process_files::ProcessFiles as _;
 
-/// Loading takes 60 MiB for a moment (6.18, kernel memory included), most of it for the kernel's description of
-/// its types; other kernels describe more.
+/// Loading takes 60 MiB for a moment (6.18, kernel memory included), most of it for the kernel's type information;
+/// other kernels have more of it.
 const MEMORY_TO_LOAD: u64 = 96 << 20;
 
-/// How long a process may be in a container by one hierarchy only, and how often that is looked at.
+/// How long a process may be in a container by one hierarchy only, and how often that is checked.
 const MOVING_TIME: Duration = Duration::from_secs(1);
 const MOVING_CHECKS: u32 = 20;
 
-/// The source, with what only BPF has.
+/// Why BPF cannot be used beside such containers.
+pub(super) const V1_ONLY: &str = "containers here use cgroup v1 alone, and BPF sees cgroup v2";
+
+/// The source, with the counters that only BPF has.
 pub struct SourceSelection {
     pub source: Source,
-    pub events: Option<Events>,
+    pub events: Option<KernelEvents>,
     pub reason: Reason,
 }
 
 /// Why a source was chosen: the label `reason` of `pstree_source_info`, and what to log.
 #[derive(Debug)]
 pub enum Reason {
-    /// The flag asked for it.
+    /// The flag selects it.
     Flag,
     /// BPF, which works here.
     Available,
-    /// Other processes are seen than the kernel would list.
+    /// The procfs shows other processes than the kernel would list.
     Procfs(&'static str),
     /// The default cgroup hierarchy does not tell containers apart.
     Hierarchy(&'static str),
-    CachedProcess(u64),
+    /// The memory limit of the exporter's cgroup, in bytes, is too low to load BPF programs.
+    Memory(u64),
     Load(LoadError),
-    /// It worked, and then failed.
+    /// BPF worked, and then failed.
     Failed(SourceError),
 }
 
@@ -60,30 +64,30 @@ impl Reason {
             Self::Available => "available",
             Self::Procfs(_) => "procfs",
             Self::Hierarchy(_) => "hierarchy",
-            Self::CachedProcess(_) => "memory",
-            Self::Load(LoadError::Rights(_)) => "rights",
+            Self::Memory(_) => "memory",
+            Self::Load(LoadError::Capabilities(_)) => "rights",
             Self::Load(LoadError::Btf(_)) => "btf",
-            Self::Load(LoadError::Refused(_)) => "kernel",
+            Self::Load(_) => "kernel",
             Self::Failed(_) => "failed",
         }
     }
 
-    /// Whether this is how it is meant to be, not something that a user may want to mend.
+    /// Whether the source is as intended: there is nothing to fix.
     #[must_use]
     pub fn is_expected(&self) -> bool {
-        matches!(self, Self::Flag | Self::Available | Self::Load(LoadError::Rights(_)))
+        matches!(self, Self::Flag | Self::Available | Self::Load(LoadError::Capabilities(_)))
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flag => f.write_str("a flag asks for it"),
-            Self::Available => f.write_str("the kernel and our rights allow it"),
+            Self::Flag => f.write_str("selected by a flag"),
+            Self::Available => f.write_str("the kernel and the capabilities allow it"),
             Self::Procfs(why) | Self::Hierarchy(why) => f.write_str(why),
-            Self::CachedProcess(limit) => write!(
+            Self::Memory(limit) => write!(
                 f,
-                "loading takes 60 MiB for a moment, and this cgroup's limit is {} MiB; raise it to {} MiB",
+                "loading BPF programs takes 60 MiB for a moment, and the memory limit of this cgroup is {} MiB; raise it to {} MiB",
                 limit >> 20,
                 MEMORY_TO_LOAD >> 20
             ),
@@ -93,21 +97,21 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Opens the source that the flag asks for; with `auto` BPF, where nothing speaks against it. The rights that
-/// BPF wants are gone afterwards, in this thread and in those that it makes later.
+/// Opens the source that the flag selects; with `auto` BPF where that is possible. The capabilities that BPF requires are
+/// dropped afterwards, in this thread and in those that it starts later.
 ///
 /// # Errors
-/// When there is no procfs at its path, or BPF alone is asked for and cannot be had.
+/// When there is no procfs at its path, or when BPF is selected and not possible.
 pub fn select_source(config: &CollectorConfig, system: &System) -> Result<SourceSelection, SourceError> {
-    let choice = choose_source(config, system);
-    // Whatever was chosen: who serves the web has no use for them.
+    let selection = open_source(config, system);
+    // In any case: serving HTTP does not require them.
     if let Err(error) = capabilities::drop_capabilities() {
-        warn!(%error, "cannot give up CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN");
+        warn!(%error, "cannot drop CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN");
     }
-    choice
+    selection
 }
 
-fn choose_source(config: &CollectorConfig, system: &System) -> Result<SourceSelection, SourceError> {
+fn open_source(config: &CollectorConfig, system: &System) -> Result<SourceSelection, SourceError> {
     let proc = |reason| {
         let source = Source::Proc(ProcSource::open(&config.procfs)?);
         Ok(SourceSelection { source, events: None, reason })
@@ -126,52 +130,54 @@ fn choose_source(config: &CollectorConfig, system: &System) -> Result<SourceSele
     }
 }
 
-/// BPF, or what speaks against it.
-fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, Events), Reason> {
+/// BPF, or the reason why it is not possible.
+fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, KernelEvents), Reason> {
     load::check_capabilities().map_err(Reason::Load)?;
-    if !system.is_whole_machine() {
+    if !system.shows_all_processes() {
         return Err(Reason::Procfs(
-            "the procfs is not that of the machine's first pid namespace; run with --pid=host, and without \
-             another --path.procfs",
+            "the procfs does not show the initial pid namespace of the machine; run with --pid=host and the default \
+             --path.procfs",
         ));
     }
-    if system.hides_processes() {
-        return Err(Reason::Procfs("hidepid hides files that BPF does not replace"));
+    if system.hides_other_users() {
+        return Err(Reason::Procfs(
+            "procfs is mounted with hidepid, which hides files that BPF does not replace",
+        ));
     }
-    if !system.sees_whole_cgroup_paths() {
+    if !system.shows_full_cgroup_paths() {
         return Err(Reason::Hierarchy(
-            "cgroup paths are those of a cgroup namespace of our own; run this container with --cgroupns=host",
+            "the exporter runs in its own cgroup namespace; run this container with --cgroupns=host",
         ));
     }
     let hierarchy = DefaultHierarchy::find(&config.cgroupfs).ok_or(Reason::Hierarchy(
-        "the whole of cgroup v2 is not mounted below --path.cgroupfs; in a container run with --cgroupns=host",
+        "--path.cgroupfs does not show the whole cgroup v2 hierarchy; in a container, run with --cgroupns=host",
     ))?;
-    if has_containers_of_v1_alone(&config.procfs).map_err(Reason::Failed)? {
-        return Err(Reason::Hierarchy("containers here are in cgroup v1 alone, and BPF sees cgroup v2"));
+    if has_v1_only_containers(&config.procfs).map_err(Reason::Failed)? {
+        return Err(Reason::Hierarchy(V1_ONLY));
     }
     if let Some(limit) = system.memory_limit(&config.cgroupfs).filter(|&limit| limit < MEMORY_TO_LOAD) {
-        return Err(Reason::CachedProcess(limit));
+        return Err(Reason::Memory(limit));
     }
     let (iterator, counters) = load::load(config.bounds.event_cgroups).map_err(Reason::Load)?;
     let source = BpfSource::new(iterator, &config.procfs).map_err(Reason::Failed)?;
-    Ok((source, Events::new(counters, hierarchy)))
+    Ok((source, KernelEvents::new(counters, hierarchy)))
 }
 
-/// Whether a process stays in a container by cgroup v1 and in none by cgroup v2. It may be on its way, which
-/// takes a runtime some milliseconds.
-fn has_containers_of_v1_alone(procfs: &Path) -> Result<bool, SourceError> {
+/// Whether a process stays in a container by cgroup v1 and in none by cgroup v2. A runtime that moves a process from one
+/// to the other takes some milliseconds.
+fn has_v1_only_containers(procfs: &Path) -> Result<bool, SourceError> {
     let mut source = ProcSource::open(procfs)?;
-    let mut astray = Vec::new();
+    let mut v1_only = Vec::new();
     source.walk(|record, files| {
-        if is_in_v1_alone(files.cgroup(record.key.pid)?) {
-            astray.push(record.key.pid);
+        if is_v1_only(files.cgroup(record.key.pid)?) {
+            v1_only.push(record.key.pid);
         }
         Ok(())
     })?;
     let files = source.files();
     for _ in 0..MOVING_CHECKS {
-        astray.retain(|&pid| files.cgroup(pid).is_ok_and(is_in_v1_alone));
-        if astray.is_empty() {
+        v1_only.retain(|&pid| files.cgroup(pid).is_ok_and(is_v1_only));
+        if v1_only.is_empty() {
             return Ok(false);
         }
         std::thread::park_timeout(MOVING_TIME / MOVING_CHECKS);
@@ -179,7 +185,7 @@ fn has_containers_of_v1_alone(procfs: &Path) -> Result<bool, SourceError> {
     Ok(true)
 }
 
-fn is_in_v1_alone(cgroup_file: &[u8]) -> bool {
+fn is_v1_only(cgroup_file: &[u8]) -> bool {
     let file = parse_cgroup_file(cgroup_file);
     file.container.is_some() && file.default_path.and_then(attribute).is_none()
 }

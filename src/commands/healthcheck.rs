@@ -1,8 +1,6 @@
-//! `--healthcheck`: asks the exporter that serves here whether it is healthy, for images that have no shell to do
-//! that with.
+//! `--healthcheck`: sends a request to the exporter that runs with the same flags, for images without a shell.
 //!
-//! It wants the flags that the exporter was given. That it answers at all is what counts: who wants a password or
-//! a certificate of a client is alive.
+//! Every valid response counts: an exporter that requires a password or a client certificate is healthy, too.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -18,59 +16,60 @@ use tokio_rustls::rustls::{
 };
 
 use crate::serve::config::WebConfig;
-use crate::serve::security::config_file::WebFile;
+use crate::serve::security::config_file::WebConfigFile;
 
-/// For each step; container runtimes give up after 30 s by themselves.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Time limit for connecting, for writing and for each read. Container runtimes have a default limit of 30 s.
+const STEP_TIMEOUT: Duration = Duration::from_secs(3);
 
 const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// What an exporter that lives answers: 200, or that it wants a password, or that many ask at the moment.
-const ALIVE: [&str; 4] = ["200", "401", "429", "503"];
+/// Statuses of a healthy exporter: success, password required, and too many requests.
+const HEALTHY_STATUSES: [&str; 4] = ["200", "401", "429", "503"];
 
-/// What a server that speaks TLS begins its answer with, to whom does not: a record of this type (RFC 8446, section 5.1).
+/// Type of the record with which a TLS server responds to plain HTTP (RFC 8446, section 5.1).
 const TLS_ALERT: u8 = 21;
 
-/// Asks the first address that the flags name.
+/// Sends a request to the first listen address.
 ///
 /// # Errors
-/// When nobody answers there, or not as an exporter does.
+/// If there is no response, or it is not that of an exporter.
 pub fn run(config: &WebConfig) -> anyhow::Result<()> {
-    let address = config.listen_addresses.first().context("--web.listen-address names no address")?;
-    let stream = connect(address).with_context(|| format!("unhealthy: no exporter answers on {address}"))?;
-    let answer = if wants_tls(config)? { ask_through_tls(stream) } else { ask(stream) };
-    let answer = answer.with_context(|| format!("unhealthy: no answer on {address}"))?;
-    let Some(status) = answer else {
-        println!("healthy: it wants TLS, or a client's certificate");
+    let address = config.listen_addresses.first().context("--web.listen-address has no address")?;
+    let stream = connect(address).with_context(|| format!("unhealthy: cannot connect to {address}"))?;
+    let status = if uses_tls(config)? { request_with_tls(stream) } else { request(stream) };
+    let status = status.with_context(|| format!("unhealthy: no response from {address}"))?;
+    let Some(status) = status else {
+        println!("healthy: requires TLS or a client certificate");
         return Ok(());
     };
-    if !ALIVE.contains(&&*status) {
+    if !HEALTHY_STATUSES.contains(&&*status) {
         bail!(
-            "unhealthy: the answer on {address} is {status:?}; does an exporter with these flags serve there?"
+            "unhealthy: unexpected response from {address}: {status:?}; check whether an exporter with these flags runs \
+             there"
         );
     }
     println!("healthy");
     Ok(())
 }
 
-fn wants_tls(config: &WebConfig) -> anyhow::Result<bool> {
+fn uses_tls(config: &WebConfig) -> anyhow::Result<bool> {
     let Some(path) = &config.config_file else { return Ok(false) };
-    let named = || format!("--web.config.file {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(named)?;
-    let file = WebFile::parse(&text).map_err(anyhow::Error::msg).with_context(named)?;
-    Ok(file.tls_server_config.is_some_and(|part| part.is_asked_for()))
+    let flag = || format!("--web.config.file {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(flag)?;
+    let file = WebConfigFile::parse(&text).with_context(flag)?;
+    Ok(file.tls_server_config.is_some_and(|section| section.enables_tls()))
 }
 
-/// Where all addresses are served, this machine's own is asked.
+/// Connects to a listen address. For a wildcard address, connects to the loopback addresses.
 fn connect(address: &str) -> io::Result<TcpStream> {
     let any = address.strip_prefix(':').map(|port| format!("[::]:{port}"));
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     for address in any.as_deref().unwrap_or(address).to_socket_addrs()? {
-        for address in reachable(address) {
-            match TcpStream::connect_timeout(&address, PATIENCE) {
+        for address in connectable(address) {
+            match TcpStream::connect_timeout(&address, STEP_TIMEOUT) {
                 Ok(stream) => {
-                    stream.set_read_timeout(Some(PATIENCE))?;
-                    stream.set_write_timeout(Some(PATIENCE))?;
+                    stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+                    stream.set_write_timeout(Some(STEP_TIMEOUT))?;
                     return Ok(stream);
                 }
                 Err(error) => last = error,
@@ -80,10 +79,10 @@ fn connect(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+fn connectable(address: SocketAddr) -> Vec<SocketAddr> {
     let at = |ip: IpAddr| SocketAddr::new(ip, address.port());
     match address.ip() {
-        // Served for IPv4, too, and alone where there is no IPv6.
+        // The exporter accepts IPv4 on it, too, and only IPv4 on a machine without IPv6.
         IpAddr::V6(ip) if ip.is_unspecified() => {
             vec![at(Ipv4Addr::LOCALHOST.into()), at(Ipv6Addr::LOCALHOST.into())]
         }
@@ -92,8 +91,8 @@ fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     }
 }
 
-/// The status; `None` where the peer lives but does not speak to us.
-fn ask(mut stream: impl io::Read + io::Write) -> io::Result<Option<String>> {
+/// The status of the response; `None` if the server responds with a TLS alert.
+fn request(mut stream: impl io::Read + io::Write) -> io::Result<Option<String>> {
     stream.write_all(REQUEST)?;
     let mut head = [0; 12];
     stream.read_exact(&mut head[..1])?;
@@ -105,7 +104,7 @@ fn ask(mut stream: impl io::Read + io::Write) -> io::Result<Option<String>> {
     Ok(Some(head.strip_prefix("HTTP/1.1 ").unwrap_or(&head).to_owned()))
 }
 
-fn ask_through_tls(mut stream: TcpStream) -> io::Result<Option<String>> {
+fn request_with_tls(mut stream: TcpStream) -> io::Result<Option<String>> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -115,19 +114,19 @@ fn ask_through_tls(mut stream: TcpStream) -> io::Result<Option<String>> {
         .with_no_client_auth();
     let name = ServerName::IpAddress(IpAddr::from(Ipv4Addr::LOCALHOST).into());
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    match ask(Stream::new(&mut connection, &mut stream)) {
+    match request(Stream::new(&mut connection, &mut stream)) {
         Err(error) if is_alert(&error) => Ok(None),
-        answer => answer,
+        status => status,
     }
 }
 
-/// The peer speaks TLS, and says no.
+/// Whether the server rejected the handshake with a TLS alert.
 fn is_alert(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     matches!(inner, Some(Error::AlertReceived(_)))
 }
 
-/// The question is whether somebody lives there, not who: nothing is told and nothing is believed.
+/// Accepts any certificate: the request has no secrets, and only the status of the response is used.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,24 +1,25 @@
-//! The command `roots`: prints the pids of a container's root processes.
+//! The command `roots`: prints the pids of a container's root processes, one a line.
 
 use std::fmt::Write as _;
 
+use super::selected_containers::{Selected, collect};
+use super::tree::{print, runtime};
 use crate::cli::config::RootsConfig;
-use crate::commands::tree::{Seen, print, runtime, see};
 use crate::view::tree::Tree;
 
-/// Prints root pids, one a line.
+/// Prints the pids.
 ///
 /// # Errors
-/// As [`tree`].
+/// When there is no such container, or nothing can be read or written.
 pub fn roots(config: &RootsConfig) -> anyhow::Result<()> {
     let wanted = std::slice::from_ref(&config.wanted);
-    let Seen { look, containers, .. } =
-        runtime()?.block_on(see(&config.collector, config.docker.as_ref(), wanted, false))?;
+    let Selected { snapshot, containers, .. } =
+        runtime()?.block_on(collect(&config.collector, config.docker.as_ref(), wanted, false))?;
     let mut out = String::new();
     for index in containers {
-        let mut tree = Tree::of(&look.snapshot.processes, look.snapshot.containers[index].membership);
-        if look.snapshot.host.is_none() {
-            // We ourselves came in from outside, and are gone before anybody reads this.
+        let mut tree = Tree::of(&snapshot.processes, snapshot.containers[index].membership);
+        if snapshot.host.is_none() {
+            // This program itself entered from outside, and ends before anybody reads this.
             tree.processes.retain(|process| process.key.pid != std::process::id());
         }
         let mut pids: Vec<u32> = tree

@@ -1,21 +1,42 @@
-//! Every family that is exposed: name, type, labels and meaning, in the order of the exposition.
+//! The metric catalog: every exported family with its name, type, labels, stability and HELP text, in the order of
+//! the exposition.
 //!
-//! The one place where a metric is defined. The table in the README is checked against it.
+//! This is the only place that defines a metric. The tables in the documentation are generated from it.
 
-/// The types that are exposed.
+/// Metric type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Gauge,
     Counter,
 }
 
-/// What a series describes, which also tells its common labels.
+/// What a series describes. It decides the labels that all series of the scope have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Each series has `id` and `name`.
+    /// Each series has the labels `id` and `name`.
     Container,
     Host,
     Exporter,
+}
+
+/// What a release may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stability {
+    /// Name, labels and meaning change only in a major release, after a deprecation.
+    Stable,
+    /// May change or disappear in any release.
+    Experimental,
+}
+
+impl Stability {
+    /// The word for documentation.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Experimental => "experimental",
+        }
+    }
 }
 
 /// One metric family.
@@ -24,22 +45,29 @@ pub struct Family {
     pub name: &'static str,
     pub kind: Kind,
     pub scope: Scope,
-    /// Labels beyond those of the scope.
+    pub stability: Stability,
+    /// Labels in addition to those of the scope.
     pub labels: &'static [&'static str],
     pub help: &'static str,
 }
 
 macro_rules! catalog {
-    ($($id:ident: $scope:ident $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+    ($($id:ident: $stability:ident $scope:ident $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
         /// The key of a family.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Id { $($id,)* }
 
-        /// By [`Id`].
+        impl Id {
+            /// In the order of [`CATALOG`].
+            pub const ALL: &[Self] = &[$(Self::$id,)*];
+        }
+
+        /// All families, indexed by [`Id`].
         pub const CATALOG: &[Family] = &[$(Family {
             name: $name,
             kind: Kind::$kind,
             scope: Scope::$scope,
+            stability: Stability::$stability,
             labels: &[$($label),*],
             help: $help,
         },)*];
@@ -47,125 +75,153 @@ macro_rules! catalog {
 }
 
 catalog! {
-    ContainerInfo: Container Gauge "pstree_container_info"
+    ContainerInfo: Stable Container Gauge "pstree_container_info"
         ["container_id", "image", "runtime", "compose_project", "compose_service", "pod_uid"]
-        "Always 1; join with `* on(id) group_left(image, ...)`. Allow-listed Docker labels come as label_<name>.";
-    ContainerProcesses: Container Gauge "pstree_container_processes" []
-        "Processes (thread groups) in the container, zombies included.";
-    ContainerThreads: Container Gauge "pstree_container_threads" []
-        "Threads of all processes as the kernel counts them; a zombie has none.";
-    ContainerProcessesByState: Container Gauge "pstree_container_processes_by_state" ["state"]
-        "Processes by state; sums to pstree_container_processes.";
-    ContainerZombies: Container Gauge "pstree_container_zombie_processes" []
-        "Exited processes that nobody has reaped and that have no live thread left.";
-    ContainerZombiesByParent: Container Gauge "pstree_container_zombie_processes_by_parent" ["parent"]
-        "Zombies by the command of the process that fails to reap them: the worst five, the rest under `other`.";
-    ContainerOldestZombie: Container Gauge "pstree_container_oldest_zombie_timestamp_seconds" []
-        "Unix time at which the oldest present zombie was first seen as one.";
-    ContainerRoots: Container Gauge "pstree_container_root_processes" ["kind"]
-        "Processes whose parent is outside the container: its init, what entered by exec, and adopted orphans.";
-    ContainerOldestRoot: Container Gauge "pstree_container_oldest_root_start_time_seconds" ["kind"]
-        "Unix start time of the oldest root process of that kind.";
-    ContainerDepth: Container Gauge "pstree_container_tree_depth" []
-        "Processes on the longest path from a root to a leaf.";
-    ContainerMaxChildren: Container Gauge "pstree_container_tree_max_children" []
-        "Most children that one process has within the container.";
-    ContainerProcessesByDepth: Container Gauge "pstree_container_processes_by_depth" ["depth"]
-        "Processes by their distance from a root, which has depth 1; sums to pstree_container_processes.";
-    ContainerNodeProcesses: Container Gauge "pstree_container_tree_node_processes"
-        ["node", "parent", "comm", "depth"]
-        "Processes merged by the path of commands from their root; sums to pstree_container_processes.";
-    ContainerNodeZombies: Container Gauge "pstree_container_tree_node_zombies" ["node", "parent", "comm", "depth"]
-        "Zombies merged by the path of commands from their root; only where there are any.";
-    ContainerObservedStarts: Container Counter "pstree_container_observed_starts_total" []
-        "Processes started, at least: those seen, or by how far pids have grown. A lower bound on forks.";
-    ContainerForks: Container Counter "pstree_container_forks_total" []
-        "Processes started, as the kernel counts them; absent where it does not.";
-    ContainerThreadStarts: Container Counter "pstree_container_thread_starts_total" []
-        "Threads started that are not a process's first, as the kernel counts them.";
-    ContainerExecs: Container Counter "pstree_container_execs_total" []
-        "Programs executed, as the kernel counts them.";
-    ContainerExits: Container Counter "pstree_container_exits_total" ["outcome"]
-        "Processes ended, as the kernel counts them: by exit status 0, another one, or a signal.";
-    ContainerPidsCurrent: Container Gauge "pstree_container_pids_current" []
-        "The pids controller's own count of tasks, threads and zombies included.";
-    ContainerPidsLimit: Container Gauge "pstree_container_pids_limit" []
-        "The smallest pids.max on the way to the top; absent when unlimited.";
-    ContainerPidsPeak: Container Gauge "pstree_container_pids_peak" []
-        "Most tasks at any time since the cgroup was made, where the kernel counts it.";
-    ContainerPidsLimitHits: Container Counter "pstree_container_pids_limit_hits_total" []
-        "Forks that the pids limit refused.";
-    ContainerPaused: Container Gauge "pstree_container_paused" []
-        "1 when the container is frozen; its processes show as disk_sleep then.";
-    HostIntruders: Container Gauge "pstree_host_namespace_intruders" []
-        "Processes outside the container's cgroup but inside its pid namespace, as `nsenter -p` leaves them.";
-    Containers: Host Gauge "pstree_containers" ["runtime"]
-        "Containers that have a process.";
-    HostProcesses: Host Gauge "pstree_host_processes" []
-        "Processes in no container, kernel threads included.";
-    HostKernelThreads: Host Gauge "pstree_host_kernel_threads" []
-        "Kernel threads among pstree_host_processes.";
-    HostThreads: Host Gauge "pstree_host_threads" []
-        "Threads of the processes in no container.";
-    HostZombies: Host Gauge "pstree_host_zombie_processes" []
-        "Zombies in no container.";
-    HostDepth: Host Gauge "pstree_host_tree_depth" []
-        "Processes on the longest path from a root to a leaf, containers left out.";
-    HostForks: Host Counter "pstree_host_forks_total" []
-        "Processes started in no container, kernel threads included, as the kernel counts them.";
-    HostPidMax: Host Gauge "pstree_host_pid_max" []
-        "The kernel's pid_max: pids wrap before it, so it also bounds the number of tasks.";
-    HostThreadsMax: Host Gauge "pstree_host_threads_max" []
-        "The kernel's threads-max: most tasks at one time.";
-    BuildInfo: Exporter Gauge "pstree_build_info" ["version", "revision", "rustversion"]
-        "Always 1; what this exporter was built from.";
-    SourceInfo: Exporter Gauge "pstree_source_info" ["source", "cgroup", "reason"]
-        "Always 1; where processes are read from, the layout of cgroups, and why this source.";
-    SourcePartial: Exporter Gauge "pstree_source_partial" ["reason"]
-        "1 when only some of the processes of this machine can be seen, by reason.";
-    CollectorSuccess: Exporter Gauge "pstree_collector_success" ["collector"]
-        "1 when the last run of this collector succeeded.";
-    CollectorDuration: Exporter Gauge "pstree_collector_duration_seconds" ["collector"]
-        "How long the last run of this collector took.";
-    CollectorLastSuccess: Exporter Gauge "pstree_collector_last_success_timestamp_seconds" ["collector"]
-        "Unix time of the last successful run of this collector.";
-    Collections: Exporter Counter "pstree_collections_total" []
-        "Successful collections.";
-    LastCollection: Exporter Gauge "pstree_last_collection_timestamp_seconds" []
-        "Unix time at which the exposed snapshot was taken.";
-    CollectionInterval: Exporter Gauge "pstree_collection_interval_seconds" []
-        "Time between collections; longer than the flag says when a collection takes more than half of it.";
-    SkippedProcesses: Exporter Counter "pstree_collection_skipped_processes_total" ["reason"]
-        "Processes that were listed but could not be read.";
-    DockerUp: Exporter Gauge "pstree_docker_up" []
-        "1 when the Docker API answers. Only names depend on it.";
-    WebConfigGood: Exporter Gauge "pstree_web_config_last_reload_successful" []
-        "1 while the rules of the web configuration are those of its file; absent without such a file.";
-    WebConfigFailures: Exporter Counter "pstree_web_config_reload_failures_total" []
-        "Reloads of the web configuration, or of a certificate, that failed; the old rules stayed in force.";
-    EventsLost: Exporter Counter "pstree_events_lost_total" []
-        "Forks, execs and exits that the kernel could not count, mostly for want of room.";
-    EventsUnattributed: Exporter Counter "pstree_events_unattributed_total" []
-        "Forks, execs and exits counted in cgroups that came and went between two collections.";
-    NodesFolded: Exporter Counter "pstree_tree_nodes_folded_total" []
-        "Tree nodes counted under `other` because of a cap, summed over collections.";
-    ProcessCpu: Exporter Counter "process_cpu_seconds_total" []
-        "Total user and system CPU time of the exporter.";
-    ProcessResident: Exporter Gauge "process_resident_memory_bytes" []
-        "Resident memory of the exporter.";
-    ProcessVirtual: Exporter Gauge "process_virtual_memory_bytes" []
-        "Virtual memory of the exporter.";
-    ProcessOpenFds: Exporter Gauge "process_open_fds" []
-        "Open file descriptors of the exporter.";
-    ProcessMaxFds: Exporter Gauge "process_max_fds" []
-        "Most file descriptors that the exporter may open.";
-    ProcessStartTime: Exporter Gauge "process_start_time_seconds" []
-        "Unix time at which the exporter was started.";
-    ProcessThreads: Exporter Gauge "process_threads" []
-        "Threads of the exporter.";
+        "Information about the container. Always 1; join with `* on (job, instance, id) group_left \
+         (image)`. Docker labels selected by --docker.label are added as label_<name>.";
+    ContainerProcesses: Stable Container Gauge "pstree_container_processes" []
+        "Number of processes (thread groups) in the container, including zombies.";
+    ContainerThreads: Stable Container Gauge "pstree_container_threads" []
+        "Number of threads in the container. A zombie has none.";
+    ContainerProcessesByState: Stable Container Gauge "pstree_container_processes_by_state" ["state"]
+        "Number of processes by state. The sum of all states is pstree_container_processes.";
+    ContainerZombies: Stable Container Gauge "pstree_container_zombie_processes" []
+        "Number of zombies: processes that exited, have no live thread, and were not reaped by their \
+         parent.";
+    ContainerZombiesByParent: Stable Container Gauge "pstree_container_zombie_processes_by_parent" ["parent"]
+        "Number of zombies by the command of the parent that does not reap them. The five parents with the \
+         most zombies have their own series; all others are summed in parent=`other`.";
+    ContainerOldestZombie: Stable Container Gauge "pstree_container_oldest_zombie_timestamp_seconds" []
+        "Unix time at which the oldest current zombie was first seen as a zombie. Absent without zombies.";
+    ContainerRoots: Stable Container Gauge "pstree_container_root_processes" ["kind"]
+        "Number of processes whose parent is outside the container, by kind: init (started by the \
+         runtime), exec (entered from outside, such as by docker exec) or adopted (orphan that had a \
+         parent inside before).";
+    ContainerOldestRoot: Stable Container Gauge "pstree_container_oldest_root_start_time_seconds" ["kind"]
+        "Unix time at which the oldest root process of this kind was started. Absent without one.";
+    ContainerDepth: Stable Container Gauge "pstree_container_tree_depth" []
+        "Number of processes on the longest path from a root process to a leaf.";
+    ContainerMaxChildren: Stable Container Gauge "pstree_container_tree_max_children" []
+        "Largest number of children that one process has in the container.";
+    ContainerProcessesByDepth: Experimental Container Gauge "pstree_container_processes_by_depth" ["depth"]
+        "Number of processes by depth in the tree. Root processes have depth 1. The sum of all depths is \
+         pstree_container_processes.";
+    ContainerNodeProcesses: Experimental Container Gauge "pstree_container_tree_node_processes"
+        ["path", "parent", "comm", "depth"]
+        "Number of processes by path: the commands from the root process to this one, joined with `;`. The \
+         labels parent, comm and depth are the path of the parent, the last command and the number of \
+         commands. The sum of all paths is pstree_container_processes.";
+    ContainerNodeZombies: Experimental Container Gauge "pstree_container_tree_node_zombies"
+        ["path", "parent", "comm", "depth"]
+        "Number of zombies by path, with the same labels as pstree_container_tree_node_processes. Absent \
+         for paths without zombies.";
+    ContainerObservedStarts: Experimental Container Counter "pstree_container_observed_starts_total" []
+        "Estimated total number of processes started, from the processes that collections find and from \
+         the growth of pids. Usually a lower bound; pstree_container_forks_total is exact.";
+    ContainerForks: Stable Container Counter "pstree_container_forks_total" []
+        "Total number of processes started. Absent without kernel counters (BPF).";
+    ContainerThreadStarts: Stable Container Counter "pstree_container_thread_starts_total" []
+        "Total number of threads started, excluding the first thread of each process. Absent without \
+         kernel counters (BPF).";
+    ContainerExecs: Stable Container Counter "pstree_container_execs_total" []
+        "Total number of programs executed. Absent without kernel counters (BPF).";
+    ContainerExits: Stable Container Counter "pstree_container_exits_total" ["outcome"]
+        "Total number of processes that exited, by outcome: success (exit status 0), failure (any other \
+         exit status) or signal. Absent without kernel counters (BPF).";
+    ContainerPidsCurrent: Stable Container Gauge "pstree_container_pids_current" []
+        "Number of tasks that the pids controller counts: threads and zombies.";
+    ContainerPidsLimit: Stable Container Gauge "pstree_container_pids_limit" []
+        "Smallest pids.max of the container's cgroup and all cgroups above it. Absent without a limit.";
+    ContainerPidsPeak: Stable Container Gauge "pstree_container_pids_peak" []
+        "Largest number of tasks since the cgroup was created. Absent if the kernel has no pids.peak.";
+    ContainerPidsLimitHits: Stable Container Counter "pstree_container_pids_limit_hits_total" []
+        "Total number of forks that failed because of the pids limit. Absent if the kernel counts them \
+         only at a limit of a cgroup above (Linux 6.11 or later).";
+    ContainerPaused: Stable Container Gauge "pstree_container_paused" []
+        "Whether the container is paused (1) or not (0). Processes of a paused container are in state \
+         disk_sleep.";
+    ContainerNamespaceIntruders: Experimental Container Gauge "pstree_container_namespace_intruders" []
+        "Number of processes in the container's pid namespace but outside its cgroup, such as those \
+         started by `nsenter -p`. Absent if pid namespaces cannot be read.";
+    Containers: Stable Host Gauge "pstree_containers" ["runtime"]
+        "Number of containers with at least one process, by runtime.";
+    HostProcesses: Stable Host Gauge "pstree_host_processes" []
+        "Number of processes that are in no container, including kernel threads.";
+    HostKernelThreads: Stable Host Gauge "pstree_host_kernel_threads" []
+        "Number of kernel threads. They are part of pstree_host_processes.";
+    HostThreads: Stable Host Gauge "pstree_host_threads" []
+        "Number of threads of the processes that are in no container.";
+    HostZombies: Stable Host Gauge "pstree_host_zombie_processes" []
+        "Number of zombies that are in no container.";
+    HostDepth: Stable Host Gauge "pstree_host_tree_depth" []
+        "Number of processes on the longest path from a root process to a leaf, without processes in \
+         containers.";
+    HostForks: Stable Host Counter "pstree_host_forks_total" []
+        "Total number of processes started in no container, including kernel threads. Absent without \
+         kernel counters (BPF).";
+    HostPidMax: Stable Host Gauge "pstree_host_pid_max" []
+        "Value of the sysctl kernel.pid_max. All pids are smaller, so it also limits the number of tasks.";
+    HostThreadsMax: Stable Host Gauge "pstree_host_threads_max" []
+        "Value of the sysctl kernel.threads-max: the maximum number of tasks.";
+    BuildInfo: Stable Exporter Gauge "pstree_build_info" ["version", "revision", "rustversion"]
+        "Version, revision and compiler of the exporter. Always 1.";
+    SourceInfo: Stable Exporter Gauge "pstree_source_info" ["source", "cgroup", "reason"]
+        "Source of the process list (proc or bpf), cgroup version, and the reason for this source. Always \
+         1.";
+    SourcePartial: Experimental Exporter Gauge "pstree_source_partial" ["reason"]
+        "Whether some processes of the host are hidden from the exporter (1) or not (0), by reason.";
+    CollectorSuccess: Stable Exporter Gauge "pstree_collector_success" ["collector"]
+        "Whether the last run of the collector succeeded (1) or not (0).";
+    CollectorDuration: Stable Exporter Gauge "pstree_collector_duration_seconds" ["collector"]
+        "Duration of the last run of the collector.";
+    CollectorLastSuccess: Stable Exporter Gauge "pstree_collector_last_success_timestamp_seconds"
+        ["collector"]
+        "Unix time of the last successful run of the collector. Absent before the first.";
+    Collections: Stable Exporter Counter "pstree_collections_total" []
+        "Total number of successful collections.";
+    LastCollection: Stable Exporter Gauge "pstree_last_collection_timestamp_seconds" []
+        "Unix time at which the exported snapshot was collected.";
+    CollectionInterval: Stable Exporter Gauge "pstree_collection_interval_seconds" []
+        "Current interval between collections. Longer than --collection.interval if a collection takes \
+         more than half of it.";
+    SkippedProcesses: Stable Exporter Counter "pstree_collection_skipped_processes_total" ["reason"]
+        "Total number of processes that were listed but could not be read, by reason: vanished, denied or \
+         malformed.";
+    DockerUp: Stable Exporter Gauge "pstree_docker_up" []
+        "Whether the Docker API responds (1) or not (0). Only container metadata, such as names and \
+         images, depends on it. Absent with --no-docker.";
+    WebConfigGood: Stable Exporter Gauge "pstree_web_config_last_reload_successful" []
+        "Whether the last reload of the web configuration succeeded (1) or not (0). After a failure, the \
+         previous configuration stays in use. Absent without --web.config.file.";
+    WebConfigFailures: Stable Exporter Counter "pstree_web_config_reload_failures_total" []
+        "Total number of failed reloads of the web configuration or its certificate. Absent without \
+         --web.config.file.";
+    EventsLost: Experimental Exporter Counter "pstree_events_lost_total" []
+        "Total number of forks, execs and exits that were not counted because a BPF map was full.";
+    EventsUnattributed: Experimental Exporter Counter "pstree_events_unattributed_total" []
+        "Total number of forks, execs and exits in cgroups that were created and removed between two \
+         collections.";
+    NodesFolded: Experimental Exporter Counter "pstree_tree_nodes_folded_total" []
+        "Total number of tree nodes that were aggregated into `other` because of a limit, added up over \
+         all collections.";
+    ProcessCpu: Stable Exporter Counter "process_cpu_seconds_total" []
+        "Total user and system CPU time spent in seconds.";
+    ProcessResident: Stable Exporter Gauge "process_resident_memory_bytes" []
+        "Resident memory size in bytes.";
+    ProcessVirtual: Stable Exporter Gauge "process_virtual_memory_bytes" []
+        "Virtual memory size in bytes.";
+    ProcessOpenFds: Stable Exporter Gauge "process_open_fds" []
+        "Number of open file descriptors.";
+    ProcessMaxFds: Stable Exporter Gauge "process_max_fds" []
+        "Maximum number of open file descriptors.";
+    ProcessStartTime: Stable Exporter Gauge "process_start_time_seconds" []
+        "Start time of the process since unix epoch in seconds.";
+    ProcessThreads: Stable Exporter Gauge "process_threads" []
+        "Number of threads of the exporter.";
 }
 
 impl Id {
+    /// The family of this key.
     #[must_use]
     pub fn family(self) -> &'static Family {
         &CATALOG[self as usize]
@@ -178,17 +234,14 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn names_follow_the_conventions() {
+    fn names_follow_the_prometheus_conventions() {
         let mut names = HashSet::new();
         for family in CATALOG {
             let name = family.name;
-            assert!(names.insert(name), "{name} twice");
+            assert!(names.insert(name), "{name} is defined twice");
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
             assert_eq!(name.ends_with("_total"), family.kind == Kind::Counter, "{name}");
             let prefix = match family.scope {
-                Scope::Container if family.labels.is_empty() && name.starts_with("pstree_host_") => {
-                    "pstree_host_"
-                }
                 Scope::Container => "pstree_container_",
                 Scope::Host | Scope::Exporter if name.starts_with("process_") => "process_",
                 Scope::Host | Scope::Exporter => "pstree_",
@@ -198,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn help_is_a_sentence_and_labels_are_legal() {
+    fn help_is_one_sentence_or_more_and_labels_are_valid() {
         for family in CATALOG {
             assert!(family.help.ends_with('.') && family.help.len() > 20, "{}", family.name);
             assert!(!family.help.contains(['\n', '\\', '"']), "{}", family.name);

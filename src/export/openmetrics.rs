@@ -1,12 +1,15 @@
-//! The OpenMetrics 1.0.0 text format (<https://prometheus.io/docs/specs/om/open_metrics_spec/>), which the
-//! prometheus crate lacks.
+//! Encoder of the OpenMetrics 1.0.0 text format (<https://prometheus.io/docs/specs/om/open_metrics_spec/>), which the
+//! prometheus crate does not have.
 
 use std::io::Write;
 
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Encoder, Error, Result};
 
-/// Encodes gauges and counters; other types are refused.
+use super::catalog::Kind;
+use super::container_families::type_name;
+
+/// Encodes gauges and counters. Other types are an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenMetricsEncoder;
 
@@ -14,7 +17,7 @@ pub struct OpenMetricsEncoder;
 pub const OPENMETRICS_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const COUNTER_SUFFIX: &str = "_total";
-/// Units that are the last word of a name ("Metric Naming and Namespaces": a unit must be a suffix).
+/// Units that can end a name ("Metric Naming and Namespaces": a unit must be a suffix).
 const UNITS: [&str; 2] = ["seconds", "bytes"];
 
 impl Encoder for OpenMetricsEncoder {
@@ -31,27 +34,39 @@ impl Encoder for OpenMetricsEncoder {
     }
 }
 
-fn encode_family<W: Write>(family: &MetricFamily, writer: &mut W) -> Result<()> {
-    // A counter family is named without the suffix that its samples bear.
-    let (name, suffix, kind) = match family.get_field_type() {
-        MetricType::COUNTER => {
-            (family.name().strip_suffix(COUNTER_SUFFIX).unwrap_or(family.name()), COUNTER_SUFFIX, "counter")
-        }
-        MetricType::GAUGE => (family.name(), "", "gauge"),
-        other => {
-            return Err(Error::Msg(format!("{}: {other:?} has no encoding here", family.name())));
-        }
-    };
-    writeln!(writer, "# TYPE {name} {kind}")?;
-    if let Some(unit) = UNITS.iter().find(|unit| name.strip_suffix(*unit).is_some_and(|it| it.ends_with('_')))
-    {
+/// Writes `# TYPE`, `# UNIT` and `# HELP`. A counter family is named without the suffix that its samples have.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_header<W: Write>(writer: &mut W, name: &str, kind: Kind, help: &str) -> std::io::Result<()> {
+    let name = if kind == Kind::Counter { name.strip_suffix(COUNTER_SUFFIX).unwrap_or(name) } else { name };
+    writeln!(writer, "# TYPE {name} {}", type_name(kind))?;
+    let has_unit = |unit: &str| name.strip_suffix(unit).is_some_and(|it| it.ends_with('_'));
+    if let Some(unit) = UNITS.iter().find(|unit| has_unit(unit)) {
         writeln!(writer, "# UNIT {name} {unit}")?;
     }
-    if !family.help().is_empty() {
+    if !help.is_empty() {
         write!(writer, "# HELP {name} ")?;
-        write_escaped(writer, family.help())?;
+        write_escaped(writer, help)?;
         writer.write_all(b"\n")?;
     }
+    Ok(())
+}
+
+fn encode_family<W: Write>(family: &MetricFamily, writer: &mut W) -> Result<()> {
+    let kind = match family.get_field_type() {
+        MetricType::COUNTER => Kind::Counter,
+        MetricType::GAUGE => Kind::Gauge,
+        other => {
+            return Err(Error::Msg(format!("{}: {other:?} is not supported", family.name())));
+        }
+    };
+    write_header(writer, family.name(), kind, family.help())?;
+    let name = match kind {
+        Kind::Counter => family.name().strip_suffix(COUNTER_SUFFIX).unwrap_or(family.name()),
+        Kind::Gauge => family.name(),
+    };
+    let suffix = if kind == Kind::Counter { COUNTER_SUFFIX } else { "" };
     for metric in family.get_metric() {
         writer.write_all(name.as_bytes())?;
         writer.write_all(suffix.as_bytes())?;
@@ -86,8 +101,11 @@ fn write_value<W: Write>(writer: &mut W, value: f64) -> std::io::Result<()> {
     }
 }
 
-/// `\`, `"` and line feed are escaped in label values and in help alike (ABNF: `escaped-string`).
-fn write_escaped<W: Write>(writer: &mut W, text: &str) -> std::io::Result<()> {
+/// Escapes `\`, `"` and line feed, in label values and in HELP (ABNF: `escaped-string`).
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_escaped<W: Write>(writer: &mut W, text: &str) -> std::io::Result<()> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|b| matches!(b, b'\\' | b'"' | b'\n')) {
         writer.write_all(&rest[..at])?;
@@ -114,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_lose_their_suffix_in_the_family_and_units_are_named() {
+    fn counter_families_have_no_suffix_and_units_are_declared() {
         let counter = CounterVec::new(Opts::new("starts_total", "A \"quoted\" \\ help."), &["id"]).unwrap();
         counter.with_label_values(&["a\\b\"c\nd"]).inc_by(2.0);
         let gauge = Gauge::with_opts(Opts::new("age_seconds", "How old.")).unwrap();
@@ -134,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_no_numbers() {
+    fn infinite_values_and_nan() {
         let gauge = Gauge::with_opts(Opts::new("g", "G.")).unwrap();
         for (value, text) in [(f64::INFINITY, "+Inf"), (f64::NEG_INFINITY, "-Inf"), (f64::NAN, "NaN")] {
             gauge.set(value);

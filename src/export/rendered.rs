@@ -1,8 +1,8 @@
-//! What a collection leaves for the scrapers: its families, and each format at most once encoded.
+//! A snapshot as scrapers get it: each format is encoded at most once, and served from memory.
 
 use std::io::Write as _;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -11,7 +11,8 @@ use hyper::body::Bytes;
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
-use crate::export::openmetrics::{OPENMETRICS_FORMAT, OpenMetricsEncoder};
+use super::container_families;
+use super::openmetrics::{OPENMETRICS_FORMAT, OpenMetricsEncoder};
 use crate::model::snapshot::NamedSnapshot;
 
 /// An exposition format.
@@ -54,78 +55,90 @@ impl Encoding {
     }
 }
 
-/// Collections for which a format stays wanted: at the usual 5 s, more than a minute between two scrapes.
-const KEPT_READY: u8 = 15;
+/// Collections for which a format is encoded in advance after a request: at the usual 5 s, more than a minute.
+const PREENCODED_COLLECTIONS: u8 = 15;
 
 #[derive(Debug, Default)]
 struct Slot {
     body: OnceLock<Bytes>,
-    /// For how many more collections it is made ready, since somebody asked for it.
-    kept_ready: AtomicU8,
+    /// For how many more collections it is encoded in advance, since the last request.
+    preencoded: AtomicU8,
 }
 
-/// One collection's result. Shared with all requests; replaced, never changed.
+/// One collection's result. Shared by all requests; replaced, never changed.
 #[derive(Debug)]
 pub struct RenderedSnapshot {
-    families: Vec<MetricFamily>,
-    slots: [Slot; Encoding::ALL.len()],
-    /// The processes behind the families.
     pub snapshot: NamedSnapshot,
-    /// When the snapshot was taken.
+    /// Those that do not describe containers.
+    families: Vec<MetricFamily>,
+    /// Names of the labels `label_<name>` of Docker labels.
+    docker_labels: Arc<[String]>,
+    slots: [Slot; Encoding::ALL.len()],
+    /// When the snapshot was collected.
     pub collected_at: Instant,
     /// Time to the next one.
     pub interval: Duration,
 }
 
 impl RenderedSnapshot {
-    /// Nothing is encoded yet.
+    /// Nothing is encoded yet. `docker_labels` are the names of the labels `label_<name>`, in the order of their values
+    /// in the metadata.
     #[must_use]
     pub fn new(
-        families: Vec<MetricFamily>,
         snapshot: NamedSnapshot,
-        collected_at: Instant,
-        interval: Duration,
+        families: Vec<MetricFamily>,
+        docker_labels: Arc<[String]>,
+        (collected_at, interval): (Instant, Duration),
     ) -> Self {
-        Self { families, slots: Default::default(), snapshot, collected_at, interval }
+        Self { snapshot, families, docker_labels, slots: Default::default(), collected_at, interval }
     }
 
-    /// Encodes what scrapers of the last ones asked for, so that they find it ready.
+    /// Encodes the formats that scrapers of earlier snapshots requested, so that the next scrape finds them ready.
     pub fn prepare_like(&self, last: &Self) {
         for encoding in Encoding::ALL {
-            let left = last.slots[encoding.index()].kept_ready.load(Ordering::Relaxed);
+            let left = last.slots[encoding.index()].preencoded.load(Ordering::Relaxed);
             if left > 0 {
-                self.slots[encoding.index()].kept_ready.store(left - 1, Ordering::Relaxed);
+                self.slots[encoding.index()].preencoded.store(left - 1, Ordering::Relaxed);
                 self.encode(encoding);
             }
         }
     }
 
-    /// The exposition, encoded by the first who asks for it.
+    /// The exposition, encoded by the first request for it.
     #[must_use]
     pub fn body(&self, encoding: Encoding) -> Bytes {
-        self.slots[encoding.index()].kept_ready.store(KEPT_READY, Ordering::Relaxed);
+        self.slots[encoding.index()].preencoded.store(PREENCODED_COLLECTIONS, Ordering::Relaxed);
         self.encode(encoding)
+    }
+
+    /// The exposition if it is encoded already. Never waits for an encoder.
+    #[must_use]
+    pub fn encoded(&self, encoding: Encoding) -> Option<Bytes> {
+        let slot = &self.slots[encoding.index()];
+        slot.preencoded.store(PREENCODED_COLLECTIONS, Ordering::Relaxed);
+        slot.body.get().cloned()
     }
 
     fn encode(&self, encoding: Encoding) -> Bytes {
         let encode = || match encoding.gzip {
             true => compress(&self.encode(Encoding { gzip: false, ..encoding })),
-            false => encode(&self.families, encoding.format),
+            false => self.encode_format(encoding.format),
         };
         self.slots[encoding.index()].body.get_or_init(encode).clone()
     }
-}
 
-fn encode(families: &[MetricFamily], format: Format) -> Bytes {
-    let mut out = Vec::with_capacity(64 * 1024);
-    let result = match format {
-        Format::Text => TextEncoder::new().encode(families, &mut out),
-        Format::OpenMetrics => OpenMetricsEncoder.encode(families, &mut out),
-    };
-    // Families come from the catalog, which has gauges and counters only, and none without a sample.
-    debug_assert!(result.is_ok(), "{result:?}");
-    out.shrink_to_fit();
-    out.into()
+    fn encode_format(&self, format: Format) -> Bytes {
+        let mut out = Vec::with_capacity(64 * 1024);
+        let containers = container_families::write(&mut out, format, &self.snapshot, &self.docker_labels);
+        let others = match format {
+            Format::Text => TextEncoder::new().encode(&self.families, &mut out),
+            Format::OpenMetrics => OpenMetricsEncoder.encode(&self.families, &mut out),
+        };
+        // Writing to a vector cannot fail; the families are gauges and counters, and none is without a sample.
+        debug_assert!(containers.is_ok() && others.is_ok(), "{containers:?} {others:?}");
+        out.shrink_to_fit();
+        out.into()
+    }
 }
 
 /// The fastest level: the body is mostly repeated names, and shrinks by a factor of 20 all the same.
@@ -136,31 +149,56 @@ fn compress(body: &[u8]) -> Bytes {
     encoder.finish().unwrap_or_default().into()
 }
 
+/// What the server serves: the latest snapshot. Reading it never waits for a collection.
+#[derive(Debug, Default)]
+pub struct LatestSnapshot {
+    current: RwLock<Option<Arc<RenderedSnapshot>>>,
+}
+
+impl LatestSnapshot {
+    /// `None` before the first collection.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<RenderedSnapshot>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Serves this snapshot from now on, encoded in the formats that scrapers requested before.
+    pub fn replace(&self, rendered: RenderedSnapshot) {
+        if let Some(last) = self.current() {
+            rendered.prepare_like(&last);
+        }
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(rendered));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use prometheus::core::Collector as _;
     use prometheus::{Gauge, Opts};
 
+    fn rendered() -> RenderedSnapshot {
+        let families = Gauge::with_opts(Opts::new("g", "Some help.")).unwrap().collect();
+        let at = (Instant::now(), Duration::ZERO);
+        RenderedSnapshot::new(NamedSnapshot::default(), families, Arc::from([]), at)
+    }
+
     #[test]
-    fn what_was_asked_for_is_ready_the_next_time_and_nothing_else() {
-        let families = || Gauge::with_opts(Opts::new("g", "Some help.")).unwrap().collect();
-        let first =
-            RenderedSnapshot::new(families(), NamedSnapshot::default(), Instant::now(), Duration::ZERO);
+    fn a_requested_format_is_ready_in_the_next_snapshots_and_no_other() {
+        let first = rendered();
         let openmetrics = Encoding { format: Format::OpenMetrics, gzip: false };
+        assert_eq!(first.encoded(openmetrics), None);
         let text = first.body(openmetrics);
         assert!(text.ends_with(b"# EOF\n"));
         assert_eq!(first.body(openmetrics).as_ptr(), text.as_ptr(), "encoded twice");
 
-        let second =
-            RenderedSnapshot::new(families(), NamedSnapshot::default(), Instant::now(), Duration::ZERO);
+        let second = rendered();
         second.prepare_like(&first);
         let is_ready: Vec<bool> = second.slots.iter().map(|slot| slot.body.get().is_some()).collect();
         assert_eq!(is_ready, [false, true, false, false]);
-        // And not for ever, when nobody comes back.
-        let last = (0..KEPT_READY).fold(second, |last, _| {
-            let next =
-                RenderedSnapshot::new(families(), NamedSnapshot::default(), Instant::now(), Duration::ZERO);
+        // Only for a while, when no request follows.
+        let last = (0..PREENCODED_COLLECTIONS).fold(second, |last, _| {
+            let next = rendered();
             next.prepare_like(&last);
             next
         });

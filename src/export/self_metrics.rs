@@ -1,9 +1,9 @@
-//! The `process_*` metrics that client libraries have in common, for the exporter itself.
+//! The standard `process_*` metrics of client libraries, for the exporter itself.
 
 use procfs::WithCurrentSystemInfo as _;
 use procfs::process::{LimitValue, Process};
 
-/// Readings of our own `/proc/self`; what cannot be read is `None`.
+/// Values from `/proc/self`. A value that cannot be read is `None`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OwnProcess {
     pub cpu_seconds: Option<f64>,
@@ -16,7 +16,7 @@ pub struct OwnProcess {
 }
 
 impl OwnProcess {
-    /// Reads it now.
+    /// Reads the current values.
     #[must_use]
     pub fn read() -> Self {
         let Ok(process) = Process::myself() else {
@@ -28,7 +28,7 @@ impl OwnProcess {
             Some(procfs::boot_time_secs().ok()? as f64 + ticks_since_boot as f64 / ticks)
         };
         let max_fds = process.limits().ok().and_then(|limits| match limits.max_open_files.soft_limit {
-            LimitValue::Value(most) => Some(most),
+            LimitValue::Value(limit) => Some(limit),
             LimitValue::Unlimited => None,
         });
         Self {

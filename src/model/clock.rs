@@ -1,25 +1,17 @@
-//! Clocks: ticks since boot, Unix time.
+//! Ticks since boot as Unix time.
 
-use std::time::SystemTime;
-
-/// Ticks since boot to Unix time.
-#[derive(Clone, Copy, Debug, Default)]
+/// The boot time and the length of a tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootClock {
-    /// Unix time of the boot; `None` where the procfs does not tell.
+    /// Unix time of the boot in seconds; `None` where the procfs does not show it.
     pub boot_time: Option<u64>,
     pub ticks_per_second: u64,
 }
 
 impl BootClock {
-    /// Unix time of a moment in ticks since boot.
+    /// Unix time in seconds of a time in ticks since boot.
     #[must_use]
     pub fn unix(self, ticks: u64) -> Option<f64> {
         Some(self.boot_time? as f64 + ticks as f64 / self.ticks_per_second as f64)
     }
-}
-
-/// Unix time in seconds.
-#[must_use]
-pub fn unix_now() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

@@ -2,22 +2,24 @@
 
 use std::ops::AddAssign;
 
-/// Events, each counted by the kernel as it happens.
+/// Events, each counted by the kernel when it happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventCounts {
     /// Processes started.
     pub forks: u64,
-    /// Threads started that are not a process's first.
+    /// Threads started that are not the first of a process.
     pub thread_starts: u64,
     pub execs: u64,
     /// Processes ended, by [`OUTCOMES`].
     pub exits: [u64; 3],
 }
 
-/// The values of the label `outcome`: exit status 0, another one, killed by a signal.
+/// The values of the label `outcome`: exit status 0, another exit status, killed by a signal.
 pub const OUTCOMES: [&str; 3] = ["success", "failure", "signal"];
 
 impl EventCounts {
+    /// What was counted after `before`.
+    #[must_use]
     pub fn since(self, before: Self) -> Self {
         let exits = std::array::from_fn(|outcome| self.exits[outcome].saturating_sub(before.exits[outcome]));
         Self {
@@ -28,6 +30,8 @@ impl EventCounts {
         }
     }
 
+    /// Events of all kinds.
+    #[must_use]
     pub fn total(self) -> u64 {
         self.forks + self.thread_starts + self.execs + self.exits.iter().sum::<u64>()
     }

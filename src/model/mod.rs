@@ -1,14 +1,16 @@
-//! Pure data and algorithms: no I/O, no clock.
+//! Pure data and algorithms. Nothing here reads files, sockets or clocks: times and bytes are arguments.
 
 pub mod cgroup_layout;
 pub mod clock;
 pub mod collection;
+pub mod comm_interner;
 pub mod container;
 pub mod container_metadata;
-pub mod counters;
+pub mod container_table;
 pub mod event_counts;
 pub mod forest;
-pub mod limits;
+pub mod name_budget;
+pub mod pids;
 pub mod process;
 pub mod process_table;
 pub mod rates;
@@ -16,4 +18,3 @@ pub mod snapshot;
 pub mod start_estimate;
 pub mod text;
 pub mod user_names;
-pub mod walk;

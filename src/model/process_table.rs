@@ -1,18 +1,29 @@
-//! A linked snapshot as it is handed to readers: shared, and never changed.
+//! All processes of one collection: records in the order of their pids, the forest over them, and the kind of every
+//! root.
 
-use std::sync::Arc;
+use super::forest::parents_and_depths::Forest;
+use super::forest::root_kinds::RootKinds;
+use super::process::ProcessRecord;
 
-use crate::model::container::Container;
-use crate::model::forest::parents_and_depths::Forest;
-use crate::model::forest::root_kinds::RootKinds;
-use crate::model::process::ProcessRecord;
-
-/// All processes of one moment and how they hang together.
+/// Shared with readers behind an `Arc`, and never changed then. Its buffers are filled again two collections later.
 #[derive(Debug, Default)]
 pub struct ProcessTable {
+    /// Ascending by pid, each pid once.
     pub records: Vec<ProcessRecord>,
-    /// By slot.
-    pub containers: Vec<Option<Arc<Container>>>,
     pub forest: Forest,
     pub roots: RootKinds,
+}
+
+impl ProcessTable {
+    /// The place of a process in [`Self::records`].
+    #[must_use]
+    pub fn index_of(&self, pid: u32) -> Option<usize> {
+        index_of_pid(&self.records, pid)
+    }
+}
+
+/// Finds a pid in records that are ascending by pid.
+#[must_use]
+pub fn index_of_pid(records: &[ProcessRecord], pid: u32) -> Option<usize> {
+    records.binary_search_by_key(&pid, |record| record.key.pid).ok()
 }

@@ -1,17 +1,17 @@
-//! Where container names come from.
+//! Settings for container names.
 
-use super::docker_endpoint::Endpoint;
+use crate::names::docker_endpoint::Endpoint;
 
-/// An allow-listed Docker label.
+/// A Docker label that is exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DockerLabel {
-    /// As Docker knows it.
+    /// The name of the label in Docker.
     pub key: String,
-    /// As Prometheus knows it: `label_<name>`.
+    /// The name of the label in Prometheus: `label_<name>`.
     pub label: String,
 }
 
-/// How names are fetched.
+/// Settings of the Docker client.
 #[derive(Clone, Debug)]
 pub struct DockerConfig {
     pub endpoint: Endpoint,

@@ -1,6 +1,8 @@
-//! Keeps the registry of names true: a list of the running containers, then a stream of events that says
-//! when to list again, a list from time to time whatever the stream says, and a ping every other second,
-//! so that a daemon that hangs is noticed.
+//! Requests to the Docker API.
+//!
+//! `sync_registry` keeps the registry of names up to date. It lists the running containers, then follows the event
+//! stream and lists again after an event. It also lists regularly, in case events were lost, and sends pings to detect a
+//! daemon that hangs. `ask_once` is one list for a command that prints and exits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,29 +20,36 @@ use crate::model::collection::DockerStatus;
 use crate::model::container_metadata::ContainerMetadata;
 use crate::model::text::label_value;
 use crate::names::docker_endpoint::{Endpoint, LIST_TIMEOUT};
+use crate::names::docker_error::DockerError;
 use crate::names::registry::{Directory, Registry};
 
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// Events that come together lead to one list.
+/// Events within this time lead to one list.
 const DEBOUNCE: Duration = Duration::from_millis(150);
-/// Docker replays few events, and a stream can be silent: nothing stays unnoticed for longer than this.
+/// Time between lists without an event. The stream can lose events: Docker replays at most 256.
 const RELIST_INTERVAL: Duration = Duration::from_secs(30);
-/// Covers what happened between the first list and the moment the event stream was open.
-const FIRST_RELIST: Duration = Duration::from_secs(1);
+/// A second list shortly after the first covers the time until the event stream was open.
+const FIRST_RELIST_DELAY: Duration = Duration::from_secs(1);
+/// Time between attempts to connect.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What changes a name, a label or the paused state. `exec_*` and `health_status` are left out: they come
-/// with every health check.
+/// Events that change a name, a label or the paused state. Excludes `exec_*` and `health_status`, which every health
+/// check sends.
 const EVENTS: [&str; 8] = ["create", "start", "restart", "rename", "pause", "unpause", "die", "update"];
 
-/// Runs for ever. `allowed_labels` are the Docker labels to keep, in the order of the flag.
-pub async fn keep_names(endpoint: Endpoint, allowed_labels: Arc<[String]>, registry: Arc<Registry>) {
+/// Keeps the registry up to date; never returns. `allowed_labels` are the Docker labels to read, in the order of the
+/// flag.
+pub(crate) async fn sync_registry(
+    endpoint: Endpoint,
+    allowed_labels: Arc<[String]>,
+    registry: Arc<Registry>,
+) {
     let mut was_up: Option<bool> = None;
     loop {
         let mut on_up = || {
             if was_up != Some(true) {
-                info!(docker = %endpoint, "container names come from the Docker API");
+                info!(docker = %endpoint, "reading container names from the Docker API");
             }
             was_up = Some(true);
         };
@@ -49,15 +58,16 @@ pub async fn keep_names(endpoint: Endpoint, allowed_labels: Arc<[String]>, regis
             Err(error) => Ended::Daemon(error),
         };
         match ended {
-            Ended::Stream(error) => debug!(docker = %endpoint, %error, "opening the event stream again"),
+            Ended::Stream(error) => debug!(docker = %endpoint, %error, "reopening the event stream"),
             Ended::Daemon(error) => {
                 registry.mark_down();
                 if was_up != Some(false) {
+                    let error = DockerError::from(error);
                     warn!(
                         docker = %endpoint,
-                        error = %describe(&error),
-                        "the Docker API does not answer: known names stay, new containers show their id; \
-                         give --docker.host the right address, or --no-docker to do without"
+                        %error,
+                        "the Docker API does not answer; known names are kept, new containers are shown by id; \
+                         set --docker.host, or use --no-docker to disable container name lookup"
                     );
                 }
                 was_up = Some(false);
@@ -67,36 +77,30 @@ pub async fn keep_names(endpoint: Endpoint, allowed_labels: Arc<[String]>, regis
     }
 }
 
-/// Why [`follow`] came back.
+/// Why [`follow`] returned.
 enum Ended {
-    /// Only the event stream is over: no sign that the daemon is gone, which the next list will tell.
+    /// The event stream ended. The daemon may still be up; the next list shows it.
     Stream(Error),
     /// A request failed.
     Daemon(Error),
 }
 
-/// Bollard's own timeout ends with the response's head; a body can trickle.
-async fn within<T>(limit: Duration, request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// Limits the time of a whole request. bollard's timeout covers only the head of the response, not its body.
+async fn with_timeout<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     timeout(limit, request).await.unwrap_or(Err(Error::RequestTimeoutError))
 }
 
-/// Returns when the daemon has stopped to answer.
+/// Returns when the daemon does not answer a ping.
 async fn ping_until_failure(docker: &Docker) -> Error {
     loop {
         sleep(PING_INTERVAL).await;
-        if let Err(error) = within(PING_TIMEOUT, docker.ping()).await {
+        if let Err(error) = with_timeout(PING_TIMEOUT, docker.ping()).await {
             return error;
         }
     }
-}
-
-/// The innermost cause says what happened.
-fn describe(error: &Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 /// Follows one daemon until something fails.
@@ -106,7 +110,7 @@ async fn follow(
     registry: &Registry,
     on_up: &mut impl FnMut(),
 ) -> Ended {
-    let docker = match within(PING_TIMEOUT, docker.clone().negotiate_version()).await {
+    let docker = match with_timeout(PING_TIMEOUT, docker.clone().negotiate_version()).await {
         Ok(docker) => docker,
         Err(error) => return Ended::Daemon(error),
     };
@@ -120,7 +124,7 @@ async fn follow(
     tokio::pin!(events);
     let death = ping_until_failure(&docker);
     tokio::pin!(death);
-    let relist = sleep(FIRST_RELIST);
+    let relist = sleep(FIRST_RELIST_DELAY);
     tokio::pin!(relist);
     loop {
         tokio::select! {
@@ -132,7 +136,7 @@ async fn follow(
                     }
                 }
                 Some(Err(error)) => return Ended::Stream(error),
-                None => return Ended::Stream(std::io::Error::other("it ended").into()),
+                None => return Ended::Stream(std::io::Error::other("the stream ended").into()),
             },
             () = &mut relist => {
                 tokio::select! {
@@ -152,7 +156,7 @@ async fn follow(
 
 async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -> Result<(), Error> {
     let started = Instant::now();
-    let directory = running(docker, allowed_labels).await?;
+    let directory = running_containers(docker, allowed_labels).await?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let status = DockerStatus {
         up: Some(true),
@@ -163,11 +167,11 @@ async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -
     Ok(())
 }
 
-async fn running(docker: &Docker, allowed_labels: &[String]) -> Result<Directory, Error> {
-    // The others have no process.
+async fn running_containers(docker: &Docker, allowed_labels: &[String]) -> Result<Directory, Error> {
+    // Other containers have no processes.
     let filters = HashMap::from([("status", vec!["running", "paused"])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let containers = within(LIST_TIMEOUT, docker.list_containers(Some(options))).await?;
+    let containers = with_timeout(LIST_TIMEOUT, docker.list_containers(Some(options))).await?;
     let directory = containers.into_iter().filter_map(|summary| {
         let id = summary.id.clone()?;
         Some((id, Arc::new(to_metadata(summary, allowed_labels)?)))
@@ -175,24 +179,24 @@ async fn running(docker: &Docker, allowed_labels: &[String]) -> Result<Directory
     Ok(directory.collect())
 }
 
-/// Asks once, for somebody who waits: the running containers, and the pid of the first process of each that is
-/// wanted; `None` where not all of these could be had.
+/// Lists the running containers once, and looks up the pid on the host of the first process of each container that
+/// `is_wanted` selects. The pids are `None` unless all of them are known before `limit` has passed.
 ///
 /// # Errors
-/// In words, when the daemon does not answer in time.
-pub async fn ask_once(
+/// If the daemon cannot be reached, or does not answer within `limit`.
+pub(crate) async fn ask_once(
     endpoint: &Endpoint,
     limit: Duration,
     is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,
-) -> Result<(Directory, Option<Vec<u32>>), String> {
+) -> Result<(Directory, Option<Vec<u32>>), DockerError> {
     let deadline = tokio::time::Instant::now() + limit;
     let client = endpoint.client();
     let list = async {
         let docker = client?;
-        let directory = running(&docker, &[]).await?;
+        let directory = running_containers(&docker, &[]).await?;
         Ok((docker, directory))
     };
-    let (docker, directory) = within(limit, list).await.map_err(|error| describe(&error))?;
+    let (docker, directory) = with_timeout(limit, list).await?;
     let inspect = async {
         let mut pids = Vec::new();
         for (id, _) in directory.iter().filter(|(id, metadata)| is_wanted(id, metadata)) {
@@ -205,10 +209,10 @@ pub async fn ask_once(
     Ok((directory, pids))
 }
 
-/// `None` where there is no name: such a container is shown by its id.
+/// What is read from the description of one container. `None` if it has no name: such a container is shown by its id.
 #[must_use]
 pub fn to_metadata(summary: ContainerSummary, allowed_labels: &[String]) -> Option<ContainerMetadata> {
-    // Links add further names, `/other/alias`; the container's own has no second slash.
+    // Links add names such as `/other/alias`; the container's own name has no second slash.
     let names = summary.names?;
     let own = names.iter().map(|name| name.trim_start_matches('/')).min_by_key(|name| name.contains('/'))?;
     let labels = summary.labels.unwrap_or_default();
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_known_by_its_own_name_not_by_a_link() {
+    fn uses_the_containers_own_name_not_that_of_a_link() {
         let metadata =
             to_metadata(summary(&["/front/db", "/db"]), &["team".into(), "absent".into()]).unwrap();
         assert_eq!(metadata.name, "db");
@@ -251,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn nulls_give_no_metadata() {
+    fn a_container_without_a_name_has_no_metadata() {
         assert_eq!(to_metadata(ContainerSummary::default(), &[]), None);
         assert_eq!(to_metadata(summary(&[]), &[]), None);
     }

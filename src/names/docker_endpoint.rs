@@ -1,7 +1,7 @@
-//! Where Docker's API is, and a transport to it that bounds bytes and time.
+//! The address of the Docker API, and a transport that limits the size of responses.
 //!
-//! bollard's own transports read a body to its end however long it is, and refuse to be made while the
-//! socket is absent. Ours opens a connection for each request, lazily, and ends it past a budget of bytes.
+//! bollard's own transports read bodies of any size, and cannot be constructed while the socket does not exist. This one
+//! opens a connection for each request, and closes it after too many bytes.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -17,33 +17,33 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// More than a list of 2,000 well-labelled containers; an event stream that has brought as much is opened
-/// anew.
+/// Maximum size of a response. A list of 2,000 containers with many labels is smaller; an event stream that reaches the
+/// limit is reopened.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Longest time for a list of containers, on a daemon that answers pings meanwhile.
-pub const LIST_TIMEOUT: Duration = Duration::from_secs(4);
+/// Maximum time for a list of containers.
+pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A Docker API endpoint, as `DOCKER_HOST` spells it.
+/// A Docker API endpoint, in the notation of `DOCKER_HOST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     Unix(PathBuf),
     /// `host:port`, unencrypted.
     Tcp(String),
-    /// Whichever of the usual sockets is there, asked at each connection.
-    Usual,
+    /// The first of the default sockets that exists, determined for each connection.
+    Default,
 }
 
-/// The sockets of Docker and of Podman's service, as their packages make them.
-const USUAL_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
+/// The sockets of Docker and of Podman's service.
+const DEFAULT_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
-/// An address that we cannot use.
+/// An address that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EndpointError {
-    #[error("\"{0}\" is no Docker address: use unix:///path/to/docker.sock or tcp://host:port")]
+    #[error("\"{0}\" is not a Docker address; use unix:///path/to/docker.sock or tcp://host:port")]
     Malformed(String),
     #[error(
-        "\"{0}\" wants TLS or SSH, which is not supported: use a unix socket, or tcp:// to a proxy on this machine"
+        "\"{0}\" requires TLS or SSH, which is not supported; use a unix socket, or tcp:// to a proxy on this machine"
     )]
     Encrypted(String),
 }
@@ -82,29 +82,29 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::Tcp(authority) => write!(f, "tcp://{authority}"),
-            Self::Usual => write!(f, "unix://{} or unix://{}", USUAL_SOCKETS[0], USUAL_SOCKETS[1]),
+            Self::Default => write!(f, "unix://{} or unix://{}", DEFAULT_SOCKETS[0], DEFAULT_SOCKETS[1]),
         }
     }
 }
 
 impl Endpoint {
-    /// Whether somebody chose this address, or one of the usual sockets is there.
+    /// Whether an answer is expected: the address was configured, or one of the default sockets exists.
     #[must_use]
-    pub fn is_expected(&self) -> bool {
-        *self != Self::Usual || USUAL_SOCKETS.iter().any(|path| std::fs::exists(path).unwrap_or(true))
+    pub(crate) fn is_expected(&self) -> bool {
+        *self != Self::Default || DEFAULT_SOCKETS.iter().any(|path| std::fs::exists(path).unwrap_or(true))
     }
 
-    /// A client for this endpoint. Opens nothing yet.
+    /// A client for this endpoint. It connects at the first request.
     ///
     /// # Errors
-    /// None that this transport can give; bollard's constructor is fallible.
-    pub fn client(&self) -> Result<Docker, bollard::errors::Error> {
+    /// bollard's constructor is fallible; with this transport it does not fail.
+    pub(crate) fn client(&self) -> Result<Docker, bollard::errors::Error> {
         let endpoint = self.clone();
         let transport = move |request| {
             let endpoint = endpoint.clone();
             async move { endpoint.send(request).await.map_err(bollard::errors::Error::from) }
         };
-        // The authority only becomes the Host header.
+        // The host is used only for the Host header.
         Docker::connect_with_custom_transport(
             transport,
             Some("http://localhost"),
@@ -117,15 +117,15 @@ impl Endpoint {
         match self {
             Self::Tcp(authority) => exchange(TcpStream::connect(authority).await?, request).await,
             Self::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
-            Self::Usual => {
-                let path = USUAL_SOCKETS.iter().find(|path| std::fs::exists(path).unwrap_or(false));
-                exchange(UnixStream::connect(path.unwrap_or(&USUAL_SOCKETS[0])).await?, request).await
+            Self::Default => {
+                let path = DEFAULT_SOCKETS.iter().find(|path| std::fs::exists(path).unwrap_or(false));
+                exchange(UnixStream::connect(path.unwrap_or(&DEFAULT_SOCKETS[0])).await?, request).await
             }
         }
     }
 }
 
-/// One request over one connection, which ends with the response's body.
+/// Sends one request over one connection, which is closed after the body of the response.
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     mut request: BollardRequest,
@@ -134,23 +134,23 @@ async fn exchange(
     *request.uri_mut() = path.parse().map_err(io::Error::other)?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
 
-    let io = TokioIo::new(Bounded { stream, left: MAX_RESPONSE_BYTES });
+    let io = TokioIo::new(LimitedStream { stream, remaining: MAX_RESPONSE_BYTES });
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(io).await.map_err(io::Error::other)?;
-    // Ends when the response was read or dropped; its errors also reach whoever reads the body.
+    // The task ends when the response is read or dropped. The reader of the body also gets its errors.
     tokio::spawn(async move {
         let _ = connection.await;
     });
     sender.send_request(request).await.map_err(io::Error::other)
 }
 
-/// A stream that fails once it has brought too many bytes.
-struct Bounded<S> {
+/// A stream that fails after too many bytes were read.
+struct LimitedStream<S> {
     stream: S,
-    left: usize,
+    remaining: usize,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -158,15 +158,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        match self.left.checked_sub(buf.filled().len() - before) {
-            Some(left) => self.left = left,
-            None => return Poll::Ready(Err(io::Error::other("the response is longer than 16 MiB"))),
+        match self.remaining.checked_sub(buf.filled().len() - before) {
+            Some(remaining) => self.remaining = remaining,
+            None => return Poll::Ready(Err(io::Error::other("the response is larger than 16 MiB"))),
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn parses_addresses_in_the_notation_of_docker_host() {
         assert_eq!("unix:///run/x.sock".parse(), Ok(Endpoint::Unix("/run/x.sock".into())));
         assert_eq!("tcp://127.0.0.1:2375".parse(), Ok(Endpoint::Tcp("127.0.0.1:2375".into())));
         assert_eq!("tcp://proxy".parse(), Ok(Endpoint::Tcp("proxy:2375".into())));

@@ -1,7 +1,7 @@
-//! The names that Docker (or Podman) lends: what is known of each container beyond its cgroup.
+//! Names and labels of containers, shared between the Docker client and the collector.
 //!
-//! [`docker`] keeps a [`Registry`] up to date from the API; the collector reads it. Nothing here can hold a
-//! collection up: the registry is swapped as a whole, and stays as it was while Docker is away.
+//! The collector never waits for Docker: a list replaces the previous one as a whole, which remains available while
+//! Docker does not answer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::model::collection::DockerStatus;
 use crate::model::container_metadata::ContainerMetadata;
 
-/// By container id, 64 hex digits.
+/// What Docker knows of each container, by container id (64 hexadecimal digits).
 pub type Directory = HashMap<String, Arc<ContainerMetadata>>;
 
 #[derive(Debug, Default)]
@@ -18,10 +18,10 @@ struct State {
     directory: Arc<Directory>,
     status: DockerStatus,
     version: u64,
-    stopping: bool,
+    is_stopping: bool,
 }
 
-/// Shared between the task that talks to Docker and the collector, which also waits on it.
+/// The latest directory and the state of the Docker API. Also wakes the collector when either changes, and for shutdown.
 #[derive(Debug, Default)]
 pub struct Registry {
     state: Mutex<State>,
@@ -30,16 +30,17 @@ pub struct Registry {
 
 /// Why [`Registry::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Woken {
-    /// The directory or the status is another than at this version.
+pub(crate) enum Woken {
+    /// The directory or the status has changed since the given version.
     Changed,
     Deadline,
+    /// [`Registry::stop`] was called.
     Stopping,
 }
 
 impl Registry {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic while holding the lock leaves no half-written state behind: each write is one assignment.
+        // Each field is written by one assignment, so a poisoned lock is still consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -51,54 +52,54 @@ impl Registry {
     }
 
     /// Replaces the directory after a successful list.
-    pub fn publish(&self, directory: Directory, status: DockerStatus) {
+    pub(crate) fn publish(&self, directory: Directory, status: DockerStatus) {
         self.change(|state| {
             state.directory = Arc::new(directory);
             state.status = status;
         });
     }
 
-    /// Docker does not answer; what was known stays.
-    pub fn mark_down(&self) {
+    /// Records that Docker does not answer. The directory is kept.
+    pub(crate) fn mark_down(&self) {
         if self.lock().status.up != Some(false) {
             self.change(|state| state.status.up = Some(false));
         }
     }
 
-    /// Wakes the collector for good.
-    pub fn stop(&self) {
-        self.change(|state| state.stopping = true);
+    /// Makes every present and future [`Registry::wait`] return [`Woken::Stopping`].
+    pub(crate) fn stop(&self) {
+        self.change(|state| state.is_stopping = true);
     }
 
-    /// The directory, the status and the version to wait on.
+    /// The directory, the status, and their version for [`Registry::wait`].
     #[must_use]
-    pub fn read(&self) -> (Arc<Directory>, DockerStatus, u64) {
+    pub(crate) fn read(&self) -> (Arc<Directory>, DockerStatus, u64) {
         let state = self.lock();
         (Arc::clone(&state.directory), state.status, state.version)
     }
 
-    /// Waits for a change after `version`, a deadline, or the end.
+    /// Blocks until something changed after `version`, the deadline has passed, or [`Registry::stop`] was called.
     #[must_use]
-    pub fn wait(&self, version: u64, deadline: Instant) -> Woken {
+    pub(crate) fn wait(&self, version: u64, deadline: Instant) -> Woken {
         let mut state = self.lock();
         loop {
-            if state.stopping {
+            if state.is_stopping {
                 return Woken::Stopping;
             }
             if state.version != version {
                 return Woken::Changed;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
                 return Woken::Deadline;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait_timeout(state, remaining).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Waits until Docker has answered or failed for the first time, at most this long.
-    pub fn wait_for_first_answer(&self, at_most: Duration) {
-        let deadline = Instant::now() + at_most;
+    /// Blocks until Docker has answered or failed for the first time, or the timeout has passed.
+    pub(crate) fn wait_for_first_answer(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
         loop {
             let (_, status, version) = self.read();
             if status.up.is_some() || self.wait(version, deadline) != Woken::Changed {

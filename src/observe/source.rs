@@ -1,39 +1,32 @@
-//! Where processes come from.
-//!
-//! [`proc`] walks a procfs; [`parse`] turns its bytes into records. [`bpf`] has the kernel list them in one
-//! pass; [`kernel`] turns those bytes into the same records. What the pass does not tell, and what is asked
-//! outside a walk, is read from the procfs either way.
+//! Where processes come from: the walk over a procfs, or the kernel's own list by BPF.
 
 use std::io;
 
 use rustix::io::Errno;
 
+use super::bpf::task_list::BpfSource;
+use super::procfs::walk::{ProcFiles, ProcSource};
 use crate::model::process::{ProcessRecord, SkipReason, Skipped};
-use crate::observe::bpf::task_list::BpfSource;
-use crate::observe::procfs::walk::{ProcFiles, ProcSource};
 use crate::resolve::process_files::KernelFields;
 
-/// A whole walk failed. One process that cannot be read is no such error: see
-/// [`crate::model::process::SkipReason`].
+/// A walk failed as a whole. A single process that cannot be read is a [`SkipReason`].
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("cannot read {path}: {source}; {remedy}")]
     Unreadable { path: String, source: io::Error, remedy: &'static str },
     #[error(
-        "no process is to be seen in {path}; is it a procfs? Give --path.procfs the directory that has \
-         the numbered ones"
+        "{path} shows no process; set --path.procfs to a mounted procfs, the directory that contains the numbered ones"
     )]
     NoProcesses { path: String },
     /// The kernel's own list.
-    #[error("cannot list the processes through BPF: {0}")]
+    #[error("cannot list processes by BPF: {0}")]
     Iterator(io::Error),
-    #[error("--collection.source=bpf: {0}; or give --collection.source=auto to do without")]
+    #[error("--collection.source=bpf: {0}; use --collection.source=auto to fall back to /proc")]
     NoBpf(String),
 }
 
 impl SourceError {
-    /// Whether we have run out of something, so that any other way would fail, too, and this one may work
-    /// again.
+    /// Whether descriptors or memory have run out: another source would fail, too, and this one may work again.
     #[must_use]
     pub fn is_exhaustion(&self) -> bool {
         match self {
@@ -65,12 +58,11 @@ impl Source {
         }
     }
 
-    /// Shows every process to `visit`, with the details where they come for free. It may ask for more at
-    /// once, while the pid is still its own, or leave the process out by a reason. Returns what was left
-    /// out.
+    /// Shows every process to `visit`, with the kernel's fields where the list has them. `visit` may read more files
+    /// while the pid is still valid, or leave the process out by a reason. Returns what was left out.
     ///
     /// # Errors
-    /// Only where nothing can be listed at all; what concerns one process costs that process only.
+    /// Only when nothing can be listed at all; a problem with one process costs only that process.
     pub fn walk(
         &mut self,
         mut visit: impl FnMut(ProcessRecord, Option<&KernelFields>, &mut ProcFiles) -> Result<(), SkipReason>,
@@ -87,10 +79,10 @@ impl Source {
         matches!(self, Self::Bpf(_))
     }
 
-    /// From now on by the procfs, which always works.
+    /// Switches to the procfs, which always works.
     ///
     /// # Errors
-    /// When the procfs cannot be opened anew.
+    /// When the procfs cannot be opened.
     pub fn fall_back(&mut self) -> Result<(), SourceError> {
         if let Self::Bpf(source) = self {
             *self = Self::Proc(source.reopen_proc()?);

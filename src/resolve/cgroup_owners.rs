@@ -1,6 +1,5 @@
-//! Which container each cgroup of the default hierarchy is in. Pure.
-//!
-//! The kernel names cgroups by id: the inode number of the directory, never used twice.
+//! Which container each cgroup of the default hierarchy belongs to, by the id of the cgroup: the inode number of its
+//! directory, which the kernel never uses twice.
 
 use std::sync::Arc;
 
@@ -13,25 +12,27 @@ use crate::model::container::Container;
 pub enum Owner {
     Container(Arc<Container>),
     Host,
-    /// Looked for and not found: out of our sight, or gone.
-    Hidden,
+    /// Searched and not found: it is outside what is mounted, or removed.
+    Unresolved,
 }
 
-/// What is known of cgroup ids.
+/// The cgroups that are known.
 #[derive(Debug, Default)]
 pub struct CgroupOwners {
     owners: FxHashMap<u64, Owner>,
 }
 
 impl CgroupOwners {
-    /// More ids than any machine has at a time: what is known is learned anew from there.
+    /// More cgroups than any machine has at a time. Beyond it the table starts empty again.
     const MAX_KNOWN: usize = 1 << 17;
 
+    /// The owner of a cgroup by its own id alone.
     #[must_use]
     pub fn owner(&self, id: u64) -> Option<&Owner> {
         self.owners.get(&id)
     }
 
+    /// Notes the owner of a cgroup.
     pub fn learn(&mut self, id: u64, owner: Owner) {
         if self.owners.len() >= Self::MAX_KNOWN {
             self.owners.clear();
@@ -52,8 +53,8 @@ impl CgroupOwners {
             .any(|owner| matches!(owner, Owner::Container(known) if known.path == container.path))
     }
 
-    /// The owner of a cgroup, by its own id or by those above it. A cgroup inside a container is the
-    /// container's; one below a cgroup of the host may be a container itself.
+    /// The owner of a cgroup by its own id or by the cgroups above it. A cgroup inside a container belongs to the
+    /// container; one below a cgroup of the host may be a container itself.
     #[must_use]
     pub fn owner_by_lineage(&self, id: u64, ancestors: &[u64]) -> Option<&Owner> {
         self.owner(id).or_else(|| {

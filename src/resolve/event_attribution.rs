@@ -1,4 +1,4 @@
-//! Readings of the kernel's counters to what each container, the host and nobody is credited with. Pure.
+//! Attributes the kernel's event counts to containers and the host, by the cgroup in which they were counted.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use crate::model::container::Container;
 use crate::model::event_counts::EventCounts;
 use crate::resolve::cgroup_owners::{CgroupOwners, Owner};
 
-/// The counters of one cgroup, since it had its first event.
+/// The counters of one cgroup, since its first event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     pub id: u64,
     pub counts: EventCounts,
-    /// The cgroup is gone, and these counts are final.
+    /// The cgroup is removed, and these counts are final.
     pub removed: bool,
     /// Ids of the cgroups above, the nearest first; 0 behind the last.
     pub ancestors: [u64; 8],
@@ -34,40 +34,41 @@ impl Reading {
     }
 }
 
-/// What was credited so far.
+/// What was attributed so far.
 #[derive(Debug, Default)]
 pub struct EventAttributor {
     /// The last reading of each cgroup.
     last: FxHashMap<u64, EventCounts>,
+    /// Processes started on the host.
     pub host_forks: u64,
-    /// Events of cgroups that came and went between two collections, or that we cannot see.
+    /// Events of cgroups that existed only between two collections, or that are not visible to us.
     pub unattributed: u64,
 }
 
 impl EventAttributor {
-    /// Ids to be looked for among the directories that exist: those of cgroups with news that nothing is
-    /// known of, and of what lies above them.
+    /// Ids to search for among the existing directories: those of unknown cgroups with new events, and of the
+    /// cgroups above them.
     #[must_use]
     pub fn unknown(&self, readings: &[Reading], cgroups: &CgroupOwners) -> FxHashSet<u64> {
-        let mut wanted = FxHashSet::default();
+        let mut searched = FxHashSet::default();
         for reading in readings.iter().filter(|reading| self.has_changed(reading)) {
             if cgroups.owner_by_lineage(reading.id, reading.above()).is_none() {
                 let own = (!reading.removed).then_some(reading.id);
                 let candidates = own.into_iter().chain(reading.above().iter().copied());
-                wanted.extend(candidates.filter(|&id| cgroups.owner(id).is_none()));
+                searched.extend(candidates.filter(|&id| cgroups.owner(id).is_none()));
             }
         }
-        wanted
+        searched
     }
 
-    /// Whether anything of it is still to be settled.
+    /// Whether the reading has events that were not applied yet.
     #[must_use]
     pub fn has_changed(&self, reading: &Reading) -> bool {
         self.last.get(&reading.id).copied().unwrap_or_default() != reading.counts
     }
 
-    /// Credits what is new in the readings, each event once: to a container by `credit`, to the host, or to
-    /// nobody.
+    /// Attributes the new events of the readings, each event once: to a container by `add`, to the host, or to
+    /// [`Self::unattributed`].
     pub fn apply(
         &mut self,
         readings: &[Reading],
@@ -76,20 +77,20 @@ impl EventAttributor {
     ) {
         for reading in readings {
             let last = self.last.entry(reading.id).or_default();
-            let news = reading.counts.since(*last);
+            let delta = reading.counts.since(*last);
             *last = reading.counts;
-            if news == EventCounts::default() {
+            if delta == EventCounts::default() {
                 continue;
             }
             match cgroups.owner_by_lineage(reading.id, reading.above()) {
-                Some(Owner::Container(container)) => add(container, news),
-                Some(Owner::Host) => self.host_forks += news.forks,
-                Some(Owner::Hidden) | None => self.unattributed += news.total(),
+                Some(Owner::Container(container)) => add(container, delta),
+                Some(Owner::Host) => self.host_forks += delta.forks,
+                Some(Owner::Unresolved) | None => self.unattributed += delta.total(),
             }
         }
     }
 
-    /// For a cgroup that is removed and settled.
+    /// For a cgroup that is removed and whose events are all applied.
     pub fn forget(&mut self, id: u64) {
         self.last.remove(&id);
     }
@@ -127,18 +128,18 @@ mod tests {
         cgroups
     }
 
-    /// Credits by path, over all rounds.
+    /// The forks added to the container.
     fn apply(attributor: &mut EventAttributor, cgroups: &CgroupOwners, readings: &[Reading]) -> u64 {
-        let mut credited = 0;
-        attributor.apply(readings, cgroups, |container, news| {
+        let mut added = 0;
+        attributor.apply(readings, cgroups, |container, delta| {
             assert_eq!(&*container.path, "/docker/web");
-            credited += news.forks;
+            added += delta.forks;
         });
-        credited
+        added
     }
 
     #[test]
-    fn every_event_is_credited_once() {
+    fn every_event_is_attributed_once() {
         let (mut attributor, cgroups) = (EventAttributor::default(), known());
         assert_eq!(apply(&mut attributor, &cgroups, &[reading(WEB, 5, &[ROOT]), reading(ROOT, 2, &[])]), 5);
         assert_eq!(apply(&mut attributor, &cgroups, &[reading(WEB, 5, &[ROOT])]), 0);
@@ -155,7 +156,7 @@ mod tests {
         assert!(attributor.unknown(&[inside], &cgroups).is_empty());
         assert_eq!(apply(&mut attributor, &cgroups, &[inside]), 4);
         // What was looked for in between, and not found, changes nothing.
-        cgroups.learn(98, Owner::Hidden);
+        cgroups.learn(98, Owner::Unresolved);
         assert_eq!(apply(&mut attributor, &cgroups, &[reading(99, 6, &[98, WEB, ROOT])]), 2);
     }
 
@@ -163,8 +164,8 @@ mod tests {
     fn a_cgroup_below_the_host_may_be_a_container() {
         let (mut attributor, mut cgroups) = (EventAttributor::default(), known());
         let unknown = reading(50, 3, &[40, ROOT]);
-        let wanted = attributor.unknown(&[unknown], &cgroups);
-        assert_eq!(wanted, FxHashSet::from_iter([50, 40]));
+        let searched = attributor.unknown(&[unknown], &cgroups);
+        assert_eq!(searched, FxHashSet::from_iter([50, 40]));
         // Removed, it cannot be found any more; what lies above it can.
         let gone = Reading { removed: true, ..unknown };
         assert_eq!(attributor.unknown(&[gone], &cgroups), FxHashSet::from_iter([40]));
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_looked_for_without_news() {
+    fn nothing_is_searched_for_without_new_events() {
         let (mut attributor, cgroups) = (EventAttributor::default(), known());
         let unknown = reading(50, 3, &[ROOT]);
         apply(&mut attributor, &cgroups, &[unknown]);

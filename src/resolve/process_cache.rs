@@ -1,34 +1,266 @@
-//! What is kept of each process between collections.
+//! What is remembered of each process from one collection to the next, by pid and start time.
+//!
+//! Both sources list processes by ascending pid, so a collection walks along the records of the last one: a look-up is
+//! one comparison, without hashing.
 
-use crate::model::process::Membership;
+use std::sync::Arc;
+
+use crate::model::process::{Membership, ProcessKey, ProcessRecord};
+use crate::model::process_table::ProcessTable;
 
 /// What is remembered of a process for as long as it is seen.
 #[derive(Clone, Copy, Debug)]
 pub struct CachedProcess {
-    pub(crate) start_time: u64,
-    pub(crate) membership: Membership,
-    pub(crate) last_seen: u32,
+    /// Its place in the records of the last collection; [`NEW`] where that did not see it.
+    previous: u32,
+    /// The id of its cgroup when the membership was found; 0 where the source does not show ids.
+    pub cgroup_id: u64,
+    pub pid_namespace: PidNamespace,
+    /// Unix time in seconds at which it was first seen as a zombie.
+    pub zombie_since: Option<f64>,
     /// A collection saw it with a parent inside its container.
     pub had_parent_inside: bool,
     /// Whether it is pid 1 of a pid namespace of its own; `None` until it was read.
     pub is_namespace_init: Option<bool>,
-    pub(crate) pid_namespace: PidNamespace,
-    /// As in the record.
-    pub(crate) ns_pid: u32,
-    /// Unix time in seconds at which it was first seen as a zombie.
-    pub zombie_since: Option<f64>,
     /// For how many collections it was in a container by cgroup v1, and in none by the default hierarchy.
-    pub(crate) collections_v1_only: u8,
+    pub collections_v1_only: u8,
     /// The path of its cgroup could never be read.
-    pub(crate) is_hidden: bool,
+    pub is_unreadable: bool,
+    /// Its cgroup was the root of every hierarchy when it was last read again. A process that exits shows the same.
+    pub was_at_root: bool,
 }
+
+/// No earlier collection saw the process.
+const NEW: u32 = u32::MAX;
 
 /// What is known of a process's pid namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PidNamespace {
-    /// Not read yet, or gone before it could be.
+    /// Not read yet, or the process was gone before it could be read.
     Unknown,
     /// The kernel does not show it to us.
-    Hidden,
+    Denied,
+    /// Its inode number.
     Inode(u64),
+}
+
+impl CachedProcess {
+    /// Of a process that no earlier collection saw.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            previous: NEW,
+            cgroup_id: 0,
+            pid_namespace: PidNamespace::Unknown,
+            zombie_since: None,
+            had_parent_inside: false,
+            is_namespace_init: None,
+            collections_v1_only: 0,
+            is_unreadable: false,
+            was_at_root: false,
+        }
+    }
+
+    /// Whether no earlier collection saw the process.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.previous == NEW
+    }
+}
+
+impl Default for CachedProcess {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A process that was seen before: its record then, and what is remembered of it.
+pub struct Known {
+    pub record: ProcessRecord,
+    pub process: CachedProcess,
+}
+
+/// The processes of the last successful collection, and of the one under way.
+#[derive(Debug, Default)]
+pub struct ProcessCache {
+    previous_table: Arc<ProcessTable>,
+    /// Parallel to its records.
+    previous: Vec<CachedProcess>,
+    /// Where the last look-up ended in the previous records.
+    cursor: usize,
+    /// Parallel to the records of the collection under way.
+    current: Vec<CachedProcess>,
+}
+
+impl ProcessCache {
+    /// Begins a collection. What a failed one has left is dropped.
+    pub fn begin(&mut self) {
+        self.current.clear();
+        self.cursor = 0;
+    }
+
+    /// What the last collection knew of a process.
+    pub fn known(&mut self, key: ProcessKey) -> Option<Known> {
+        let records = &self.previous_table.records;
+        let is_behind = self.cursor.checked_sub(1).is_some_and(|before| records[before].key.pid >= key.pid);
+        if is_behind {
+            // Not in ascending order, as directories of plain files are.
+            self.cursor = records.partition_point(|record| record.key.pid < key.pid);
+        }
+        while records.get(self.cursor).is_some_and(|record| record.key.pid < key.pid) {
+            self.cursor += 1;
+        }
+        let record = *records.get(self.cursor).filter(|record| record.key == key)?;
+        let process = CachedProcess { previous: self.cursor as u32, ..self.previous[self.cursor] };
+        self.cursor += 1;
+        Some(Known { record, process })
+    }
+
+    /// Adds the next record's entry.
+    pub fn push(&mut self, process: CachedProcess) {
+        self.current.push(process);
+    }
+
+    /// The entry of a record of the collection under way.
+    #[must_use]
+    pub fn get(&self, index: usize) -> &CachedProcess {
+        &self.current[index]
+    }
+
+    /// The entry of a record of the collection under way.
+    pub fn get_mut(&mut self, index: usize) -> &mut CachedProcess {
+        &mut self.current[index]
+    }
+
+    /// The place of a process in [`Self::previous_records`].
+    #[must_use]
+    pub fn previous_index(&self, index: usize) -> Option<usize> {
+        Some(self.current[index].previous)
+            .filter(|&previous| previous != NEW)
+            .map(|previous| previous as usize)
+    }
+
+    /// The records of the last successful collection.
+    #[must_use]
+    pub fn previous_records(&self) -> &[ProcessRecord] {
+        &self.previous_table.records
+    }
+
+    /// Brings the records into ascending order of their pids. Of several with one pid the youngest stays: the others
+    /// are gone.
+    pub fn sort(&mut self, records: &mut Vec<ProcessRecord>) {
+        if records.is_sorted_by(|a, b| a.key.pid < b.key.pid) {
+            return;
+        }
+        let mut both: Vec<_> = records.drain(..).zip(self.current.drain(..)).collect();
+        both.sort_by_key(|(record, _)| (record.key.pid, std::cmp::Reverse(*record)));
+        both.dedup_by_key(|(record, _)| record.key.pid);
+        for (record, process) in both {
+            records.push(record);
+            self.current.push(process);
+        }
+    }
+
+    /// Leaves out records that `is_kept` rejects.
+    pub fn retain(
+        &mut self,
+        records: &mut Vec<ProcessRecord>,
+        mut is_kept: impl FnMut(&ProcessRecord) -> bool,
+    ) {
+        let mut kept = 0;
+        for index in 0..records.len() {
+            if is_kept(&records[index]) {
+                records[kept] = records[index];
+                self.current[kept] = self.current[index];
+                kept += 1;
+            }
+        }
+        records.truncate(kept);
+        self.current.truncate(kept);
+    }
+
+    /// Ends a successful collection: its processes are those that the next one knows.
+    pub fn end(&mut self, table: Arc<ProcessTable>) {
+        std::mem::swap(&mut self.previous, &mut self.current);
+        self.previous_table = table;
+    }
+
+    /// Whether the last collection saw this process where it is now.
+    #[must_use]
+    pub fn is_new_member(&self, index: usize, membership: Membership) -> bool {
+        self.previous_index(index)
+            .is_none_or(|previous| self.previous_table.records[previous].membership != membership)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::process::{Comm, ProcessState};
+
+    fn record(pid: u32, start_time: u64) -> ProcessRecord {
+        ProcessRecord {
+            key: ProcessKey { start_time, pid },
+            parent_pid: 0,
+            threads: 1,
+            state: ProcessState::Sleeping,
+            kernel_thread: false,
+            comm: Comm::default(),
+            membership: Membership::HOST,
+            leader_exited: false,
+            ns_pid: 0,
+        }
+    }
+
+    /// Runs a collection over these processes; returns which of them were known.
+    fn collect(cache: &mut ProcessCache, processes: &[(u32, u64)]) -> Vec<bool> {
+        cache.begin();
+        let mut records = Vec::new();
+        let mut known = Vec::new();
+        for &(pid, start_time) in processes {
+            let record = record(pid, start_time);
+            let found = cache.known(record.key);
+            known.push(found.is_some());
+            cache.push(found.map_or_else(CachedProcess::new, |found| found.process));
+            records.push(record);
+        }
+        cache.sort(&mut records);
+        cache.end(Arc::new(ProcessTable { records, ..ProcessTable::default() }));
+        known
+    }
+
+    #[test]
+    fn a_process_is_known_by_pid_and_start_time_in_any_order() {
+        let mut cache = ProcessCache::default();
+        assert_eq!(collect(&mut cache, &[(5, 1), (7, 1), (9, 1)]), [false; 3]);
+        assert_eq!(collect(&mut cache, &[(5, 1), (6, 2), (7, 9), (9, 1)]), [true, false, false, true]);
+        assert_eq!(
+            collect(&mut cache, &[(9, 1), (5, 1), (7, 9), (6, 2), (8, 1)]),
+            [true, true, true, true, false]
+        );
+    }
+
+    #[test]
+    fn a_failed_collection_changes_nothing() {
+        let mut cache = ProcessCache::default();
+        collect(&mut cache, &[(5, 1), (7, 1)]);
+        cache.begin();
+        assert!(cache.known(ProcessKey { start_time: 1, pid: 5 }).is_some());
+        cache.push(CachedProcess::new());
+        assert_eq!(collect(&mut cache, &[(5, 1), (7, 1)]), [true; 2]);
+    }
+
+    #[test]
+    fn of_records_with_one_pid_the_youngest_stays() {
+        let mut cache = ProcessCache::default();
+        cache.begin();
+        let mut records = vec![record(7, 3), record(5, 1), record(7, 9), record(7, 4)];
+        for _ in &records {
+            cache.push(CachedProcess::new());
+        }
+        cache.sort(&mut records);
+        let keys: Vec<_> = records.iter().map(|record| (record.key.pid, record.key.start_time)).collect();
+        assert_eq!(keys, [(5, 1), (7, 9)]);
+        assert_eq!(cache.current.len(), 2);
+    }
 }

@@ -1,35 +1,41 @@
-//! Which container each process belongs to, and what earlier collections knew of it.
+//! Decides which container each process belongs to.
 //!
-//! A process's cgroup is read once it is new and kept once a container was found, by (pid, start time).
-//! Processes on the host are read again each time, so that nothing that enters a container is missed; where
-//! the kernel tells a process's cgroup id, only those of a cgroup that is not known.
-//! Processes whose cgroup the kernel hides, as those of zombies on cgroup v1 and paths beyond PATH_MAX, are resolved
-//! by what was known of them, else by their parent, else by their pid namespace.
+//! The cgroup of a new process is read once, and the container that was found is kept by pid and start time. It is
+//! looked up again when the process moves: the kernel's task list shows another cgroup id at the next collection; by
+//! `/proc` every member's cgroup is read again within a minute. Processes on the host are read again each time, so that
+//! one that enters a container is seen at once.
+//!
+//! Processes whose cgroup the kernel does not show (zombies on cgroup v1, paths beyond PATH_MAX) belong where they
+//! belonged before, else to the container of their parent, else to the container whose pid namespace they are in.
 
-pub use crate::model::cgroup_layout::CgroupLayout;
-pub use crate::resolve::process_cache::{CachedProcess, PidNamespace};
-
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::attribution::attribute;
+use super::cgroup_file::{CgroupFile, parse_cgroup_file};
+use super::cgroup_owners::{CgroupOwners, Owner};
+use super::process_cache::{CachedProcess, Known, PidNamespace, ProcessCache};
+use super::process_files::{KernelFields, ProcessFiles};
+use crate::model::cgroup_layout::CgroupLayout;
 use crate::model::container::Container;
+use crate::model::container_table::ContainerTable;
+use crate::model::forest::parents_and_depths::Forest;
+use crate::model::forest::root_kinds::RootOrigin;
 use crate::model::process::{Membership, NsPids, ProcessRecord, ProcessState, SkipReason};
-use crate::model::walk::{NewProcess, WalkResult};
-use crate::resolve::attribution::attribute;
-use crate::resolve::cgroup_file::{CgroupFile, parse_cgroup_file};
-use crate::resolve::cgroup_owners::{CgroupOwners, Owner};
-use crate::resolve::process_files::{KernelFields, ProcessFiles};
+use crate::model::process_table::ProcessTable;
 
-/// A runtime moves a process from hierarchy to hierarchy within moments, on a starved machine within seconds: what
-/// stays astray for so long, and in so many collections, is in cgroup v1 alone.
+/// A runtime moves a process from hierarchy to hierarchy within moments, on a busy machine within seconds. A process
+/// that is in a container by cgroup v1 alone for this long, and in so many collections, stays there.
 const LONGEST_MOVE: Duration = Duration::from_secs(10);
 const MIN_COLLECTIONS_V1_ONLY: u8 = 3;
 
-/// Where a process was when it was asked, a moment after the kernel told the id of its cgroup.
+/// By `/proc`, the cgroup of every member is read again within this time.
+const REREAD_WITHIN: Duration = Duration::from_secs(50);
+
+/// Where a process was when its cgroup file was read, a moment after the kernel showed the id of its cgroup: to be
+/// confirmed before it is learned, since the process may have moved in between.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnconfirmedCgroup {
     /// In the default hierarchy.
@@ -37,349 +43,413 @@ pub struct UnconfirmedCgroup {
     pub owner: Owner,
 }
 
-/// The long memory of the collector. One for its whole life.
+/// The memory of the attribution. One for the life of the exporter.
 #[derive(Debug)]
 pub struct ContainerResolver {
-    memories: FxHashMap<u32, CachedProcess>,
-    /// Seeded, since the paths are chosen by others.
-    slot_of_path: HashMap<Box<str>, usize>,
-    free_slots: Vec<usize>,
-    collection: u32,
-    has_v1: bool,
-    has_v2: bool,
-    /// Zombies of the running walk whose cgroup is hidden: indexes into its records.
-    unresolved: Vec<usize>,
-    /// All that is in no container belongs to this one: set when we look from inside a container.
-    own_container: Option<Arc<Container>>,
-    has_foreign_cgroup_paths: bool,
+    cache: ProcessCache,
     /// Cgroups of the default hierarchy by id.
     pub cgroups: CgroupOwners,
-    /// By id, of the last walk: to be confirmed before they are learned.
+    /// By id, of the last walk.
     pub unconfirmed_cgroups: FxHashMap<u64, UnconfirmedCgroup>,
+    /// Everything that is in no container belongs to this one: set when we run inside a container and see only that.
+    own_container: Option<Arc<Container>>,
+    has_v1: bool,
+    has_v2: bool,
+    has_relative_paths: bool,
+    /// Indexes of the processes of the running walk whose cgroup the kernel does not show.
+    unresolved: Vec<usize>,
+    /// Each collection reads the cgroups of one part of the members again.
+    collection: u32,
+    reread_parts: u32,
     max_collections_v1_only: u8,
     has_v1_only_containers: bool,
 }
 
 impl ContainerResolver {
-    /// `surroundings` is the container that the exporter itself runs in, when it sees only that
-    /// container's processes; `interval` is the shortest time between two collections.
+    /// `own_container` is the container that the exporter itself runs in, when it sees only that container's processes;
+    /// `interval` is the shortest time between two collections.
     #[must_use]
     pub fn new(own_container: Option<Container>, interval: Duration) -> Self {
-        // A cast saturates: 255 collections do for any interval.
+        // A cast saturates: 255 collections are enough for any interval.
         let collections_of_a_move = LONGEST_MOVE.div_duration_f64(interval).ceil() as u8;
         Self {
-            memories: FxHashMap::default(),
-            slot_of_path: HashMap::new(),
-            free_slots: Vec::new(),
-            collection: 0,
-            has_v1: false,
-            has_v2: false,
-            unresolved: Vec::new(),
-            own_container: own_container.map(Arc::new),
-            has_foreign_cgroup_paths: false,
+            cache: ProcessCache::default(),
             cgroups: CgroupOwners::default(),
             unconfirmed_cgroups: FxHashMap::default(),
+            own_container: own_container.map(Arc::new),
+            has_v1: false,
+            has_v2: false,
+            has_relative_paths: false,
+            unresolved: Vec::new(),
+            collection: 0,
+            reread_parts: 1,
             max_collections_v1_only: collections_of_a_move.max(MIN_COLLECTIONS_V1_ONLY),
             has_v1_only_containers: false,
         }
     }
 
-    /// Whether only the exporter's own container is seen, and nothing is known of a host.
-    #[must_use]
-    pub fn looks_from_inside(&self) -> bool {
-        self.own_container.is_some()
-    }
-
-    /// Begins a collection.
-    pub fn begin(&mut self, walk: &mut WalkResult) {
-        self.collection = self.collection.wrapping_add(1);
+    /// Begins a collection. `since_last` is the time since the one before.
+    pub fn begin(&mut self, since_last: Duration) {
+        self.cache.begin();
         self.unresolved.clear();
         self.unconfirmed_cgroups.clear();
-        walk.records.clear();
+        self.collection = self.collection.wrapping_add(1);
+        // A cast saturates. Rounded, so that intervals that differ by a moment give the same number of parts.
+        self.reread_parts = (REREAD_WITHIN.div_duration_f64(since_last).round() as u32).max(1);
     }
 
-    /// Adds one process of the walk to the snapshot, with its membership.
+    /// Finds the container of one process of the walk, and appends the process to `records`. `kernel` is what the
+    /// kernel's task list has of it.
     ///
     /// # Errors
-    /// The reason why it had to be left out: its cgroup could not be read.
-    pub fn admit(
+    /// The reason why it has to be left out: its cgroup cannot be read.
+    pub fn resolve(
         &mut self,
         mut record: ProcessRecord,
-        details: Option<&KernelFields>,
+        kernel: Option<&KernelFields>,
         files: &mut impl ProcessFiles,
-        walk: &mut WalkResult,
+        containers: &mut ContainerTable,
+        records: &mut Vec<ProcessRecord>,
     ) -> Result<(), SkipReason> {
-        let known =
-            self.memories.get(&record.key.pid).filter(|known| known.start_time == record.key.start_time);
-        let is_new = known.is_none();
-        let was_hidden = known.is_none_or(|known| known.is_hidden);
-        let mut is_hidden = false;
-        let known_pid_below = known.map(|known| known.ns_pid);
-        let settled =
-            known.filter(|known| known.membership != Membership::HOST && known.collections_v1_only == 0);
-        let mut is_astray = false;
+        let known = self.cache.known(record.key);
+        let mut process = known.as_ref().map_or_else(CachedProcess::new, |known| known.process);
         record.membership = if record.kernel_thread {
             Membership::HOST
-        } else if let Some(settled) = settled {
-            settled.membership
-        } else if let Some(owner) = details.and_then(|details| self.certain_owner(details.cgroup_id)) {
+        } else if let Some(membership) = self.settled(&record, known.as_ref(), kernel) {
+            membership
+        } else if let Some(owner) = kernel.and_then(|kernel| self.certain_owner(kernel.cgroup_id)) {
+            process.collections_v1_only = 0;
+            process.is_unreadable = false;
             match owner {
-                Owner::Container(container) => self.place(&container, walk),
-                Owner::Host | Owner::Hidden => Membership::HOST,
+                Owner::Container(container) => Membership::container(containers.slot_of(&container)),
+                Owner::Host | Owner::Unresolved => Membership::HOST,
             }
         } else {
             let file = parse_cgroup_file(files.cgroup(record.key.pid)?);
-            self.note_layout(&file);
-            let is_dead = record.state == ProcessState::Zombie || record.leader_exited;
-            let is_hidden_zombie = is_new && is_dead && file.is_root && file.container.is_none();
-            is_hidden = was_hidden && !file.has_v1 && !file.has_v2;
-            if is_hidden || is_hidden_zombie {
-                self.unresolved.push(walk.records.len());
-            }
-            let membership = self.place_file(&file, walk);
-            is_astray = details.is_some_and(|details| self.sight(details.cgroup_id, &file, membership, walk));
-            membership
+            self.by_cgroup_file(
+                &file,
+                &record,
+                (known.as_ref(), kernel),
+                &mut process,
+                containers,
+                records.len(),
+            )
         };
-        let inner = match details {
-            Some(details) => Some(details.inner),
-            None if is_new && !record.kernel_thread => files.ns_pids(record.key.pid),
-            None => None,
-        };
-        record.ns_pid = known_pid_below.unwrap_or_else(|| inner.and_then(|inner| inner.below).unwrap_or(0));
-        let is_init = inner.map(|inner| self.is_init(inner));
-        let memory = self.remember(&record, &mut walk.new_processes);
-        if is_new {
-            memory.is_namespace_init = is_init;
-            if let Some(details) = details {
-                memory.pid_namespace = PidNamespace::Inode(details.pid_namespace);
-            }
+        if let Some(kernel) = kernel {
+            process.cgroup_id = kernel.cgroup_id;
         }
-        memory.is_hidden = is_hidden;
-        memory.collections_v1_only = if is_astray { memory.collections_v1_only.saturating_add(1) } else { 0 };
-        self.has_v1_only_containers |= memory.collections_v1_only >= self.max_collections_v1_only;
-        walk.records.push(record);
+        if known.as_ref().is_some_and(|known| known.record.membership != record.membership) {
+            process.had_parent_inside = false;
+        }
+        self.identify(&mut record, known.as_ref(), kernel, &mut process, files);
+        if let Some(slot) = record.membership.slot()
+            && let Some(container) = containers.get_mut(slot)
+        {
+            container.add_member(&record);
+        }
+        self.cache.push(process);
+        records.push(record);
         Ok(())
     }
 
-    fn note_layout(&mut self, file: &CgroupFile<'_>) {
-        self.has_v1 |= file.has_v1;
-        self.has_v2 |= file.has_v2;
-        self.has_foreign_cgroup_paths |= file.path.starts_with("/../");
+    /// The membership of a process that needs no new look-up.
+    fn settled(
+        &self,
+        record: &ProcessRecord,
+        known: Option<&Known>,
+        kernel: Option<&KernelFields>,
+    ) -> Option<Membership> {
+        let Known { record: before, process } =
+            known.filter(|known| known.record.membership != Membership::HOST)?;
+        if process.collections_v1_only > 0 {
+            return None;
+        }
+        // The kernel shows neither v1 paths of the dead nor paths beyond PATH_MAX: there is nothing to read again.
+        let is_final = is_dead(record) || process.is_unreadable;
+        let is_settled = match kernel {
+            Some(kernel) => kernel.cgroup_id == process.cgroup_id || is_final,
+            None => is_final || !(process.was_at_root || self.is_to_be_read_again(record.key.pid)),
+        };
+        is_settled.then_some(before.membership)
     }
 
-    /// The owner by id alone. Where there is cgroup v1, too, a process outside the containers of the default
-    /// hierarchy may still be in one.
+    fn is_to_be_read_again(&self, pid: u32) -> bool {
+        // Spreads pids that are multiples of one number.
+        let spread = pid.wrapping_mul(0x9E37_79B1) >> 16;
+        spread % self.reread_parts == self.collection % self.reread_parts
+    }
+
+    /// The owner by id alone. Where there is cgroup v1, too, a process that is in no container of the default hierarchy
+    /// may still be in one.
     fn certain_owner(&self, cgroup_id: u64) -> Option<Owner> {
         match self.cgroups.owner(cgroup_id)? {
             Owner::Container(container) => Some(Owner::Container(Arc::clone(container))),
             Owner::Host if !self.has_v1 => Some(Owner::Host),
-            Owner::Host | Owner::Hidden => None,
+            Owner::Host | Owner::Unresolved => None,
         }
     }
 
-    /// Notes which cgroup has this id, to be confirmed: the process may have been moved since the kernel
-    /// told the id. Returns whether it is in a container by cgroup v1 alone.
-    fn sight(&mut self, id: u64, file: &CgroupFile<'_>, membership: Membership, walk: &WalkResult) -> bool {
+    /// The membership by the process's cgroup file. `index` is the place that its record gets.
+    fn by_cgroup_file(
+        &mut self,
+        file: &CgroupFile<'_>,
+        record: &ProcessRecord,
+        (known, kernel): (Option<&Known>, Option<&KernelFields>),
+        process: &mut CachedProcess,
+        containers: &mut ContainerTable,
+        index: usize,
+    ) -> Membership {
+        self.has_v1 |= file.has_v1;
+        self.has_v2 |= file.has_v2;
+        self.has_relative_paths |= file.path.starts_with("/../");
+        let was_unreadable = known.is_none_or(|known| known.process.is_unreadable);
+        process.is_unreadable = was_unreadable && !file.has_v1 && !file.has_v2;
+        let is_dead_at_root = is_dead(record) && file.is_root && file.container.is_none();
+        if process.is_unreadable || (known.is_none() && is_dead_at_root) {
+            self.unresolved.push(index);
+        }
+        let before = known.map_or(Membership::HOST, |known| known.record.membership);
+        if before != Membership::HOST && !file.has_v1 && !file.has_v2 {
+            // It moved to a path that the kernel does not show.
+            return before;
+        }
+        let is_at_root = file.container.is_none() && file.is_root;
+        if before != Membership::HOST && kernel.is_none() && is_at_root && !process.was_at_root {
+            // It may be exiting: believed when it is still alive, and still there, in the next collection.
+            process.was_at_root = true;
+            return before;
+        }
+        process.was_at_root = false;
+        let membership = self.place(file, containers);
+        let is_v1_only =
+            kernel.is_some_and(|kernel| self.note_cgroup(kernel.cgroup_id, file, membership, containers));
+        process.collections_v1_only =
+            if is_v1_only { process.collections_v1_only.saturating_add(1) } else { 0 };
+        self.has_v1_only_containers |= process.collections_v1_only >= self.max_collections_v1_only;
+        membership
+    }
+
+    /// Where a cgroup file puts its process.
+    fn place(&self, file: &CgroupFile<'_>, containers: &mut ContainerTable) -> Membership {
+        let path = match (&file.container, &self.own_container) {
+            (Some(found), _) => found.path,
+            (None, Some(own)) => &own.path,
+            (None, None) => return Membership::HOST,
+        };
+        if let Some(membership) = containers.membership_of(path) {
+            return membership;
+        }
+        let container = match (&self.own_container, &file.container) {
+            (Some(own), _) if &*own.path == path => Arc::clone(own),
+            (_, Some(found)) => Arc::new(found.to_container()),
+            (_, None) => return Membership::HOST,
+        };
+        Membership::container(containers.slot_of(&container))
+    }
+
+    /// Notes which cgroup has this id, to be confirmed. Returns whether the process is in a container by cgroup v1
+    /// alone.
+    fn note_cgroup(
+        &mut self,
+        id: u64,
+        file: &CgroupFile<'_>,
+        membership: Membership,
+        containers: &ContainerTable,
+    ) -> bool {
         let Some(path) = file.default_path else { return false };
-        let container = membership.slot().and_then(|slot| walk.containers[slot].as_ref());
+        let container = membership.slot().and_then(|slot| containers.get(slot)).map(|it| &it.container);
         let owner = match container {
             Some(_) if attribute(path).is_none() => return true,
             Some(container) => Owner::Container(Arc::clone(container)),
             None => Owner::Host,
         };
         if !matches!(self.cgroups.owner(id), Some(Owner::Container(_) | Owner::Host)) {
-            let sighting = || UnconfirmedCgroup { path: path.into(), owner };
-            self.unconfirmed_cgroups.entry(id).or_insert_with(sighting);
+            let unconfirmed = || UnconfirmedCgroup { path: path.into(), owner };
+            self.unconfirmed_cgroups.entry(id).or_insert_with(unconfirmed);
         }
         false
     }
 
-    /// Where a cgroup file puts its process.
-    fn place_file(&mut self, file: &CgroupFile<'_>, walk: &mut WalkResult) -> Membership {
-        let path = match (&file.container, &self.own_container) {
-            (Some(found), _) => found.path,
-            (None, Some(own_container)) => &own_container.path,
-            (None, None) => return Membership::HOST,
-        };
-        if let Some(&slot) = self.slot_of_path.get(path) {
-            return Membership::container(slot);
+    /// Fills in the pids of the process in its namespaces: by the kernel's list, else read once.
+    fn identify(
+        &self,
+        record: &mut ProcessRecord,
+        known: Option<&Known>,
+        kernel: Option<&KernelFields>,
+        process: &mut CachedProcess,
+        files: &mut impl ProcessFiles,
+    ) {
+        if let Some(known) = known {
+            record.ns_pid = known.record.ns_pid;
+            return;
         }
-        let container = match (&self.own_container, &file.container) {
-            (Some(own_container), _) if &*own_container.path == path => Arc::clone(own_container),
-            (_, Some(found)) => Arc::new(found.to_container()),
-            (_, None) => return Membership::HOST,
+        let ns_pids = match kernel {
+            Some(kernel) => Some(kernel.ns_pids),
+            None if !record.kernel_thread => files.ns_pids(record.key.pid),
+            None => None,
         };
-        self.place(&container, walk)
+        record.ns_pid = ns_pids.and_then(|ns_pids| ns_pids.below).unwrap_or(0);
+        process.is_namespace_init = ns_pids.map(|ns_pids| self.is_init(ns_pids));
+        if let Some(kernel) = kernel {
+            process.pid_namespace = PidNamespace::Inode(kernel.pid_namespace);
+        }
     }
 
-    /// The slot of a container, a new one where it is new.
-    fn place(&mut self, container: &Arc<Container>, walk: &mut WalkResult) -> Membership {
-        if let Some(&slot) = self.slot_of_path.get(&container.path) {
-            return Membership::container(slot);
-        }
-        let slot = self.free_slots.pop().unwrap_or_else(|| {
-            walk.containers.push(None);
-            walk.containers.len() - 1
-        });
-        self.slot_of_path.insert(container.path.clone(), slot);
-        walk.containers[slot] = Some(Arc::clone(container));
-        Membership::container(slot)
-    }
-
-    fn remember(
+    /// Ends the walk: resolves the processes whose cgroup the kernel does not show, and sorts the records by pid.
+    pub fn finish(
         &mut self,
-        record: &ProcessRecord,
-        new_processes: &mut Vec<NewProcess>,
-    ) -> &mut CachedProcess {
-        let fresh = CachedProcess {
-            start_time: record.key.start_time,
-            membership: record.membership,
-            last_seen: self.collection,
-            had_parent_inside: false,
-            is_namespace_init: None,
-            pid_namespace: PidNamespace::Unknown,
-            ns_pid: record.ns_pid,
-            zombie_since: None,
-            collections_v1_only: 0,
-            is_hidden: false,
-        };
-        match self.memories.entry(record.key.pid) {
-            Entry::Occupied(entry) if entry.get().start_time == fresh.start_time => {
-                let memory = entry.into_mut();
-                if memory.membership != record.membership {
-                    new_processes.push(NewProcess::of(record));
-                }
-                memory.membership = record.membership;
-                memory.last_seen = self.collection;
-                memory
-            }
-            entry => {
-                new_processes.push(NewProcess::of(record));
-                entry.insert_entry(fresh).into_mut()
-            }
+        files: &mut impl ProcessFiles,
+        containers: &mut ContainerTable,
+        records: &mut Vec<ProcessRecord>,
+    ) {
+        let walked = records.len();
+        let has_unresolved = !self.unresolved.is_empty() && self.own_container.is_none();
+        if has_unresolved {
+            self.resolve_by_relatives(files, records);
         }
-    }
-
-    /// What is known of a process of the present snapshot.
-    pub fn memory_mut(&mut self, record: &ProcessRecord) -> Option<&mut CachedProcess> {
-        self.memories.get_mut(&record.key.pid).filter(|memory| memory.start_time == record.key.start_time)
-    }
-
-    /// Ends the walk: resolves hidden zombies, forgets what is gone, frees the slots of containers without
-    /// a process.
-    pub fn finish(&mut self, files: &mut impl ProcessFiles, walk: &mut WalkResult) {
-        self.resolve_hidden_zombies(files, walk);
-        let collection = self.collection;
-        self.memories.retain(|_, memory| memory.last_seen == collection);
-
-        let mut is_used = vec![false; walk.containers.len()];
-        for slot in walk.records.iter().filter_map(|record| record.membership.slot()) {
-            is_used[slot] = true;
-        }
-        for (slot, container) in walk.containers.iter_mut().enumerate() {
-            if !is_used[slot]
-                && let Some(container) = container.take()
-            {
-                self.slot_of_path.remove(&container.path);
-                self.free_slots.push(slot);
-            }
+        self.cache.sort(records);
+        if has_unresolved || records.len() != walked {
+            containers.count_members(records);
         }
     }
 
     /// By parent, parents before children as far as their ages tell; then by pid namespace.
-    fn resolve_hidden_zombies(&mut self, files: &mut impl ProcessFiles, walk: &mut WalkResult) {
-        if self.unresolved.is_empty() || self.looks_from_inside() {
-            return;
-        }
+    fn resolve_by_relatives(&mut self, files: &mut impl ProcessFiles, records: &mut [ProcessRecord]) {
         let mut unresolved = std::mem::take(&mut self.unresolved);
-        unresolved.sort_unstable_by_key(|&index| walk.records[index].key);
+        unresolved.sort_unstable_by_key(|&index| records[index].key);
+        // The records may not be in the order of their pids yet.
+        let index_of: FxHashMap<u32, usize> =
+            records.iter().enumerate().map(|(index, record)| (record.key.pid, index)).collect();
         let mut owners: Option<FxHashMap<PidNamespace, Membership>> = None;
         for &index in &unresolved {
-            let record = walk.records[index];
-            let parent = self.memories.get(&record.parent_pid);
-            let by_parent = parent.filter(|parent| {
-                parent.last_seen == self.collection && parent.start_time <= record.key.start_time
-            });
+            let record = records[index];
+            let parent = index_of.get(&record.parent_pid).map(|&parent| &records[parent]);
+            let by_parent = parent.filter(|parent| parent.key.start_time <= record.key.start_time);
             let mut membership = by_parent.map_or(Membership::HOST, |parent| parent.membership);
             if membership == Membership::HOST {
-                let namespace = self.pid_namespace(&record, files);
-                let owners = owners.get_or_insert_with(|| self.namespace_owners(files, walk));
+                let namespace = self.pid_namespace(index, record.key.pid, files);
+                let owners = owners.get_or_insert_with(|| self.namespace_owners(files, records));
                 membership = owners.get(&namespace).copied().unwrap_or(Membership::HOST);
             }
-            walk.records[index].membership = membership;
-            self.remember(&walk.records[index], &mut walk.new_processes);
+            records[index].membership = membership;
         }
         self.unresolved = unresolved;
     }
 
-    /// The pid namespaces that containers have for themselves, each by the container whose process is
-    /// pid 1 in it. Reads what is not yet known of the oldest process of each container.
-    pub fn namespace_owners(
+    /// The pid namespaces that containers have for themselves, each by the container whose process is pid 1 in it.
+    /// Reads what is not yet known of the oldest process of each container.
+    fn namespace_owners(
         &mut self,
         files: &mut impl ProcessFiles,
-        walk: &WalkResult,
+        records: &[ProcessRecord],
     ) -> FxHashMap<PidNamespace, Membership> {
-        let mut oldest: FxHashMap<usize, &ProcessRecord> = FxHashMap::default();
-        for record in &walk.records {
+        let mut oldest: FxHashMap<usize, usize> = FxHashMap::default();
+        for (index, record) in records.iter().enumerate() {
             if let Some(slot) = record.membership.slot() {
-                let oldest = oldest.entry(slot).or_insert(record);
-                if record.key < oldest.key {
-                    *oldest = record;
+                let oldest = oldest.entry(slot).or_insert(index);
+                if record.key < records[*oldest].key {
+                    *oldest = index;
                 }
             }
         }
         let mut owners = FxHashMap::default();
-        for record in oldest.into_values() {
-            let is_init = self.is_namespace_init(record, files);
-            let namespace = self.pid_namespace(record, files);
+        for index in oldest.into_values() {
+            let pid = records[index].key.pid;
+            let is_init = self.is_namespace_init(index, pid, files);
+            let namespace = self.pid_namespace(index, pid, files);
             if is_init && matches!(namespace, PidNamespace::Inode(_)) {
-                owners.insert(namespace, record.membership);
+                owners.insert(namespace, records[index].membership);
             }
         }
         owners
     }
 
+    /// Leaves out the processes that `is_kept` rejects. After [`Self::finish`].
+    pub fn retain(
+        &mut self,
+        containers: &mut ContainerTable,
+        records: &mut Vec<ProcessRecord>,
+        is_kept: impl FnMut(&ProcessRecord) -> bool,
+    ) {
+        self.cache.retain(records, is_kept);
+        containers.count_members(records);
+    }
+
+    /// Notes which processes have a parent inside their container: without it they are orphans later.
+    pub fn note_parents(&mut self, records: &[ProcessRecord], forest: &Forest) {
+        for (index, record) in records.iter().enumerate() {
+            if record.membership != Membership::HOST && forest.parent(index).is_some() {
+                self.cache.get_mut(index).had_parent_inside = true;
+            }
+        }
+    }
+
+    /// Where a root process came from.
+    pub fn origin(&mut self, index: usize, pid: u32, files: &mut impl ProcessFiles) -> RootOrigin {
+        if self.cache.get(index).had_parent_inside {
+            RootOrigin::HadParentInside
+        } else {
+            RootOrigin::Entered { is_namespace_init: self.is_namespace_init(index, pid, files) }
+        }
+    }
+
     /// Whether a process is pid 1 in a pid namespace below that of the procfs. Read once.
-    pub fn is_namespace_init(&mut self, record: &ProcessRecord, files: &mut impl ProcessFiles) -> bool {
-        let Some(memory) = self.memory_mut(record) else {
-            return false;
-        };
-        if let Some(known) = memory.is_namespace_init {
+    fn is_namespace_init(&mut self, index: usize, pid: u32, files: &mut impl ProcessFiles) -> bool {
+        if let Some(known) = self.cache.get(index).is_namespace_init {
             return known;
         }
-        let is_init = files.ns_pids(record.key.pid).is_some_and(|inner| self.is_init(inner));
-        if let Some(memory) = self.memory_mut(record) {
-            memory.is_namespace_init = Some(is_init);
-        }
+        let is_init = files.ns_pids(pid).is_some_and(|ns_pids| self.is_init(ns_pids));
+        self.cache.get_mut(index).is_namespace_init = Some(is_init);
         is_init
     }
 
-    fn is_init(&self, inner: NsPids) -> bool {
-        inner.pid == 1 && (inner.level > 0 || self.looks_from_inside())
+    fn is_init(&self, ns_pids: NsPids) -> bool {
+        ns_pids.pid == 1 && (ns_pids.level > 0 || self.is_inside())
     }
 
-    /// Whether there are containers that the default hierarchy does not tell apart: their runtime uses
-    /// cgroup v1 alone.
+    /// The pid namespace of a process, read once: no process can change its own.
+    pub fn pid_namespace(&mut self, index: usize, pid: u32, files: &mut impl ProcessFiles) -> PidNamespace {
+        let process = self.cache.get_mut(index);
+        if process.pid_namespace == PidNamespace::Unknown {
+            process.pid_namespace = match files.pid_namespace(pid) {
+                Ok(inode) => PidNamespace::Inode(inode),
+                Err(SkipReason::Denied) => PidNamespace::Denied,
+                Err(SkipReason::Vanished | SkipReason::Malformed) => PidNamespace::Unknown,
+            };
+        }
+        process.pid_namespace
+    }
+
+    /// Unix time in seconds at which a zombie was first seen as one; `now` for one that is new.
+    pub fn zombie_since(&mut self, index: usize, now: f64) -> f64 {
+        *self.cache.get_mut(index).zombie_since.get_or_insert(now)
+    }
+
+    /// The processes as the last collection knew them.
+    #[must_use]
+    pub fn cache(&self) -> &ProcessCache {
+        &self.cache
+    }
+
+    /// Ends a successful collection.
+    pub fn end(&mut self, table: Arc<ProcessTable>) {
+        self.cache.end(table);
+    }
+
+    /// Whether only the exporter's own container is visible, and nothing is known of a host.
+    #[must_use]
+    pub fn is_inside(&self) -> bool {
+        self.own_container.is_some()
+    }
+
+    /// Whether there are containers that the default hierarchy does not tell apart: their runtime uses cgroup v1 alone.
     #[must_use]
     pub fn has_v1_only_containers(&self) -> bool {
         self.has_v1_only_containers
     }
 
-    /// The pid namespace of a process, read once: no process can change its own.
-    pub fn pid_namespace(&mut self, record: &ProcessRecord, files: &mut impl ProcessFiles) -> PidNamespace {
-        let Some(memory) = self.memory_mut(record) else { return PidNamespace::Unknown };
-        if memory.pid_namespace == PidNamespace::Unknown {
-            memory.pid_namespace = match files.pid_namespace(record.key.pid) {
-                Ok(inode) => PidNamespace::Inode(inode),
-                Err(SkipReason::Denied) => PidNamespace::Hidden,
-                Err(SkipReason::Vanished | SkipReason::Malformed) => PidNamespace::Unknown,
-            };
-        }
-        memory.pid_namespace
-    }
-
-    /// The layout as the cgroup files seen so far show it: the kernel prints the line of a hierarchy only
-    /// where it is in use. `None` before the first.
+    /// The layout as the cgroup files so far show it: the kernel prints the line of a hierarchy only where it is in
+    /// use. `None` before the first file.
     #[must_use]
     pub fn cgroup_layout(&self) -> Option<CgroupLayout> {
         match (self.has_v1, self.has_v2) {
@@ -390,10 +460,15 @@ impl ContainerResolver {
         }
     }
 
-    /// Whether paths were seen that lie outside the exporter's own cgroup namespace, so that ids are not
-    /// spelled as others spell them.
+    /// Whether paths were seen that lie outside the exporter's own cgroup namespace, so that ids are not the same as
+    /// those of other programs.
     #[must_use]
-    pub fn has_foreign_cgroup_paths(&self) -> bool {
-        self.has_foreign_cgroup_paths
+    pub fn has_relative_cgroup_paths(&self) -> bool {
+        self.has_relative_paths
     }
+}
+
+/// No live leader: the kernel shows such a process as a zombie.
+fn is_dead(record: &ProcessRecord) -> bool {
+    record.state == ProcessState::Zombie || record.leader_exited
 }

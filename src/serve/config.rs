@@ -1,17 +1,20 @@
-//! What the HTTP server is told.
+//! Settings of the HTTP server.
 
 use std::path::PathBuf;
 
-/// How HTTP is served.
+/// Settings of the HTTP server, as resolved from the flags.
 #[derive(Clone, Debug)]
 pub struct WebConfig {
+    /// `host:port` or `:port`.
     pub listen_addresses: Vec<String>,
+    /// Path of the metrics.
     pub telemetry_path: String,
+    /// Maximum concurrent connections.
     pub max_connections: usize,
-    /// Whether pages and JSON show arguments.
+    /// Show the arguments of processes on pages and in JSON.
     pub arguments: bool,
-    /// TLS, users and headers.
+    /// TLS, users, headers and rate limit.
     pub config_file: Option<PathBuf>,
-    /// Listen on what systemd opened, instead of on addresses.
+    /// Listen on sockets from systemd instead of `listen_addresses`.
     pub systemd_socket: bool,
 }

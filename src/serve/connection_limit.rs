@@ -1,7 +1,5 @@
-//! Room for who asks: a bounded number of connections, of which the idlest gives way to the newest.
-//!
-//! A client holds a place until it is done. When all are taken, the one that has asked for nothing for the longest
-//! time is let go, so that slow clients, however many, cannot keep a scraper out.
+//! The maximum number of connections. When it is reached, the connection that has been idle for the longest time is
+//! closed for a new one, so that slow clients, however many, cannot block a scraper.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,57 +8,58 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tracing::warn;
 
-/// Whoever has asked, or come, less long ago keeps the place: its answer may be under way.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// From the request to the end of the answer. A reader that takes longer would hold what is old in memory.
-const ANSWER_TIME: Duration = Duration::from_secs(30);
-/// A crowd that is back after less time than this is the same crowd.
-const CALM: Duration = Duration::from_secs(60);
+/// A connection is not evicted earlier after it was accepted or sent a request: its response may be under way.
+const MIN_IDLE_TIME: Duration = Duration::from_millis(250);
+/// Time from a request to the end of its response. A slower client would keep an old body in memory.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Evictions are logged again after this time without one.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The places, and who has them.
+/// Hands out slots for connections.
 #[derive(Debug)]
-pub struct Connections {
+pub(crate) struct ConnectionLimit {
     max: usize,
     state: Mutex<State>,
-    freed: Notify,
+    released: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    next: u64,
-    /// By how long ago each has asked, the longest first.
-    taken: BTreeMap<u64, Taken>,
-    last_let_go: Option<Instant>,
+    next_key: u64,
+    /// By time of the last request, the longest idle first.
+    active: BTreeMap<u64, Active>,
+    last_eviction: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Taken {
+struct Active {
+    /// When the connection was accepted, or sent its last request.
     since: Instant,
-    leave: Arc<Notify>,
+    evicted: Arc<Notify>,
 }
 
-/// A place, given back when dropped.
+/// Permission for one connection. Dropping it releases the slot.
 #[derive(Debug)]
-pub struct ConnectionSlot {
-    connections: Arc<Connections>,
+pub(crate) struct ConnectionSlot {
+    limit: Arc<ConnectionLimit>,
     key: Mutex<u64>,
-    leave: Arc<Notify>,
+    evicted: Arc<Notify>,
 }
 
-impl Connections {
+impl ConnectionLimit {
     #[must_use]
-    pub fn new(max: usize) -> Self {
-        Self { max, state: Mutex::default(), freed: Notify::new() }
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, state: Mutex::default(), released: Notify::new() }
     }
 
-    /// A place for one more, as soon as there is one.
-    pub async fn take(self: &Arc<Self>) -> ConnectionSlot {
+    /// Waits until a slot is free, or a connection can be evicted.
+    pub(crate) async fn acquire(self: &Arc<Self>) -> ConnectionSlot {
         loop {
-            match self.try_take() {
-                Ok(place) => return place,
+            match self.try_acquire() {
+                Ok(slot) => return slot,
                 Err(wait) => {
                     tokio::select! {
-                        () = self.freed.notified() => {}
+                        () = self.released.notified() => {}
                         () = tokio::time::sleep(wait) => {}
                     }
                 }
@@ -68,95 +67,95 @@ impl Connections {
         }
     }
 
-    /// Makes room for one where something else than places is short, as descriptors are.
-    pub fn evict_idlest(&self) {
+    /// Closes the longest idle connection, for example because the process is out of file descriptors.
+    pub(crate) fn evict_idlest(&self) {
         let mut state = lock(&self.state);
-        if let Some(idlest) = state.taken.first_entry()
-            && idlest.get().since.elapsed() >= PATIENCE
+        if let Some(idlest) = state.active.first_entry()
+            && idlest.get().since.elapsed() >= MIN_IDLE_TIME
         {
-            idlest.remove().leave.notify_one();
+            idlest.remove().evicted.notify_one();
         }
     }
 
     /// # Errors
-    /// How long it takes until somebody may be let go.
-    fn try_take(self: &Arc<Self>) -> Result<ConnectionSlot, Duration> {
+    /// The time until a connection can be evicted.
+    fn try_acquire(self: &Arc<Self>) -> Result<ConnectionSlot, Duration> {
         let mut state = lock(&self.state);
-        if state.taken.len() >= self.max
-            && let Some(idlest) = state.taken.first_entry()
+        if state.active.len() >= self.max
+            && let Some(idlest) = state.active.first_entry()
         {
             let idle = idlest.get().since.elapsed();
-            if idle < PATIENCE {
-                return Err(PATIENCE - idle);
+            if idle < MIN_IDLE_TIME {
+                return Err(MIN_IDLE_TIME - idle);
             }
-            idlest.remove().leave.notify_one();
-            state.note_crowd(self.max);
+            idlest.remove().evicted.notify_one();
+            state.log_eviction(self.max);
         }
-        let leave = Arc::new(Notify::new());
-        let key = state.enter(Arc::clone(&leave));
-        Ok(ConnectionSlot { connections: Arc::clone(self), key: Mutex::new(key), leave })
+        let evicted = Arc::new(Notify::new());
+        let key = state.add(Arc::clone(&evicted));
+        Ok(ConnectionSlot { limit: Arc::clone(self), key: Mutex::new(key), evicted })
     }
 }
 
 impl State {
-    fn enter(&mut self, leave: Arc<Notify>) -> u64 {
-        let key = self.next;
-        self.next += 1;
-        self.taken.insert(key, Taken { since: Instant::now(), leave });
+    fn add(&mut self, evicted: Arc<Notify>) -> u64 {
+        let key = self.next_key;
+        self.next_key += 1;
+        self.active.insert(key, Active { since: Instant::now(), evicted });
         key
     }
 
-    fn note_crowd(&mut self, max: usize) {
-        if self.last_let_go.is_none_or(|last| last.elapsed() > CALM) {
+    fn log_eviction(&mut self, max: usize) {
+        if self.last_eviction.is_none_or(|last| last.elapsed() > LOG_INTERVAL) {
             warn!(
                 connections = max,
-                "all connections are taken, and those that ask for nothing are let go; find out who holds them, or \
+                "maximum of connections reached, closing the longest idle ones; check which clients hold them, or \
                  raise --web.max-connections"
             );
         }
-        self.last_let_go = Some(Instant::now());
+        self.last_eviction = Some(Instant::now());
     }
 }
 
 impl ConnectionSlot {
-    /// Its holder has asked for something.
-    pub fn touch(&self) {
+    /// Marks the connection as active: it has sent a request.
+    pub(crate) fn touch(&self) {
         let mut key = lock(&self.key);
-        let mut state = lock(&self.connections.state);
-        if state.taken.remove(&key).is_some() {
-            *key = state.enter(Arc::clone(&self.leave));
+        let mut state = lock(&self.limit.state);
+        if state.active.remove(&key).is_some() {
+            *key = state.add(Arc::clone(&self.evicted));
         }
     }
 
-    /// Resolves when the last request was so long ago that its answer should have been read.
-    pub async fn overdue(&self) {
-        while let Some(left) = self.time_left() {
-            tokio::time::sleep(left).await;
+    /// Resolves when [`RESPONSE_TIMEOUT`] has passed since the last request.
+    pub(crate) async fn response_timeout(&self) {
+        while let Some(remaining) = self.remaining() {
+            tokio::time::sleep(remaining).await;
         }
     }
 
-    fn time_left(&self) -> Option<Duration> {
+    fn remaining(&self) -> Option<Duration> {
         let key = lock(&self.key);
-        let since = lock(&self.connections.state).taken.get(&key)?.since;
-        ANSWER_TIME.checked_sub(since.elapsed()).filter(|left| !left.is_zero())
+        let since = lock(&self.limit.state).active.get(&key)?.since;
+        RESPONSE_TIMEOUT.checked_sub(since.elapsed()).filter(|remaining| !remaining.is_zero())
     }
 
-    /// Resolves when somebody else has the place.
-    pub async fn lost(&self) {
-        self.leave.notified().await;
+    /// Resolves when the slot was given to another connection.
+    pub(crate) async fn evicted(&self) {
+        self.evicted.notified().await;
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let key = *lock(&self.key);
-        if lock(&self.connections.state).taken.remove(&key).is_some() {
-            self.connections.freed.notify_one();
+        if lock(&self.limit.state).active.remove(&key).is_some() {
+            self.limit.released.notify_one();
         }
     }
 }
 
-/// Nothing that is done under these locks can panic half-way.
+/// No code that runs under these locks can panic between two changes, so a poisoned lock is still consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -169,39 +168,39 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
     }
 
-    async fn is_lost(place: &ConnectionSlot) -> bool {
-        tokio::time::timeout(Duration::from_millis(1), place.lost()).await.is_ok()
+    async fn is_evicted(slot: &ConnectionSlot) -> bool {
+        tokio::time::timeout(Duration::from_millis(1), slot.evicted()).await.is_ok()
     }
 
     #[test]
-    fn the_idlest_gives_way_after_a_while() {
+    fn the_longest_idle_connection_is_evicted_after_the_minimum_time() {
         block_on(async {
-            let connections = Arc::new(Connections::new(2));
-            let (first, second) = (connections.take().await, connections.take().await);
+            let limit = Arc::new(ConnectionLimit::new(2));
+            let (first, second) = (limit.acquire().await, limit.acquire().await);
             let begun = Instant::now();
             first.touch();
-            let _third = connections.take().await;
-            assert!(begun.elapsed() >= PATIENCE / 2, "nobody is let go at once");
-            assert!(is_lost(&second).await && !is_lost(&first).await);
-            // Of one that is gone nothing comes back.
+            let _third = limit.acquire().await;
+            assert!(begun.elapsed() >= MIN_IDLE_TIME / 2, "not at once");
+            assert!(is_evicted(&second).await && !is_evicted(&first).await);
+            // A slot that was evicted changes nothing.
             second.touch();
             drop(second);
-            let _fourth = connections.take().await;
-            assert!(is_lost(&first).await);
-            assert_eq!(lock(&connections.state).taken.len(), 2);
+            let _fourth = limit.acquire().await;
+            assert!(is_evicted(&first).await);
+            assert_eq!(lock(&limit.state).active.len(), 2);
         });
     }
 
     #[test]
-    fn a_place_that_is_given_back_is_free_at_once() {
+    fn a_released_slot_is_free_at_once() {
         block_on(async {
-            let connections = Arc::new(Connections::new(1));
-            let place = connections.take().await;
+            let limit = Arc::new(ConnectionLimit::new(1));
+            let slot = limit.acquire().await;
             let begun = Instant::now();
-            let (next, ()) = tokio::join!(connections.take(), async { drop(place) });
-            assert!(begun.elapsed() < PATIENCE);
+            let (next, ()) = tokio::join!(limit.acquire(), async { drop(slot) });
+            assert!(begun.elapsed() < MIN_IDLE_TIME);
             drop(next);
-            assert!(lock(&connections.state).taken.is_empty());
+            assert!(lock(&limit.state).active.is_empty());
         });
     }
 }

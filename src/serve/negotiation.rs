@@ -1,20 +1,21 @@
-//! `Accept` and `Accept-Encoding` to what is sent (RFC 9110, sections 12.4 and 12.5). Pure.
+//! Selects the format and compression of the metrics by `Accept` and `Accept-Encoding` (RFC 9110, sections 12.4 and
+//! 12.5). Pure.
 //!
-//! Nothing is ever refused: a scraper that names nothing we have gets the Prometheus text format.
+//! No request is rejected: a scraper that accepts no supported format gets the Prometheus text format.
 
 use crate::export::rendered::Format;
 
-/// Highest quality, in thousandths.
-const FULL: u16 = 1000;
+/// The highest quality, in thousandths.
+const MAX_QUALITY: u16 = 1000;
 
-/// The format that a client likes best; among equals the first it names.
+/// The format with the highest quality; of several, the first one.
 #[must_use]
 pub fn format(accept: &str) -> Format {
     let mut best = (Format::Text, 0);
     for range in accept.split(',') {
         let mut parameters = range.split(';').map(str::trim);
         let media_type = parameters.next().unwrap_or_default();
-        let mut quality = FULL;
+        let mut quality = MAX_QUALITY;
         let mut version = None;
         for parameter in parameters {
             let Some((name, value)) = parameter.split_once('=') else {
@@ -47,7 +48,7 @@ fn format_of(media_type: &str, version: Option<&str>) -> Option<Format> {
     }
 }
 
-/// Whether the client takes gzip: named, or by `*`, with a quality above 0.
+/// Whether the client accepts gzip, by name or by `*`, with a quality above 0.
 #[must_use]
 pub fn accepts_gzip(accept_encoding: &str) -> bool {
     let mut any = false;
@@ -57,7 +58,7 @@ pub fn accepts_gzip(accept_encoding: &str) -> bool {
         let quality = parameters
             .filter_map(|parameter| parameter.split_once('='))
             .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
-            .map_or(FULL, |(_, value)| parse_quality(value.trim()));
+            .map_or(MAX_QUALITY, |(_, value)| parse_quality(value.trim()));
         if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
             return quality > 0;
         }
@@ -66,10 +67,10 @@ pub fn accepts_gzip(accept_encoding: &str) -> bool {
     any
 }
 
-/// `0` to `1` with at most three decimals, in thousandths; 0 for what is none of these.
+/// A quality from `0` to `1`, in thousandths; 0 if it is not a quality.
 fn parse_quality(value: &str) -> u16 {
     match value.parse::<f32>() {
-        Ok(quality) if (0.0..=1.0).contains(&quality) => (quality * f32::from(FULL)).round() as u16,
+        Ok(quality) if (0.0..=1.0).contains(&quality) => (quality * f32::from(MAX_QUALITY)).round() as u16,
         _ => 0,
     }
 }
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_real_scrapers_send() {
+    fn headers_of_real_scrapers() {
         let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         assert_eq!(format(prometheus_2), Format::OpenMetrics);
         let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn qualities_decide_and_zero_excludes() {
+    fn the_highest_quality_wins_and_zero_excludes() {
         assert_eq!(format("text/plain;q=0.4, application/openmetrics-text;q=0.5"), Format::OpenMetrics);
         assert_eq!(format("text/plain;q=0.5, application/openmetrics-text;q=0.4"), Format::Text);
         assert_eq!(format("application/openmetrics-text;q=0"), Format::Text);
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip() {
+    fn gzip_is_accepted_by_name_or_wildcard() {
         assert!(accepts_gzip("gzip"));
         assert!(accepts_gzip("deflate, gzip;q=0.5"));
         assert!(accepts_gzip("*"));

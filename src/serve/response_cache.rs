@@ -1,121 +1,217 @@
-//! Bodies made from the present publication, each at most once.
+//! Bodies rendered from one snapshot: each is rendered once, and kept until the next snapshot while there is room.
+//!
+//! Requests for the same body share one rendering, also if it is not kept.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hyper::body::Bytes;
 use tokio::sync::OnceCell;
 
-use crate::export::rendered::RenderedSnapshot;
-use crate::model::snapshot::ContainerSummary;
-use crate::observe::procfs::cmdline::ArgumentReaders;
-use crate::view::html::container_list::{self, Order};
-use crate::view::html::container_page::{self, ViewOptions};
-use crate::view::html::page::PageContext;
-use crate::view::json;
-use crate::view::tree::Tree;
+/// Size of all bodies that are kept. Without a limit, a client that requests the pages of 2,000 containers would make
+/// the exporter exceed its memory limit. A body that does not fit is sent and not kept.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// What is kept until the next publication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Containers,
-    /// By index of the card.
-    Tree(usize),
-    /// Pages say whether they have grown old.
-    List(Order, bool),
-    Page(usize, ViewOptions, bool),
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    of: Weak<RenderedSnapshot>,
-    bodies: HashMap<Key, Arc<OnceCell<Bytes>>>,
-}
-
-/// Shared by all requests.
+/// Bodies by key, all from one snapshot of type `S`.
 #[derive(Debug)]
-pub struct ResponseCache {
-    kept: Mutex<Kept>,
-    /// With `--web.arguments`.
-    arguments: Option<ArgumentReaders>,
+pub(crate) struct ResponseCache<S, K> {
+    max_bytes: usize,
+    entries: Mutex<Entries<S, K>>,
 }
 
-impl ResponseCache {
-    #[must_use]
-    pub fn new(arguments: Option<ArgumentReaders>) -> Self {
-        Self { kept: Mutex::default(), arguments }
+#[derive(Debug)]
+struct Entries<S, K> {
+    /// Weak, because a snapshot that is not served any more must be freed.
+    snapshot: Weak<S>,
+    kept: HashMap<K, Bytes>,
+    kept_bytes: usize,
+    /// Bodies that requests are waiting for.
+    in_progress: HashMap<K, Weak<OnceCell<Bytes>>>,
+}
+
+impl<S, K> Entries<S, K> {
+    fn new(snapshot: Weak<S>) -> Self {
+        Self { snapshot, kept: HashMap::new(), kept_bytes: 0, in_progress: HashMap::new() }
     }
 
-    /// The list of containers as JSON.
-    pub async fn containers(&self, published: &Arc<RenderedSnapshot>) -> Bytes {
-        let make = async || json::containers(&published.snapshot);
-        self.get(published, Key::Containers, make).await
+    fn is_of(&self, snapshot: &Arc<S>) -> bool {
+        std::ptr::eq(self.snapshot.as_ptr(), Arc::as_ptr(snapshot))
+    }
+}
+
+/// A body that exists, or one that is to be rendered.
+enum Lookup {
+    Kept(Bytes),
+    InProgress(Arc<OnceCell<Bytes>>),
+}
+
+impl<S, K: Copy + Eq + Hash> ResponseCache<S, K> {
+    pub(crate) fn new() -> Self {
+        Self::with_max_bytes(MAX_BYTES)
     }
 
-    /// A container's tree as JSON.
-    pub async fn tree(&self, published: &Arc<RenderedSnapshot>, index: usize) -> Bytes {
-        let make = async || {
-            let card = &published.snapshot.containers[index];
-            json::tree(&published.snapshot, Some(card), &self.tree_of(published, card).await)
+    fn with_max_bytes(max_bytes: usize) -> Self {
+        Self { max_bytes, entries: Mutex::new(Entries::new(Weak::new())) }
+    }
+
+    /// The body for `key`. Renders it unless it is kept, or another request is rendering it.
+    ///
+    /// # Errors
+    /// That of `render`. Nothing is kept then, and the next request renders again.
+    pub(crate) async fn get_or_render<E>(
+        &self,
+        snapshot: &Arc<S>,
+        key: K,
+        render: impl AsyncFnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Bytes, E> {
+        let cell = match self.look_up(snapshot, key) {
+            Lookup::Kept(body) => return Ok(body),
+            Lookup::InProgress(cell) => cell,
         };
-        self.get(published, Key::Tree(index), make).await
+        let body = cell.get_or_try_init(async || Ok(to_bytes(render().await?))).await?;
+        self.keep(snapshot, key, body);
+        Ok(body.clone())
     }
 
-    /// The page of all containers.
-    pub async fn list(
-        &self,
-        published: &Arc<RenderedSnapshot>,
-        order: Order,
-        context: &PageContext<'_>,
-    ) -> Bytes {
-        let make = async || container_list::render(&published.snapshot, order, context).into_bytes();
-        self.get(published, Key::List(order, context.is_stale), make).await
+    fn look_up(&self, snapshot: &Arc<S>, key: K) -> Lookup {
+        let mut entries = self.lock();
+        if !entries.is_of(snapshot) {
+            *entries = Entries::new(Arc::downgrade(snapshot));
+        }
+        if let Some(body) = entries.kept.get(&key) {
+            return Lookup::Kept(body.clone());
+        }
+        if let Some(cell) = entries.in_progress.get(&key).and_then(Weak::upgrade) {
+            return Lookup::InProgress(cell);
+        }
+        entries.in_progress.retain(|_, cell| cell.strong_count() > 0);
+        let cell = Arc::new(OnceCell::new());
+        entries.in_progress.insert(key, Arc::downgrade(&cell));
+        Lookup::InProgress(cell)
     }
 
-    /// A container's page.
-    pub async fn page(
-        &self,
-        published: &Arc<RenderedSnapshot>,
-        index: usize,
-        options: ViewOptions,
-        context: &PageContext<'_>,
-    ) -> Bytes {
-        let make = async || {
-            let card = &published.snapshot.containers[index];
-            let tree = self.tree_of(published, card).await;
-            container_page::render(&published.snapshot, card, &tree, options, context).into_bytes()
+    fn keep(&self, snapshot: &Arc<S>, key: K, body: &Bytes) {
+        let mut entries = self.lock();
+        let size = entries.kept_bytes + body.len();
+        if size <= self.max_bytes && entries.is_of(snapshot) && !entries.kept.contains_key(&key) {
+            entries.kept.insert(key, body.clone());
+            entries.kept_bytes = size;
+        }
+    }
+
+    /// No code that runs under this lock can panic between two changes, so a poisoned lock is still consistent.
+    fn lock(&self) -> MutexGuard<'_, Entries<S, K>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Spare capacity would use memory that is not counted.
+fn to_bytes(mut body: Vec<u8>) -> Bytes {
+    body.shrink_to_fit();
+    body.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::convert::Infallible;
+
+    type Cache = ResponseCache<(), usize>;
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    /// Requests a body of this size. Returns whether it was rendered for this request.
+    fn request(cache: &Cache, snapshot: &Arc<()>, key: usize, size: usize) -> bool {
+        let is_rendered = Cell::new(false);
+        let render = async || {
+            is_rendered.set(true);
+            Ok::<_, Infallible>(vec![b'x'; size])
         };
-        self.get(published, Key::Page(index, options, context.is_stale), make).await
+        let body = block_on(cache.get_or_render(snapshot, key, render)).unwrap();
+        assert_eq!(body.len(), size);
+        is_rendered.get()
     }
 
-    async fn tree_of(&self, published: &RenderedSnapshot, card: &ContainerSummary) -> Tree {
-        let mut tree = Tree::of(&published.snapshot.processes, card.membership);
-        if let Some(readers) = &self.arguments {
-            let lines = readers.read(tree.processes.iter().map(|process| process.key)).await;
-            for process in &mut tree.processes {
-                process.arguments = lines.get(&process.key.pid).cloned();
-            }
+    /// Size of the bodies that are really there.
+    fn kept_bytes(cache: &Cache) -> usize {
+        let entries = cache.lock();
+        let sum = entries.kept.values().map(Bytes::len).sum();
+        assert_eq!(entries.kept_bytes, sum);
+        sum
+    }
+
+    #[test]
+    fn a_body_is_rendered_once_per_snapshot() {
+        let (cache, first, second) = (Cache::new(), Arc::new(()), Arc::new(()));
+        assert!(request(&cache, &first, 1, 10));
+        assert!(!request(&cache, &first, 1, 10));
+        assert!(request(&cache, &first, 2, 10), "another key");
+        assert!(request(&cache, &second, 1, 10), "another snapshot");
+        assert_eq!(kept_bytes(&cache), 10, "bodies of the old snapshot are dropped");
+    }
+
+    #[test]
+    fn kept_bodies_never_exceed_the_limit() {
+        let (cache, snapshot) = (Cache::with_max_bytes(100), Arc::new(()));
+        for key in 0..50 {
+            request(&cache, &snapshot, key, 30);
+            assert!(kept_bytes(&cache) <= 100);
         }
-        tree
+        assert_eq!(kept_bytes(&cache), 90);
+        assert!(!request(&cache, &snapshot, 0, 30), "kept");
+        assert!(request(&cache, &snapshot, 49, 30), "did not fit, and is rendered again");
+        request(&cache, &snapshot, 50, 10);
+        assert_eq!(kept_bytes(&cache), 100, "a smaller one still fits");
     }
 
-    /// Whoever asks first makes it; those who want the same wait for him, and nobody for a collection.
-    async fn get(
-        &self,
-        published: &Arc<RenderedSnapshot>,
-        key: Key,
-        make: impl AsyncFnOnce() -> Vec<u8>,
-    ) -> Bytes {
-        let cell = self.cell(published, key);
-        cell.get_or_init(async || make().await.into()).await.clone()
+    #[test]
+    fn a_body_larger_than_the_limit_is_sent_and_not_kept() {
+        let (cache, snapshot) = (Cache::with_max_bytes(100), Arc::new(()));
+        assert!(request(&cache, &snapshot, 1, 101));
+        assert!(request(&cache, &snapshot, 1, 101));
+        assert_eq!(kept_bytes(&cache), 0);
     }
 
-    fn cell(&self, published: &Arc<RenderedSnapshot>, key: Key) -> Arc<OnceCell<Bytes>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if !std::ptr::eq(kept.of.as_ptr(), Arc::as_ptr(published)) {
-            // A weak reference: readers must not keep an old snapshot's buffers from being used again.
-            *kept = Kept { of: Arc::downgrade(published), bodies: HashMap::new() };
+    #[test]
+    fn concurrent_requests_share_one_rendering_even_if_the_body_is_not_kept() {
+        for max_bytes in [0, 100] {
+            let (cache, snapshot) = (Cache::with_max_bytes(max_bytes), Arc::new(()));
+            let renderings = Cell::new(0);
+            let render = async || {
+                renderings.set(renderings.get() + 1);
+                tokio::task::yield_now().await;
+                Ok::<_, Infallible>(vec![b'x'; 10])
+            };
+            let bodies = block_on(async {
+                let requests = (0..8).map(|_| cache.get_or_render(&snapshot, 1, render));
+                futures_util::future::join_all(requests).await
+            });
+            assert!(bodies.iter().all(|body| body.as_ref().unwrap().len() == 10));
+            assert_eq!(renderings.get(), 1, "limit {max_bytes}");
+            assert_eq!(kept_bytes(&cache), max_bytes.min(10), "counted once");
         }
-        Arc::clone(kept.bodies.entry(key).or_default())
+    }
+
+    #[test]
+    fn a_failed_rendering_is_not_kept() {
+        let (cache, snapshot) = (Cache::new(), Arc::new(()));
+        assert_eq!(block_on(cache.get_or_render(&snapshot, 1, async || Err("busy"))), Err("busy"));
+        assert!(request(&cache, &snapshot, 1, 10));
+    }
+
+    #[test]
+    fn a_body_of_an_old_snapshot_is_not_kept_with_the_new_one() {
+        let (cache, old, new) = (Cache::new(), Arc::new(()), Arc::new(()));
+        let body = block_on(cache.get_or_render(&old, 1, async || {
+            let other = cache.get_or_render(&new, 2, async || Ok::<_, Infallible>(vec![b'x'; 5]));
+            assert_eq!(other.await.unwrap().len(), 5);
+            Ok::<_, Infallible>(vec![b'x'; 10])
+        }));
+        assert_eq!(body.unwrap().len(), 10);
+        assert_eq!(kept_bytes(&cache), 5);
     }
 }

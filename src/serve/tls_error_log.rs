@@ -1,4 +1,4 @@
-//! Clients that TLS refuses: said once, and again after a calm while.
+//! Logs clients that TLS rejects: once, and again after a time without one.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -6,37 +6,39 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::serve::server::ConnectionError;
+use crate::serve::connection::ConnectionError;
 
-/// Longer than most scrape intervals: a scraper that is refused each time is one trouble.
-const CALM: Duration = Duration::from_secs(600);
+/// Rejections are logged again after this time without one. Longer than most scrape intervals, so that a scraper that
+/// is always rejected is logged once.
+const LOG_INTERVAL: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Default)]
-pub struct TlsErrorLog(Mutex<Option<Instant>>);
+pub(crate) struct TlsErrorLog(Mutex<Option<Instant>>);
 
 impl TlsErrorLog {
-    /// Those who only come and go, as port scans do, are none.
-    pub fn note(&self, peer: SocketAddr, error: &ConnectionError) {
-        if is_refusal(error) && self.should_log(Instant::now()) {
+    /// Logs an error if it is a rejection. A client that only connects and disconnects, as a port scan does, is not
+    /// rejected.
+    pub(crate) fn log(&self, peer: SocketAddr, error: &ConnectionError) {
+        if is_rejection(error) && self.should_log(Instant::now()) {
             warn!(
                 %peer,
                 %error,
-                "a client was refused, and others may be; if it is your scraper, mend its scheme and tls_config, or \
-                 tls_server_config in --web.config.file"
+                "client rejected by TLS; further rejections are not logged; if it is a scraper, fix its scheme and \
+                 tls_config, or tls_server_config in --web.config.file"
             );
         }
     }
 
     fn should_log(&self, now: Instant) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = last.replace(now);
-        before.is_none_or(|before| now.saturating_duration_since(before) > CALM)
+        let previous = last.replace(now);
+        previous.is_none_or(|previous| now.saturating_duration_since(previous) > LOG_INTERVAL)
     }
 }
 
-fn is_refusal(error: &ConnectionError) -> bool {
+fn is_rejection(error: &ConnectionError) -> bool {
     match error {
-        ConnectionError::Name => true,
+        ConnectionError::ClientName => true,
         ConnectionError::Tls(error) => {
             error.get_ref().is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>())
         }
@@ -49,11 +51,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_trouble_is_news_once() {
-        let refusals = TlsErrorLog::default();
+    fn repeated_rejections_are_logged_once() {
+        let log = TlsErrorLog::default();
         let start = Instant::now();
-        let news = [0, 15, 600, 1200, 1801, 1816]
-            .map(|second| refusals.should_log(start + Duration::from_secs(second)));
-        assert_eq!(news, [true, false, false, false, true, false]);
+        let logged =
+            [0, 15, 600, 1200, 1801, 1816].map(|second| log.should_log(start + Duration::from_secs(second)));
+        assert_eq!(logged, [true, false, false, false, true, false]);
     }
 }

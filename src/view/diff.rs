@@ -1,30 +1,31 @@
-//! What came and what went from one look to the next. Pure.
+//! The difference between two trees of the same container.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::process::ProcessKey;
-use crate::view::tree::{Mark, Process, Tree};
+use crate::view::tree::{Highlight, Process, Tree};
 
-/// The tree as it is now, with what came since `before` marked, and what went in its old place.
+/// The current tree with added processes highlighted, and with the processes that were removed since `previous`, each
+/// below its previous parent.
 #[must_use]
-pub fn diff(now: &Tree, before: &Tree) -> Tree {
-    let mut processes = now.processes.clone();
-    let mut place_of: FxHashMap<ProcessKey, usize> = FxHashMap::default();
-    let was_there: FxHashMap<ProcessKey, ()> = before.processes.iter().map(|it| (it.key, ())).collect();
+pub fn diff(current: &Tree, previous: &Tree) -> Tree {
+    let mut processes = current.processes.clone();
+    let mut index_of: FxHashMap<ProcessKey, usize> = FxHashMap::default();
+    let previous_keys: FxHashSet<ProcessKey> = previous.processes.iter().map(|process| process.key).collect();
     for (index, process) in processes.iter_mut().enumerate() {
-        place_of.insert(process.key, index);
-        if process.mark == Mark::None && !was_there.contains_key(&process.key) {
-            process.mark = Mark::Added;
+        index_of.insert(process.key, index);
+        if process.highlight == Highlight::None && !previous_keys.contains(&process.key) {
+            process.highlight = Highlight::Added;
         }
     }
-    // Parents stand before their children there, and so they do here, behind all that lives.
-    for gone in &before.processes {
-        if place_of.contains_key(&gone.key) {
+    // A tree lists parents before their children. This also holds for the removed processes appended here.
+    for removed in &previous.processes {
+        if index_of.contains_key(&removed.key) {
             continue;
         }
-        let parent = gone.parent.and_then(|parent| place_of.get(&before.processes[parent].key).copied());
-        place_of.insert(gone.key, processes.len());
-        processes.push(Process { parent, mark: Mark::Removed, ..gone.clone() });
+        let parent = removed.parent.and_then(|parent| index_of.get(&previous.processes[parent].key).copied());
+        index_of.insert(removed.key, processes.len());
+        processes.push(Process { parent, highlight: Highlight::Removed, ..removed.clone() });
     }
     Tree { processes }
 }

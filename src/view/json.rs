@@ -1,6 +1,4 @@
-//! Containers and their trees as JSON. Pure.
-//!
-//! The tree is written without recursion and as it is: neither folded nor cut.
+//! Containers and their trees as JSON. Trees are complete: neither folded nor truncated.
 
 use serde::Serialize;
 
@@ -10,7 +8,7 @@ use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
 use crate::model::text::sanitize;
 use crate::view::tree::{Children, Process, Tree};
 
-/// What JSON says of a container. `null` is what is not known.
+/// A container. Unknown values are `null`.
 #[derive(Debug, Serialize)]
 struct ContainerJson<'a> {
     id: &'a str,
@@ -26,9 +24,9 @@ struct ContainerJson<'a> {
     pids_current: Option<u64>,
     pids_limit: Option<u64>,
     paused: Option<bool>,
-    /// Counted by the kernel.
+    /// From kernel counters.
     forks_per_second: Option<f64>,
-    /// Where the kernel does not count: a lower bound, from the second collection on.
+    /// Without kernel counters: an estimate, from the second collection on.
     observed_starts_per_second: Option<f64>,
 }
 
@@ -65,7 +63,7 @@ struct ProcessJson<'a> {
 }
 
 impl StatsJson {
-    fn of(stats: &ForestStats) -> Self {
+    fn new(stats: &ForestStats) -> Self {
         let count = |kind| stats.roots[kind as usize].count;
         Self {
             processes: stats.processes,
@@ -83,31 +81,31 @@ impl StatsJson {
 }
 
 impl<'a> ContainerJson<'a> {
-    fn of(card: &'a ContainerSummary) -> Self {
-        let container = &card.container;
-        let metadata = card.metadata.as_deref();
+    fn new(summary: &'a ContainerSummary) -> Self {
+        let container = &summary.container;
+        let metadata = summary.metadata.as_deref();
         let rate =
-            |is_exact| card.starts.filter(|rate| rate.is_exact == is_exact).map(|rate| rate.per_second);
+            |is_exact| summary.starts.filter(|rate| rate.is_exact == is_exact).map(|rate| rate.per_second);
         Self {
             id: &container.id,
-            name: &card.name,
+            name: &summary.name,
             container_id: &container.container_id,
-            image: card.image(),
+            image: summary.image(),
             runtime: container.runtime.label(),
             compose_project: metadata.map_or("", |metadata| &metadata.compose_project),
-            compose_service: card.compose_service(),
+            compose_service: summary.compose_service(),
             pod_uid: &container.pod_uid,
-            stats: StatsJson::of(&card.stats),
-            pids_current: card.pids_current,
-            pids_limit: card.pids_limit,
-            paused: card.paused,
+            stats: StatsJson::new(&summary.stats),
+            pids_current: summary.pids_current,
+            pids_limit: summary.pids_limit,
+            paused: summary.paused,
             forks_per_second: rate(true),
             observed_starts_per_second: rate(false),
         }
     }
 }
 
-/// `{"taken_at": seconds, "containers": [...]}`, in the order of their ids.
+/// `{"taken_at": seconds, "containers": [...]}`, sorted by id.
 #[must_use]
 pub fn containers(snapshot: &NamedSnapshot) -> Vec<u8> {
     #[derive(Serialize)]
@@ -116,47 +114,47 @@ pub fn containers(snapshot: &NamedSnapshot) -> Vec<u8> {
         collected_at: f64,
         containers: Vec<ContainerJson<'a>>,
     }
-    let containers = snapshot.containers.iter().map(ContainerJson::of).collect();
+    let containers = snapshot.containers.iter().map(ContainerJson::new).collect();
     let mut out = to_json(&List { collected_at: snapshot.collected_at, containers });
     out.push(b'\n');
     out
 }
 
-/// `{"taken_at": seconds, "container": {...}, "roots": [...]}`. Without a card it is the host, whose
-/// container is `null`.
+/// `{"taken_at": seconds, "container": {...}, "roots": [...]}`. For the host, `summary` is `None` and the container is
+/// `null`.
 #[must_use]
-pub fn tree(snapshot: &NamedSnapshot, card: Option<&ContainerSummary>, tree: &Tree) -> Vec<u8> {
+pub fn tree(snapshot: &NamedSnapshot, summary: Option<&ContainerSummary>, tree: &Tree) -> Vec<u8> {
     let mut out = format!("{{\"taken_at\":{},\"container\":", snapshot.collected_at).into_bytes();
-    out.extend(card.map_or_else(|| b"null".to_vec(), |card| to_json(&ContainerJson::of(card))));
+    out.extend(summary.map_or_else(|| b"null".to_vec(), |summary| to_json(&ContainerJson::new(summary))));
     out.extend(b",\"roots\":");
     write_forest(&mut out, snapshot, tree);
     out.extend(b"}\n");
     out
 }
 
-/// `{"error": message, ...}`; `nearest` are names that may have been meant.
+/// `{"error": message, "nearest": [...]}`, with names that the user may have meant.
 #[must_use]
 pub fn error(message: &str, nearest: &[String]) -> Vec<u8> {
     #[derive(Serialize)]
-    struct Failure<'a> {
+    struct ErrorJson<'a> {
         error: &'a str,
         nearest: &'a [String],
     }
-    let mut out = to_json(&Failure { error: message, nearest });
+    let mut out = to_json(&ErrorJson { error: message, nearest });
     out.push(b'\n');
     out
 }
 
-/// Every process inside the list of its parent. Walks with a stack of the lists that are open.
+/// Writes every process into the list of its parent, with a stack of the open lists instead of recursion.
 fn write_forest(out: &mut Vec<u8>, snapshot: &NamedSnapshot, tree: &Tree) {
-    let children = Children::of(tree, |_| true);
+    let children = Children::new(tree, |_| true);
     let mut open = vec![children.roots().iter()];
     out.push(b'[');
     let mut is_first = true;
     while let Some(siblings) = open.last_mut() {
         let Some(&index) = siblings.next() else {
             open.pop();
-            // The end of the list, and of the process that it belongs to.
+            // End the list and the process that it belongs to.
             out.extend(if open.is_empty() { &b"]"[..] } else { b"]}" });
             is_first = false;
             continue;
@@ -167,12 +165,12 @@ fn write_forest(out: &mut Vec<u8>, snapshot: &NamedSnapshot, tree: &Tree) {
         let object = process(snapshot, &tree.processes[index]);
         out.extend(object.strip_suffix(b"}").unwrap_or(&object));
         out.extend(b",\"children\":[");
-        open.push(children.below(index).iter());
+        open.push(children.of(index).iter());
         is_first = true;
     }
 }
 
-/// A whole object.
+/// A process as a complete object without its children.
 fn process(snapshot: &NamedSnapshot, process: &Process) -> Vec<u8> {
     let arguments =
         process.argument_list().map(|list| list.map(|argument| sanitize(argument).into_owned()).collect());
@@ -189,6 +187,6 @@ fn process(snapshot: &NamedSnapshot, process: &Process) -> Vec<u8> {
 }
 
 fn to_json(value: &impl Serialize) -> Vec<u8> {
-    // Plain data with string keys, written to memory: there is nothing that could fail.
+    // Plain data with string keys, written to memory, cannot fail.
     serde_json::to_vec(value).unwrap_or_default()
 }

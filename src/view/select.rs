@@ -1,37 +1,37 @@
-//! Which containers somebody means: by name, id, pid or service. Pure.
+//! Finds the containers that a user selects by name, id, pid or Compose service.
 
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
 use crate::model::text::{sanitize, truncate};
 
-/// At most so many names are offered to somebody who mistyped one.
+/// How many similar names an error suggests.
 const MAX_NEAREST: usize = 3;
-/// Of the beginning of an id.
+/// Shortest accepted prefix of a container id.
 const MIN_ID_DIGITS: usize = 4;
-/// From 0, nothing in common, to 1.
-const LEAST_SIMILARITY: f64 = 0.6;
+/// Lowest similarity of a suggested name, from 0 (nothing in common) to 1 (equal).
+const MIN_SIMILARITY: f64 = 0.6;
 
-/// What a name led to.
+/// The result of [`by_any`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Indexes of the cards.
+    /// Indexes of [`NamedSnapshot::containers`].
     pub containers: Vec<usize>,
-    /// The pid on the host by which it was asked.
-    pub asked: Option<u32>,
+    /// The pid on the host, if the selector was a pid.
+    pub selected_pid: Option<u32>,
 }
 
-/// Why there is nothing to show. The message is one line and safe to print.
+/// Why a selector selects nothing. The message is one line and safe to print.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
-    #[error("no container here is called \"{wanted}\"{}", nearest_hint(.nearest))]
-    Unknown { wanted: String, nearest: Vec<String> },
-    #[error("\"{wanted}\" is the beginning of several ids: {}; give more digits", .names.join(", "))]
-    Ambiguous { wanted: String, names: Vec<String> },
-    #[error("process {pid} ({command}) is in no container; the option --host shows it")]
+    #[error("no container matches \"{selector}\"{}", nearest_hint(.nearest))]
+    Unknown { selector: String, nearest: Vec<String> },
+    #[error("\"{selector}\" matches the ids of several containers: {}; give more digits", .names.join(", "))]
+    Ambiguous { selector: String, names: Vec<String> },
+    #[error("process {pid} ({command}) is in no container; use tree --host to show it")]
     OnHost { pid: u32, command: String },
 }
 
 impl NotFound {
-    /// Names that may have been meant.
+    /// Names that the user may have meant.
     #[must_use]
     pub fn nearest(&self) -> &[String] {
         match self {
@@ -42,107 +42,109 @@ impl NotFound {
 }
 
 fn nearest_hint(nearest: &[String]) -> String {
-    if nearest.is_empty() { String::new() } else { format!("; there is {}", nearest.join(", ")) }
+    if nearest.is_empty() { String::new() } else { format!("; similar names: {}", nearest.join(", ")) }
 }
 
-/// By name or id alone, as a request has it.
+/// Finds one container by its name, its id or a prefix of its id. Returns its index.
 ///
 /// # Errors
-/// When there is none, or an id is cut so short that it could be several.
-pub fn by_name_or_id(snapshot: &NamedSnapshot, wanted: &str) -> Result<usize, NotFound> {
-    let found = exact(snapshot, wanted).or_else(|| by_id_prefix(snapshot, wanted));
-    found.unwrap_or_else(|| Err(unknown(snapshot, wanted, false))).map(|containers| containers[0])
+/// If there is no such container, or if several ids have this prefix.
+pub fn by_name_or_id(snapshot: &NamedSnapshot, selector: &str) -> Result<usize, NotFound> {
+    let found = by_exact_name_or_id(snapshot, selector).map(Ok).or_else(|| by_id_prefix(snapshot, selector));
+    found.unwrap_or_else(|| Err(unknown(snapshot, selector, false))).map(|containers| containers[0])
 }
 
-/// By name or id, a service of Compose, a pid on the host, or the beginning of an id, in this order: what is most
-/// easily meant by accident comes last.
+/// Finds containers by name or id, Compose service, pid on the host, or prefix of an id, in this order: what matches
+/// by accident most easily comes last.
 ///
 /// # Errors
-/// When there is none, or an id is cut so short that it could be several.
-pub fn by_any(snapshot: &NamedSnapshot, wanted: &str) -> Result<Found, NotFound> {
-    let all = |containers| Ok(Found { containers, asked: None });
-    if let Some(found) = exact(snapshot, wanted) {
-        return found.and_then(all);
+/// If nothing matches, if several ids have this prefix, or if the pid is in no container.
+pub fn by_any(snapshot: &NamedSnapshot, selector: &str) -> Result<Found, NotFound> {
+    let without_pid = |containers| Found { containers, selected_pid: None };
+    if let Some(containers) = by_exact_name_or_id(snapshot, selector) {
+        return Ok(without_pid(containers));
     }
-    let of_service = cards_where(snapshot, |card| !wanted.is_empty() && card.compose_service() == wanted);
+    let of_service =
+        containers_where(snapshot, |summary| !selector.is_empty() && summary.compose_service() == selector);
     if !of_service.is_empty() {
-        return all(of_service);
+        return Ok(without_pid(of_service));
     }
-    if let Some(found) = by_pid(snapshot, wanted) {
+    if let Some(found) = by_pid(snapshot, selector) {
         return found;
     }
-    by_id_prefix(snapshot, wanted).unwrap_or_else(|| Err(unknown(snapshot, wanted, true))).and_then(all)
+    let found = by_id_prefix(snapshot, selector);
+    found.unwrap_or_else(|| Err(unknown(snapshot, selector, true))).map(without_pid)
 }
 
-/// Whether a name is the beginning of an id, and not so short that it would be one by chance.
+/// Whether `prefix` is a prefix of a container id, long enough not to be one by chance.
 #[must_use]
-pub fn is_beginning(name: &str, id: &str) -> bool {
-    name.len() >= MIN_ID_DIGITS && name.bytes().all(|b| b.is_ascii_hexdigit()) && id.starts_with(name)
+pub fn is_id_prefix(prefix: &str, id: &str) -> bool {
+    prefix.len() >= MIN_ID_DIGITS && prefix.bytes().all(|b| b.is_ascii_hexdigit()) && id.starts_with(prefix)
 }
 
-fn cards_where(snapshot: &NamedSnapshot, is_wanted: impl Fn(&ContainerSummary) -> bool) -> Vec<usize> {
-    (0..snapshot.containers.len()).filter(|&index| is_wanted(&snapshot.containers[index])).collect()
+fn containers_where(snapshot: &NamedSnapshot, matches: impl Fn(&ContainerSummary) -> bool) -> Vec<usize> {
+    (0..snapshot.containers.len()).filter(|&index| matches(&snapshot.containers[index])).collect()
 }
 
-fn exact(snapshot: &NamedSnapshot, wanted: &str) -> Option<Result<Vec<usize>, NotFound>> {
-    let is_wanted = |card: &ContainerSummary| {
-        let container = &card.container;
-        [&*card.name, &container.container_id, &container.id].contains(&wanted) && !wanted.is_empty()
-    };
-    let containers = cards_where(snapshot, is_wanted);
-    (!containers.is_empty()).then_some(Ok(containers))
+fn by_exact_name_or_id(snapshot: &NamedSnapshot, selector: &str) -> Option<Vec<usize>> {
+    let containers = containers_where(snapshot, |summary| {
+        let container = &summary.container;
+        [&*summary.name, &container.container_id, &container.id].contains(&selector) && !selector.is_empty()
+    });
+    (!containers.is_empty()).then_some(containers)
 }
 
-fn by_id_prefix(snapshot: &NamedSnapshot, wanted: &str) -> Option<Result<Vec<usize>, NotFound>> {
-    let containers = cards_where(snapshot, |card| is_beginning(wanted, &card.container.container_id));
+fn by_id_prefix(snapshot: &NamedSnapshot, selector: &str) -> Option<Result<Vec<usize>, NotFound>> {
+    let containers =
+        containers_where(snapshot, |summary| is_id_prefix(selector, &summary.container.container_id));
     match containers.len() {
         0 => None,
         1 => Some(Ok(containers)),
         _ => {
             let names =
                 containers.iter().take(MAX_NEAREST).map(|&index| snapshot.containers[index].name.to_string());
-            Some(Err(NotFound::Ambiguous { wanted: shown(wanted), names: names.collect() }))
+            Some(Err(NotFound::Ambiguous { selector: printable(selector), names: names.collect() }))
         }
     }
 }
 
-fn by_pid(snapshot: &NamedSnapshot, wanted: &str) -> Option<Result<Found, NotFound>> {
-    let pid = wanted.parse().ok()?;
-    let record = snapshot.processes.records[snapshot.processes.forest.index_of(pid)?];
-    let containers = cards_where(snapshot, |card| card.membership == record.membership);
+fn by_pid(snapshot: &NamedSnapshot, selector: &str) -> Option<Result<Found, NotFound>> {
+    let pid = selector.parse().ok()?;
+    let record = snapshot.processes.records[snapshot.processes.index_of(pid)?];
+    let containers = containers_where(snapshot, |summary| summary.membership == record.membership);
     Some(if containers.is_empty() {
         Err(NotFound::OnHost { pid, command: sanitize(record.comm.as_bytes()).into_owned() })
     } else {
-        Ok(Found { containers, asked: Some(pid) })
+        Ok(Found { containers, selected_pid: Some(pid) })
     })
 }
 
-/// `with_services` is whether a service of Compose is an answer, too.
-fn unknown(snapshot: &NamedSnapshot, wanted: &str, with_services: bool) -> NotFound {
-    // What is longer is no name, and comparing takes time that grows with the length.
-    let (asked, wanted) = (wanted, truncate(wanted));
-    let wanted = &*wanted;
+/// The error for a selector that matches nothing, with similar names. `with_services` also suggests Compose services.
+fn unknown(snapshot: &NamedSnapshot, selector: &str, with_services: bool) -> NotFound {
+    // The time of a comparison grows with the length, and a longer selector is not a name.
+    let compared = truncate(selector);
+    let compared = &*compared;
     let similarity = |name: &str| {
-        if name.contains(wanted) && !wanted.is_empty() {
+        if name.contains(compared) && !compared.is_empty() {
             return 1.0;
         }
-        // The first likes a common beginning, the second knows swapped letters.
-        strsim::jaro_winkler(name, wanted).max(strsim::normalized_damerau_levenshtein(name, wanted))
+        // The first favours a common prefix, the second recognises swapped letters.
+        strsim::jaro_winkler(name, compared).max(strsim::normalized_damerau_levenshtein(name, compared))
     };
     let services = snapshot
         .containers
         .iter()
         .map(ContainerSummary::compose_service)
         .filter(|service| with_services && !service.is_empty());
-    let names = snapshot.containers.iter().map(|card| &*card.name).chain(services);
+    let names = snapshot.containers.iter().map(|summary| &*summary.name).chain(services);
     let mut scored: Vec<(f64, &str)> = names.map(|name| (similarity(name), name)).collect();
-    scored.retain(|(score, _)| *score >= LEAST_SIMILARITY);
+    scored.retain(|(score, _)| *score >= MIN_SIMILARITY);
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     scored.dedup_by(|a, b| a.1 == b.1);
     let nearest = scored.into_iter().take(MAX_NEAREST).map(|(_, name)| name.to_owned()).collect();
-    NotFound::Unknown { wanted: shown(asked), nearest }
+    NotFound::Unknown { selector: printable(selector), nearest }
 }
 
-fn shown(wanted: &str) -> String {
-    truncate(&sanitize(wanted.as_bytes())).into_owned()
+fn printable(selector: &str) -> String {
+    truncate(&sanitize(selector.as_bytes())).into_owned()
 }

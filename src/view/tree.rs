@@ -1,16 +1,4 @@
-//! A container's forest as somebody looks at it: as text, live, as JSON, as a page.
-//!
-//! ```text
-//!  moment ──► Tree ──► layout ──► text ──► terminal, live view
-//!              │          └─────► page
-//!              └─► json
-//! ```
-//!
-//! [`select`] finds the containers that somebody names. A [`Tree`] is the processes of one of them, or of the
-//! host; [`layout`] sorts, folds and prunes it into rows; [`text`] and the pages draw those; [`json`] writes
-//! the tree as it is. [`look`] takes one moment without a running exporter, [`command`] and [`live`] are the
-//! commands, [`arguments`] and [`users`] read what only a tree shows. No recursion: a container may nest its
-//! processes as deep as it likes.
+//! The processes of one container or of the host as a tree, with what a view shows of each process.
 
 use rustc_hash::FxHashMap;
 
@@ -21,27 +9,28 @@ use crate::model::process_table::ProcessTable;
 /// One process of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// As the procfs that was read has it; `key.pid` is the pid on the host.
+    /// As in the procfs that was read: `key.pid` is the pid on the host.
     pub key: ProcessKey,
     /// Index in the tree; `None` for a root.
     pub parent: Option<usize>,
-    /// As seen from the container's own pid namespace.
+    /// The pid in the container's pid namespace.
     pub pid: u32,
     pub comm: Comm,
     pub state: ProcessState,
     /// 0 for a zombie.
     pub threads: u32,
-    /// How a root of a container came in.
+    /// `None` for processes that are not a root of a container.
     pub kind: Option<RootKind>,
-    /// Effective user id; `None` where it was not read.
+    /// Effective user id; `None` if it was not read.
     pub user: Option<u32>,
-    /// Bytes of `cmdline`, separated by NUL; `None` where they were not asked for, or not to be had.
+    /// The bytes of `cmdline`, separated by NUL; `None` if they were not requested or could not be read.
     pub arguments: Option<Box<[u8]>>,
-    pub mark: Mark,
+    pub highlight: Highlight,
 }
 
 impl Process {
-    /// Its arguments, the first one included. Programs that write a title over them leave NULs behind.
+    /// The arguments, including the first one. A program that writes a title over its arguments leaves NULs at the
+    /// end; they are removed.
     #[must_use]
     pub fn argument_list(&self) -> Option<impl Iterator<Item = &[u8]>> {
         let bytes = self.arguments.as_deref()?;
@@ -50,79 +39,80 @@ impl Process {
     }
 }
 
-/// Why a process stands out.
+/// Why a process is highlighted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Mark {
+pub enum Highlight {
     #[default]
     None,
-    /// It is the one that was asked for by its pid.
+    /// The user selected it by its pid.
     Selected,
-    /// Not there at the last look.
+    /// It is not in the previous snapshot.
     Added,
-    /// Not there any more.
+    /// It is in the previous snapshot only.
     Removed,
 }
 
-/// The processes of one container, or of the host without kernel threads; parents before their children.
+/// The processes of one container, or of the host without kernel threads. Parents come before their children.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     pub processes: Vec<Process>,
 }
 
 impl Tree {
-    /// Picks the processes of one container, or of the host, out of a frame.
+    /// The tree of one container or of the host.
     #[must_use]
-    pub fn of(frame: &ProcessTable, membership: Membership) -> Self {
-        Self::of_each(frame, &[membership]).pop().unwrap_or_default()
+    pub fn of(table: &ProcessTable, membership: Membership) -> Self {
+        Self::of_each(table, &[membership]).pop().unwrap_or_default()
     }
 
-    /// The same for several, in one pass.
+    /// One tree for each of `memberships`, in one pass over the process table.
     #[must_use]
-    pub fn of_each(frame: &ProcessTable, resolver: &[Membership]) -> Vec<Self> {
-        let tree_of: FxHashMap<Membership, usize> = resolver.iter().copied().zip(0..).collect();
-        let mut trees: Vec<Self> = resolver.iter().map(|_| Self::default()).collect();
-        // Where each record stands in its tree.
-        let mut places = vec![None; frame.records.len()];
-        for index in frame.forest.parents_first() {
-            let record = &frame.records[index];
+    pub fn of_each(table: &ProcessTable, memberships: &[Membership]) -> Vec<Self> {
+        let tree_of: FxHashMap<Membership, usize> = memberships.iter().copied().zip(0..).collect();
+        let mut trees: Vec<Self> = memberships.iter().map(|_| Self::default()).collect();
+        // The index of each record in its tree.
+        let mut index_in_tree = vec![None; table.records.len()];
+        for index in table.forest.parents_first() {
+            let record = &table.records[index];
             let Some(&tree) = tree_of.get(&record.membership).filter(|_| !record.kernel_thread) else {
                 continue;
             };
             let processes = &mut trees[tree].processes;
-            places[index] = Some(processes.len());
-            let is_inside = record.membership != Membership::HOST && record.ns_pid > 0;
+            index_in_tree[index] = Some(processes.len());
+            let has_container_pid = record.membership != Membership::HOST && record.ns_pid > 0;
             processes.push(Process {
                 key: record.key,
-                parent: frame.forest.parent(index).and_then(|parent| places[parent]),
-                pid: if is_inside { record.ns_pid } else { record.key.pid },
+                parent: table.forest.parent(index).and_then(|parent| index_in_tree[parent]),
+                pid: if has_container_pid { record.ns_pid } else { record.key.pid },
                 comm: record.comm,
                 state: record.state,
                 threads: record.threads,
-                kind: frame.roots.kind(index),
+                kind: table.roots.kind(index),
                 user: None,
                 arguments: None,
-                mark: Mark::None,
+                highlight: Highlight::None,
             });
         }
         trees
     }
 }
 
-/// Who is below whom, by index.
+/// The children of each process of a tree, by index. Siblings are sorted by pid.
 #[derive(Debug)]
 pub(crate) struct Children {
     roots: Vec<usize>,
+    /// Where the children of each process start in `list`, and one more entry for the end.
     first: Vec<usize>,
     list: Vec<usize>,
 }
 
 impl Children {
-    /// Lists the processes that `is_shown` lets through, each below its parent; siblings by pid.
-    pub(crate) fn of(tree: &Tree, is_shown: impl Fn(usize) -> bool) -> Self {
-        let shown = || (0..tree.processes.len()).filter(|&index| is_shown(index));
+    /// Indexes the processes for which `is_included` is true. The parent of an included process must be included.
+    pub(crate) fn new(tree: &Tree, is_included: impl Fn(usize) -> bool) -> Self {
+        let included = || (0..tree.processes.len()).filter(|&index| is_included(index));
         let mut first = vec![0; tree.processes.len() + 1];
         let mut roots = Vec::new();
-        for index in shown() {
+        for index in included() {
             match tree.processes[index].parent {
                 Some(parent) => first[parent + 1] += 1,
                 None => roots.push(index),
@@ -133,7 +123,7 @@ impl Children {
         }
         let mut next = first.clone();
         let mut list = vec![0; first.last().copied().unwrap_or_default()];
-        for index in shown() {
+        for index in included() {
             if let Some(parent) = tree.processes[index].parent {
                 list[next[parent]] = index;
                 next[parent] += 1;
@@ -151,7 +141,7 @@ impl Children {
         &self.roots
     }
 
-    pub(crate) fn below(&self, index: usize) -> &[usize] {
+    pub(crate) fn of(&self, index: usize) -> &[usize] {
         &self.list[self.first[index]..self.first[index + 1]]
     }
 }

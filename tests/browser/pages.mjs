@@ -1,6 +1,6 @@
-// Uses the pages as a person would, in a real Chromium: sorts, opens, watches a container change, by mouse and by
-// keyboard, in light and dark, on a phone, and without scripts. Started by tests/system/pages.rs, which makes the
-// containers "calm", "careless" (zombies), "busy" and one with a hostile process.
+// Tests the pages in a real Chromium like a user: sorts, opens and watches containers, with mouse and keyboard, in light
+// and dark mode, on a phone, and without scripts. Started by tests/system/pages.rs, which creates the containers "calm",
+// "careless" (zombies), "busy" and one with a hostile process.
 //   PAGES  address of the exporter    OUT  directory for screenshots    DOCKER_HOST  for docker exec
 
 import assert from "node:assert/strict";
@@ -19,22 +19,22 @@ const browser = await chromium.launch({
 async function open(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1100, height: 700 }, ...options });
   const page = await context.newPage();
-  const trouble = [];
-  page.on("console", (message) => { if (message.type() === "error") trouble.push(message.text()); });
-  page.on("pageerror", (error) => trouble.push(String(error)));
-  page.on("dialog", (dialog) => { trouble.push(`a dialog: ${dialog.message()}`); dialog.dismiss(); });
+  const errors = [];
+  page.on("console", (message) => { if (message.type() === "error") errors.push(message.text()); });
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("dialog", (dialog) => { errors.push(`a dialog: ${dialog.message()}`); dialog.dismiss(); });
   page.on("request", (request) => {
-    if (!request.url().startsWith(PAGES)) trouble.push(`a request to ${request.url()}`);
+    if (!request.url().startsWith(PAGES)) errors.push(`a request to ${request.url()}`);
   });
-  return { page, trouble };
+  return { page, errors };
 }
 
 const names = (page) => page.locator("tbody th a").allTextContents();
 
 async function sortsAndOpens() {
-  const { page, trouble } = await open();
+  const { page, errors } = await open();
   await page.goto(PAGES);
-  assert.equal((await names(page))[0], "careless", "the worst comes first");
+  assert.equal((await names(page))[0], "careless", "the worst container is first");
   const zombies = page.locator("tbody tr", { hasText: "careless" }).locator("td.bad");
   assert.equal(await zombies.first().textContent(), "3");
   await page.screenshot({ path: `${OUT}/list-light.png` });
@@ -49,59 +49,59 @@ async function sortsAndOpens() {
   await page.getByRole("link", { name: "Unfold" }).click();
   assert.equal(await page.locator("tr.bad").count(), 3);
   await page.getByRole("link", { name: "Only zombies" }).click();
-  assert.equal(await page.locator("tbody tr").count(), 4, "the zombies and whoever left them");
-  assert.deepEqual(trouble, []);
+  assert.equal(await page.locator("tbody tr").count(), 4, "the zombies and their parent");
+  assert.deepEqual(errors, []);
 }
 
 async function refreshesInPlace() {
-  const { page, trouble } = await open();
+  const { page, errors } = await open();
   await page.goto(`${PAGES}/containers/calm`);
   const rows = page.locator("tbody tr");
   const before = await rows.count();
-  // A page that was loaded anew would have forgotten this.
+  // A reload would remove this variable.
   await page.evaluate(() => { window.sameDocument = true; });
   await page.locator("#fold").focus();
-  // Rows are marked for one refresh only.
+  // Rows are marked only until the next refresh.
   await page.evaluate(() => {
     const look = () => { window.came ??= document.querySelector("tr.came")?.innerText; };
     new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
   });
   exec("/bin/sleep", "4711");
   await page.waitForFunction((count) => document.querySelectorAll("tbody tr").length === count + 1, before);
-  // In its first moments a process that comes by exec bears the runtime's name.
+  // A process that was started by exec first has the name of the runtime.
   assert.match(await (await page.waitForFunction(() => window.came)).jsonValue(), /exec/);
   await page.waitForFunction(() => /exec\s+sleep/.test(document.querySelector("table.forest").innerText));
   await page.screenshot({ path: `${OUT}/came-light.png` });
   assert.equal(await page.evaluate(() => window.sameDocument), true);
-  assert.equal(await page.evaluate(() => document.activeElement.id), "fold", "the focus stays");
-  assert.deepEqual(trouble, []);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "fold", "the focus is kept");
+  assert.deepEqual(errors, []);
 }
 
 async function byKeyboard() {
-  const { page, trouble } = await open();
+  const { page, errors } = await open();
   await page.goto(PAGES);
   const reach = async (name) => {
     for (let presses = 0; presses < 40; presses++) {
       if ((await page.evaluate(() => document.activeElement.textContent)) === name) return;
       await page.keyboard.press("Tab");
     }
-    assert.fail(`${name} is not to be reached by keyboard`);
+    assert.fail(`${name} cannot be reached by keyboard`);
   };
   await reach("busy");
   const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
-  assert.notEqual(outline, "none", "the focus is to be seen");
+  assert.notEqual(outline, "none", "the focus is visible");
   await page.keyboard.press("Enter");
   await page.waitForURL("**/containers/busy");
-  assert.deepEqual(trouble, []);
+  assert.deepEqual(errors, []);
 }
 
 async function hostileNames() {
-  const { page, trouble } = await open();
+  const { page, errors } = await open();
   await page.goto(`${PAGES}/containers/hostile`);
   const text = await page.locator("table.forest").innerText();
   assert.match(text, /<script>alert/);
   assert.equal(await page.locator("table.forest script, table.forest img").count(), 0);
-  assert.deepEqual(trouble, []);
+  assert.deepEqual(errors, []);
 }
 
 async function darkAndNarrow() {
@@ -115,10 +115,10 @@ async function darkAndNarrow() {
     await phone.page.goto(PAGES + path);
     const { width, inner } = await phone.page.evaluate(
       () => ({ width: document.documentElement.scrollWidth, inner: window.innerWidth }));
-    assert.ok(width <= inner, `${path} is ${width} wide on a phone of ${inner}: only its table may scroll`);
+    assert.ok(width <= inner, `${path} is ${width} px wide on a phone with ${inner} px: only the table may scroll`);
   }
   await phone.page.screenshot({ path: `${OUT}/busy-phone.png` });
-  assert.deepEqual([...dark.trouble, ...phone.trouble], []);
+  assert.deepEqual([...dark.errors, ...phone.errors], []);
 }
 
 async function withoutScripts() {

@@ -1,4 +1,4 @@
-# What the checks in tests/debian share. Sourced.
+# Shared functions of the checks in tests/debian. Sourced.
 
 unit=pstree-exporter.service
 
@@ -8,13 +8,13 @@ fail() {
     exit 1
 }
 
-# equal WHAT GOT WANTED
+# equal WHAT GOT WANT
 equal() {
-    [ "$2" = "$3" ] || fail "$1 is $2, not $3"
+    [ "$2" = "$3" ] || fail "$1 is $2, want $3"
     echo "ok: $1 is $2"
 }
 
-# status FIELD: of the service's process
+# status FIELD: a field in /proc/PID/status of the service's process
 status() {
     awk -v field="$1:" '$1 == field { print $2 }' "/proc/$(systemctl show --property=MainPID --value "$unit")/status"
 }

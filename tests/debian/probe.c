@@ -1,4 +1,4 @@
-/* In the exporter's place, under its unit: what is it allowed? One line each, as the kernel answers. */
+/* Runs instead of the exporter in its unit, and prints for each operation whether the kernel allows it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -19,15 +19,15 @@ int main(void)
 {
 	char *arguments[] = { "true", NULL };
 
-	/* All is said before another program takes its place. */
+	/* Unbuffered, because execve replaces this program. */
 	setvbuf(stdout, NULL, _IONBF, 0);
 
-	/* What it is for. */
+	/* Operations that the exporter requires. */
 	say("read a process of root", open("/proc/1/stat", O_RDONLY));
 	say("read pid_max", open("/proc/sys/kernel/pid_max", O_RDONLY));
 	say("listen", socket(AF_INET6, SOCK_STREAM, 0));
 
-	/* All else; each is something that any user may do without the unit. */
+	/* Operations that must be denied; without the unit every user may do them. */
 	say("write to its own directory", open("/var/lib/probe/file", O_CREAT | O_WRONLY, 0600));
 	say("see a home", open("/home/probe", O_RDONLY));
 	say("make a user namespace", unshare(CLONE_NEWUSER));

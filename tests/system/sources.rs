@@ -1,13 +1,15 @@
 //! Both sources give the same snapshot: procfs is read before and after, the kernel's list in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
 use pstree_exporter::collect::pipeline::Pipeline;
-use pstree_exporter::model::process::{ProcessKey, ProcessRecord, ProcessState};
+use pstree_exporter::model::forest::stats::ForestStats;
+use pstree_exporter::model::process::{Membership, ProcessKey, ProcessRecord, ProcessState};
+use pstree_exporter::model::snapshot::ContainerState;
 
 use crate::support::Exporter;
 use crate::support::workload::{self, Workload};
@@ -31,18 +33,14 @@ fn pipeline(source: SourceFlag) -> Pipeline {
 type Records = BTreeMap<ProcessKey, (Option<String>, ProcessRecord)>;
 
 fn collect(pipeline: &mut Pipeline) -> Records {
-    pipeline.collect().expect("a collection");
-    let container = |record: &ProcessRecord| {
-        let container = pipeline.walk.containers[record.membership.slot()?].as_ref();
-        Some(container.expect("a used slot").path.to_string())
-    };
-    pipeline
-        .frames
-        .present()
-        .records
+    let snapshot = pipeline.collect().expect("a collection");
+    let paths: HashMap<Membership, String> = snapshot
+        .containers
         .iter()
-        .map(|record| (record.key, (container(record), *record)))
-        .collect()
+        .map(|state| (state.membership, state.container.path.to_string()))
+        .collect();
+    let container = |record: &ProcessRecord| paths.get(&record.membership).cloned();
+    snapshot.processes.records.iter().map(|record| (record.key, (container(record), *record))).collect()
 }
 
 /// The part of a record that must be equal. Slot numbers differ between pipelines; only procfs adds to a kernel worker's
@@ -122,23 +120,16 @@ fn both_sources_give_the_same_snapshot_during_churn() {
     drop(churn);
     // When nothing changes, the results are the same, too.
     engine.docker(&["rm", "--force", "forking"]);
-    proc.collect().expect("a collection");
-    bpf.collect().expect("a collection");
-    for path in proc.shown.iter().map(|&slot| proc.walk.containers[slot].as_ref().unwrap().path.clone()) {
-        let stats = |pipeline: &Pipeline| {
-            let slot = pipeline
-                .shown
-                .iter()
-                .copied()
-                .find(|&slot| pipeline.walk.containers[slot].as_ref().is_some_and(|it| it.path == path));
-            let slot = slot.expect("the same containers");
-            let mut stats = pipeline.stats_by_slot.containers[slot].clone();
-            // First seen at slightly different times; each pipeline numbers commands itself.
-            stats.oldest_zombie_since = None;
-            stats.zombies_by_parent.clear();
-            (stats, pipeline.results[slot].foreign_processes)
+    let (proc, bpf) = (proc.collect().expect("a collection"), bpf.collect().expect("a collection"));
+    assert_eq!(proc.containers.len(), 6);
+    assert_eq!(bpf.containers.len(), 6);
+    for (proc, bpf) in proc.containers.iter().zip(&bpf.containers) {
+        let stats = |state: &ContainerState| {
+            // The two see a zombie for the first time at slightly different times.
+            let stats = ForestStats { oldest_zombie_since: None, ..state.stats.clone() };
+            (state.container.path.clone(), stats, state.foreign_processes)
         };
-        assert_eq!(stats(&proc), stats(&bpf), "{path}");
+        assert_eq!(stats(proc), stats(bpf));
     }
 }
 

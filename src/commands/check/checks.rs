@@ -1,9 +1,8 @@
-//! `--check`: what the exporter can see on this machine, why not more, and what to do about it.
-//!
-//! It does what the exporter does at its start, once: the same source, one collection, one question to Docker. So
-//! what it says is what the exporter would find.
+//! The checks. They do once what the exporter does at start, with the same flags: choose the source, collect, and list
+//! the containers of Docker.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,19 +13,20 @@ use crate::collect::pipeline::Pipeline;
 use crate::collect::source_selection::Reason;
 use crate::commands::check::report::Report;
 use crate::model::container::Runtime;
+use crate::model::snapshot::Snapshot;
 use crate::names::config::DockerConfig;
 use crate::names::docker;
 use crate::names::registry::Directory;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::resolve::process_files::ProcessFiles as _;
-use crate::serve::security::rules::Security;
+use crate::serve::security::Security;
 
-const DOCKER_PATIENCE: Duration = Duration::from_secs(5);
+const DOCKER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Prints what is found. Returns whether the main job can be done.
+/// Prints the report. Returns whether the containers of this machine can be monitored.
 ///
 /// # Errors
-/// When it cannot be printed.
+/// If standard output cannot be written.
 pub fn run(config: &Config) -> anyhow::Result<bool> {
     let kernel = rustix::system::uname();
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
@@ -39,209 +39,216 @@ pub fn run(config: &Config) -> anyhow::Result<bool> {
     );
     let report = report(config);
     text += &report.render();
-    text += match report.is_fit() {
-        true => "\nThe main job can be done here: the forest of every container on this machine.\n",
-        false => "\nThe main job cannot be done here; mend what says NO.\n",
+    text += match report.can_monitor() {
+        true => "\nThis machine can be monitored: the process forest of every container is visible.\n",
+        false => "\nThis machine cannot be monitored. Fix the checks marked FAIL.\n",
     };
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        // A reader that has seen enough is no failure of ours.
+        // A reader that closes the pipe early, such as head, is not an error.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
         written => written.context("cannot write to standard output")?,
     }
-    Ok(report.is_fit())
+    Ok(report.can_monitor())
 }
 
 fn report(config: &Config) -> Report {
     let mut report = Report::default();
-    let mut pipeline = collect(config, &mut report);
-    if let Some(pipeline) = &mut pipeline {
+    let mut collected = collect(config, &mut report);
+    if let Some(Collected { pipeline, snapshot }) = &mut collected {
         view(config, &mut report);
         cgroups(config, pipeline, &mut report);
         let directory = names(config.docker.as_ref(), &mut report);
-        containers(pipeline, directory.as_ref(), &mut report);
-        pids(config, pipeline, &mut report);
-        kernel_counts(pipeline, &mut report);
-        namespaces(pipeline, &mut report);
+        containers(snapshot, directory.as_ref(), &mut report);
+        pids_limits(config, pipeline, snapshot, &mut report);
+        event_counts(pipeline, &mut report);
+        pid_namespaces(pipeline, &mut report);
     }
-    rights(pipeline.is_some_and(|it| it.events.is_some()), &mut report);
+    privileges(collected.is_some_and(|it| it.pipeline.counts_events()), &mut report);
     web(config, &mut report);
     report
 }
 
-/// One collection; what follows is about its results.
-fn collect(config: &Config, report: &mut Report) -> Option<Pipeline> {
+/// One collection, and what made it.
+struct Collected {
+    pipeline: Pipeline,
+    snapshot: Arc<Snapshot>,
+}
+
+/// Collects once. The other checks use the result.
+fn collect(config: &Config, report: &mut Report) -> Option<Collected> {
     const SUBJECT: &str = "processes";
-    let collected = Pipeline::new(&config.collector).and_then(|mut it| it.collect().map(|()| it));
-    let pipeline = match collected {
-        Ok(pipeline) => pipeline,
-        // Its text has the remedy.
+    let collected = Pipeline::new(&config.collector).and_then(|mut pipeline| {
+        let snapshot = pipeline.collect()?;
+        Ok(Collected { pipeline, snapshot })
+    });
+    let collected = match collected {
+        Ok(collected) => collected,
+        // The message contains the fix.
         Err(error) => {
-            report.bad(SUBJECT, error.to_string(), "");
+            report.fail(SUBJECT, error.to_string(), "");
             return None;
         }
     };
-    let count = pipeline.frames.present().records.len();
-    let (denied, malformed) = (pipeline.skipped.denied, pipeline.skipped.malformed);
-    let what = format!(
+    let count = collected.snapshot.processes.records.len();
+    let skipped = collected.pipeline.status().skipped;
+    let (denied, malformed) = (skipped.denied, skipped.malformed);
+    let message = format!(
         "{count} read from {}",
-        match pipeline.events {
-            Some(_) => "the kernel's own list".to_owned(),
-            None => config.collector.procfs.display().to_string(),
+        match collected.pipeline.counts_events() {
+            true => "the kernel by BPF".to_owned(),
+            false => config.collector.procfs.display().to_string(),
         }
     );
     if denied + malformed == 0 {
-        report.good(SUBJECT, what);
+        report.ok(SUBJECT, message);
     } else {
-        let what = format!("{what}; {denied} were denied, {malformed} could not be understood");
-        report.partial(SUBJECT, what, "run it as a user to whom /proc shows all processes; see also below");
+        let message =
+            format!("{message}; {denied} skipped: permission denied; {malformed} skipped: malformed");
+        report.partial(SUBJECT, message, "run as a user that can read all processes in /proc");
     }
-    Some(pipeline)
+    Some(collected)
 }
 
-/// Whether they are all there are on the machine.
+/// Whether all processes of the machine are visible.
 fn view(config: &Config, report: &mut Report) {
     let system = System::new(&config.collector.procfs);
-    if system.hides_processes() {
-        report.bad("view", HIDEPID_ADVICE, "");
+    if system.hides_other_users() {
+        report.fail("view", HIDEPID_ADVICE, "");
     } else if let Some(container) = system.own_container(config.collector.container_name.as_deref()) {
-        report.bad(
+        report.fail(
             "view",
-            format!("only what runs in {}, by its pid namespace", container.fallback_name()),
-            "run it with --pid=host, or mount the machine's /proc and give --path.procfs",
+            format!("only the processes in the pid namespace of {}", container.fallback_name()),
+            "run with --pid=host, or mount the host's /proc and set --path.procfs",
         );
     } else {
-        report.good("view", "all processes of the machine, as far as this procfs goes");
+        report.ok("view", "all processes in this procfs");
     }
 }
 
 fn cgroups(config: &Config, pipeline: &Pipeline, report: &mut Report) {
     const SUBJECT: &str = "cgroups";
-    let Some(layout) = pipeline.resolver.cgroup_layout() else {
-        let what = "no process says which cgroup it is in, so nothing tells containers apart";
-        return report.bad(SUBJECT, what, "run a kernel with cgroups, and mount them");
+    let Some(layout) = pipeline.status().cgroup_layout else {
+        let message = "no process has a cgroup, so processes cannot be assigned to containers";
+        return report.fail(SUBJECT, message, "use a kernel with cgroups, and mount the cgroup hierarchies");
     };
     let layout = layout.label();
-    if pipeline.resolver.has_foreign_cgroup_paths() {
-        let what =
-            format!("{layout}; paths lie outside our cgroup namespace: the label id lacks its first part");
-        report.partial(SUBJECT, what, "run this container with --cgroupns=host");
+    if pipeline.status().has_relative_cgroup_paths {
+        let message =
+            format!("{layout}; paths are outside this cgroup namespace: the label id is incomplete");
+        report.partial(SUBJECT, message, "run this container with --cgroupns=host");
     } else {
-        let whole = System::new(&config.collector.procfs).sees_whole_cgroup_paths();
-        let paths =
-            if whole { "paths as the machine has them" } else { "paths as our cgroup namespace has them" };
-        report.good(SUBJECT, format!("{layout}, {paths}"));
+        let is_host = System::new(&config.collector.procfs).shows_full_cgroup_paths();
+        let namespace = if is_host { "the host's" } else { "this container's" };
+        report.ok(SUBJECT, format!("{layout}, paths relative to {namespace} cgroup namespace"));
     }
 }
 
 fn names(docker: Option<&DockerConfig>, report: &mut Report) -> Option<Directory> {
     const SUBJECT: &str = "names";
     let Some(docker) = docker else {
-        report.good(SUBJECT, "not asked for (--no-docker): containers show their id");
+        report.ok(SUBJECT, "disabled (--no-docker); containers are shown by id");
         return None;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime.block_on(docker::ask_once(&docker.endpoint, DOCKER_PATIENCE, |_, _| false))
-    });
-    match asked {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report.partial(SUBJECT, format!("cannot start the event loop: {error}"), "raise ulimit -n");
+            return None;
+        }
+    };
+    match runtime.block_on(docker::ask_once(&docker.endpoint, DOCKER_TIMEOUT, |_, _| false)) {
         Ok((directory, _)) => {
-            report.good(SUBJECT, format!("{} from the Docker API at {}", directory.len(), docker.endpoint));
+            report.ok(SUBJECT, format!("{} from the Docker API at {}", directory.len(), docker.endpoint));
             Some(directory)
         }
         Err(error) => {
-            let remedy = if error.contains("Permission denied") {
-                "give this user the group of the socket (that is as good as root), or put a proxy before it that \
-                 passes GET alone; --no-docker to do without"
-            } else if error.contains("No such file") {
-                "start Docker or Podman's API, mount its socket into this container, or give --docker.host; \
-                 --no-docker to do without"
-            } else {
-                "look whether the daemon answers `docker ps`; --no-docker to do without"
-            };
-            let what = format!("the Docker API at {} does not answer: {error}", docker.endpoint);
-            report.partial(SUBJECT, what, remedy);
+            let message = format!("the Docker API at {} does not answer: {error}", docker.endpoint);
+            report.partial(SUBJECT, message, error.remedy());
             None
         }
     }
 }
 
-fn containers(pipeline: &Pipeline, directory: Option<&Directory>, report: &mut Report) {
+fn containers(snapshot: &Snapshot, directory: Option<&Directory>, report: &mut Report) {
     const SUBJECT: &str = "containers";
-    let by_runtime: Vec<String> = pipeline
+    let by_runtime: Vec<String> = snapshot
         .containers_by_runtime
         .iter()
-        .filter(|(_, count)| **count > 0)
+        .filter(|(_, count)| *count > 0)
         .map(|(runtime, count)| format!("{count} {}", runtime.label()))
         .collect();
     if by_runtime.is_empty() {
-        return report.good(SUBJECT, "none runs here now");
+        return report.ok(SUBJECT, "none running");
     }
     let is_nameless = |directory: &Directory| {
-        let known = pipeline.walk.containers.iter().flatten();
+        let known = snapshot.containers.iter().map(|it| &it.container);
         let of_docker = known.filter(|it| it.runtime == Runtime::Docker);
         of_docker.filter(|it| !directory.contains_key(&*it.container_id)).count()
     };
     match directory.map(is_nameless) {
         Some(nameless) if nameless > 0 => report.partial(
             SUBJECT,
-            format!("{}; {nameless} of Docker have no name in that daemon", by_runtime.join(", ")),
-            "another daemon runs them: give --docker.host its address",
+            format!("{}; {nameless} of runtime docker are unknown to the Docker API", by_runtime.join(", ")),
+            "set --docker.host to the daemon that runs them",
         ),
-        _ => report.good(SUBJECT, by_runtime.join(", ")),
+        _ => report.ok(SUBJECT, by_runtime.join(", ")),
     }
 }
 
-fn pids(config: &Config, pipeline: &Pipeline, report: &mut Report) {
+fn pids_limits(config: &Config, pipeline: &Pipeline, snapshot: &Snapshot, report: &mut Report) {
     const SUBJECT: &str = "pids limits";
     let root = config.collector.cgroupfs.display();
-    if pipeline.reads_pids() && (pipeline.shown.is_empty() || pipeline.pids_run.success) {
-        report.good(SUBJECT, format!("from the pids controller below {root}"));
+    let is_read = pipeline.status().pids.is_some_and(|run| run.success);
+    if pipeline.reads_pids() && (snapshot.containers.is_empty() || is_read) {
+        report.ok(SUBJECT, format!("read from the pids controller in {root}"));
     } else {
-        let what = format!("no pids controller of these containers below {root}");
-        let remedy = "mount the machine's /sys/fs/cgroup and give --path.cgroupfs; in a container with --cgroupns=host";
-        report.partial(SUBJECT, what, remedy);
+        let message = format!("no pids controller of these containers in {root}");
+        let fix =
+            "mount the host's /sys/fs/cgroup and set --path.cgroupfs; in a container, use --cgroupns=host";
+        report.partial(SUBJECT, message, fix);
     }
 }
 
-fn kernel_counts(pipeline: &Pipeline, report: &mut Report) {
+fn event_counts(pipeline: &Pipeline, report: &mut Report) {
     const SUBJECT: &str = "forks, execs, exits";
-    let reason = &pipeline.reason;
-    match (&pipeline.events, reason) {
-        (Some(_), _) => report.good(SUBJECT, "counted by the kernel"),
-        (None, Reason::Flag) => report.good(SUBJECT, "not counted, as the flags say"),
-        // Its text has the remedy.
-        (None, _) => report.partial(SUBJECT, format!("not counted by the kernel: {reason}"), ""),
+    let reason = pipeline.source_reason();
+    match (pipeline.counts_events(), reason) {
+        (true, _) => report.ok(SUBJECT, "counted by BPF"),
+        (false, Reason::Flag) => report.ok(SUBJECT, "not counted (--collection.source)"),
+        // The message contains the fix.
+        (false, _) => report.partial(SUBJECT, format!("not counted: {reason}"), ""),
     }
 }
 
-/// What needs other users' pid namespaces.
-fn namespaces(pipeline: &mut Pipeline, report: &mut Report) {
+/// Whether the pid namespaces of other users' processes can be read.
+fn pid_namespaces(pipeline: &mut Pipeline, report: &mut Report) {
     const SUBJECT: &str = "pid namespaces";
-    if pipeline.events.is_some() || pipeline.files().pid_namespace(1).is_ok() {
-        report.good(SUBJECT, "of all processes");
+    if pipeline.counts_events() || pipeline.files().pid_namespace(1).is_ok() {
+        report.ok(SUBJECT, "readable for all processes");
     } else {
         report.partial(
             SUBJECT,
-            "of our own processes alone, so pstree_host_namespace_intruders has no samples",
-            "nothing, if you can do without; else let the kernel count, or grant CAP_SYS_PTRACE",
+            "readable only for own processes; pstree_container_namespace_intruders has no samples",
+            "if you need this metric, use --collection.source=bpf or grant CAP_SYS_PTRACE",
         );
     }
 }
 
-fn rights(has_counts: bool, report: &mut Report) {
+/// Whether the exporter has privileges that it does not use.
+fn privileges(has_counts: bool, report: &mut Report) {
     match geteuid().is_root() {
-        // Container engines give capabilities to root alone.
-        true if has_counts => report.good("rights", "root, and the kernel counts"),
-        true => report.partial("rights", "root, which is not needed", "run it as a user of its own"),
-        false => report.good("rights", "not root"),
+        // Container engines grant capabilities only to root.
+        true if has_counts => report.ok("privileges", "root, with BPF in use"),
+        true => report.partial("privileges", "root, which is not required", "run as an unprivileged user"),
+        false => report.ok("privileges", "unprivileged"),
     }
 }
 
 fn web(config: &Config, report: &mut Report) {
     let Some(path) = &config.web.config_file else { return };
     match Security::start(path) {
-        Ok(_) => report.good("web configuration", path.display().to_string()),
-        // It names the file, the line and what is wrong; the exporter would not start.
-        Err(error) => report.bad("web configuration", error, ""),
+        Ok(_) => report.ok("web configuration", path.display().to_string()),
+        // The exporter would not start. The message contains the fix.
+        Err(error) => report.fail("web configuration", error.to_string(), ""),
     }
 }

@@ -1,6 +1,11 @@
-//! `--check`: what the exporter can see on this machine, why not more, and how to fix it.
+//! `--check`: what can be monitored on this machine, what cannot, and how to fix it.
+//!
+//! | file | content |
+//! |---|---|
+//! | `checks` | the checks |
+//! | `report` | their results as text |
 
 mod checks;
-pub mod report;
+mod report;
 
 pub use checks::run;

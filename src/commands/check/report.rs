@@ -1,79 +1,84 @@
-//! What a check has found, as text. Pure.
+//! The results of all checks, as text. Pure.
 
 use std::fmt::Write as _;
 
-/// How well one thing works here.
+/// The result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    Good,
-    /// The main job is done, and something beside it is missing.
+enum Verdict {
+    Ok,
+    /// Containers can be monitored, but something else is missing.
     Partial,
-    /// The main job, the forest of every container of this machine, cannot be done.
-    Bad,
+    /// Containers cannot be monitored.
+    Fail,
 }
 
 impl Verdict {
-    fn word(self) -> &'static str {
+    fn label(self) -> &'static str {
         match self {
-            Self::Good => "ok",
-            Self::Partial => "partly",
-            Self::Bad => "NO",
+            Self::Ok => "ok",
+            Self::Partial => "partial",
+            Self::Fail => "FAIL",
         }
     }
 }
 
-/// One thing, what is with it, and what to do about it.
+/// What was checked, the result, and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    pub subject: &'static str,
-    pub verdict: Verdict,
-    pub what: String,
-    /// Empty where nothing is to be done, or `what` has it already.
-    pub remedy: String,
+struct Finding {
+    subject: &'static str,
+    verdict: Verdict,
+    message: String,
+    /// Empty if there is nothing to fix, or if the message contains it.
+    fix: String,
 }
 
-/// All findings, in the order of what builds on what.
+/// All findings, in the order of the checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report(Vec<Finding>);
+pub(super) struct Report(Vec<Finding>);
 
 impl Report {
-    pub fn good(&mut self, subject: &'static str, what: impl Into<String>) {
-        self.add(subject, Verdict::Good, what, "");
+    pub(super) fn ok(&mut self, subject: &'static str, message: impl Into<String>) {
+        self.add(subject, Verdict::Ok, message, "");
     }
 
-    pub fn partial(&mut self, subject: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
-        self.add(subject, Verdict::Partial, what, remedy);
+    pub(super) fn partial(
+        &mut self,
+        subject: &'static str,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.add(subject, Verdict::Partial, message, fix);
     }
 
-    pub fn bad(&mut self, subject: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
-        self.add(subject, Verdict::Bad, what, remedy);
+    pub(super) fn fail(&mut self, subject: &'static str, message: impl Into<String>, fix: impl Into<String>) {
+        self.add(subject, Verdict::Fail, message, fix);
     }
 
     fn add(
         &mut self,
         subject: &'static str,
         verdict: Verdict,
-        what: impl Into<String>,
-        remedy: impl Into<String>,
+        message: impl Into<String>,
+        fix: impl Into<String>,
     ) {
-        self.0.push(Finding { subject, verdict, what: what.into(), remedy: remedy.into() });
+        self.0.push(Finding { subject, verdict, message: message.into(), fix: fix.into() });
     }
 
-    /// Whether the main job can be done.
+    /// Whether containers can be monitored: no check failed.
     #[must_use]
-    pub fn is_fit(&self) -> bool {
-        self.0.iter().all(|finding| finding.verdict < Verdict::Bad)
+    pub(super) fn can_monitor(&self) -> bool {
+        self.0.iter().all(|finding| finding.verdict < Verdict::Fail)
     }
 
-    /// A line for each finding, with a second one where something is to be done.
+    /// One line for each finding, and a second one with the fix.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub(super) fn render(&self) -> String {
         let width = self.0.iter().map(|finding| finding.subject.len()).max().unwrap_or_default();
         let mut text = String::new();
-        for Finding { subject, verdict, what, remedy } in &self.0 {
-            let _ = writeln!(text, "{:<6}  {subject:<width$}  {what}", verdict.word());
-            if !remedy.is_empty() {
-                let _ = writeln!(text, "{:8}{:width$}  to mend: {remedy}", "", "");
+        for Finding { subject, verdict, message, fix } in &self.0 {
+            let _ = writeln!(text, "{:<7}  {subject:<width$}  {message}", verdict.label());
+            if !fix.is_empty() {
+                let _ = writeln!(text, "{:9}{:width$}  fix: {fix}", "", "");
             }
         }
         text
@@ -85,18 +90,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_bad_makes_it_unfit() {
+    fn only_a_failed_check_makes_monitoring_impossible() {
         let mut report = Report::default();
-        report.good("processes", "412");
+        report.ok("processes", "412");
         report.partial("names", "Docker does not answer", "start it");
-        assert!(report.is_fit());
-        report.bad("x", "y", "");
-        assert!(!report.is_fit());
+        assert!(report.can_monitor());
+        report.fail("x", "y", "");
+        assert!(!report.can_monitor());
         assert_eq!(
             report.render(),
-            "ok      processes  412\n\
-             partly  names      Docker does not answer\n                   to mend: start it\n\
-             NO      x          y\n"
+            "ok       processes  412\n\
+             partial  names      Docker does not answer\n                    fix: start it\n\
+             FAIL     x          y\n"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The terminal of the live view: taken over, drawn to in place, and given back on every way out.
+//! The terminal of the live view: set up, updated in place, and restored in every case, including panics.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,71 +14,71 @@ use crossterm::{cursor, execute, queue};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use crate::commands::live::viewport::Move;
+use crate::commands::live::viewport::Scroll;
 
-/// How long a signal may go unnoticed.
-const TICK: Duration = Duration::from_millis(100);
+/// How often the stop flag and the size of the terminal are checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What somebody at the keyboard wants.
+/// What the live view has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UiEvent {
     Quit,
-    Move(Move),
-    /// The screen is another now.
+    Scroll(Scroll),
+    /// The size or the content of the terminal changed.
     Redraw,
-    /// The time for the next look has come.
-    Next,
+    /// The deadline was reached.
+    Collect,
 }
 
-/// While this lives, the terminal is ours.
+/// The terminal in raw mode with the alternate screen. Dropping it restores the terminal.
 #[derive(Debug)]
 pub struct Screen {
     is_stopping: Arc<AtomicBool>,
 }
 
 impl Screen {
-    /// Takes the terminal over. `is_stopping` is set by whoever handles signals.
+    /// Sets up the terminal. When `is_stopping` becomes true, [`Self::wait`] returns [`UiEvent::Quit`].
     ///
     /// # Errors
-    /// When standard input or output is no terminal.
+    /// If standard input or output is not a terminal.
     pub fn enter(is_stopping: Arc<AtomicBool>) -> io::Result<Self> {
         if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-            return Err(io::Error::other("--watch wants a terminal; leave it out to print the tree once"));
+            return Err(io::Error::other("--watch requires a terminal; omit it to print the tree once"));
         }
-        give_back_on_panic();
+        restore_on_panic();
         let screen = Self { is_stopping };
-        screen.take_over()?;
+        screen.set_up()?;
         Ok(screen)
     }
 
-    fn take_over(&self) -> io::Result<()> {
-        IS_OURS.store(true, Ordering::Relaxed);
+    fn set_up(&self) -> io::Result<()> {
+        IS_SET_UP.store(true, Ordering::Relaxed);
         enable_raw_mode()?;
-        // A width that a terminal sees in another way must not move the lines.
+        // Terminals disagree on the width of some characters. Without wrapping, lines keep their position.
         execute!(io::stdout(), EnterAlternateScreen, DisableLineWrap, cursor::Hide)
     }
 
-    /// Columns and lines.
+    /// The size of the terminal in columns and lines.
     ///
     /// # Errors
-    /// When the terminal is gone.
+    /// If the terminal was closed.
     pub fn size() -> io::Result<(usize, usize)> {
         let (columns, lines) = crossterm::terminal::size()?;
-        // Serial consoles do not know theirs.
+        // Serial consoles report 0.
         let (columns, lines) = if columns == 0 || lines == 0 { (80, 24) } else { (columns, lines) };
         Ok((usize::from(columns), usize::from(lines)))
     }
 
-    /// Shows the first of these lines that fit and nothing else, without a moment in which less is to be seen.
+    /// Replaces the content of the screen with as many of the lines as fit, in one update without flicker.
     ///
     /// # Errors
-    /// When the terminal is gone.
+    /// If the terminal was closed.
     pub fn show(&self, lines: &[String]) -> io::Result<()> {
         let (_, height) = Self::size()?;
         let mut out = io::stdout().lock();
         queue!(out, BeginSynchronizedUpdate)?;
         for number in 0..height {
-            // Cleared first: behind a line that fills the width, clearing would take its last character.
+            // Clear first: after a line that fills the width, clearing would erase its last character.
             queue!(out, cursor::MoveTo(0, number as u16), Clear(ClearType::CurrentLine))?;
             if let Some(line) = lines.get(number) {
                 out.write_all(line.as_bytes())?;
@@ -88,32 +88,32 @@ impl Screen {
         out.flush()
     }
 
-    /// Waits for a wish, at most until `deadline`.
+    /// Waits for a key press or a change of the size, at most until `deadline`.
     ///
     /// # Errors
-    /// When the terminal is gone.
+    /// If the terminal was closed.
     pub fn wait(&self, deadline: Instant) -> io::Result<UiEvent> {
         let size = Self::size()?;
         loop {
             if self.is_stopping.load(Ordering::Relaxed) {
                 return Ok(UiEvent::Quit);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(UiEvent::Next);
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                return Ok(UiEvent::Collect);
             }
-            if is_gone(left.min(TICK))? {
+            if wait_for_input_or_hangup(remaining.min(POLL_INTERVAL))? {
                 return Ok(UiEvent::Quit);
             }
-            // Events may have been read along with earlier ones, so they are asked for also in silence.
+            // A previous read may have buffered more events, so check for them even without new input.
             while event::poll(Duration::ZERO)? {
                 let Event::Key(key) = event::read()? else { return Ok(UiEvent::Redraw) };
                 if is_control(key, 'z') {
                     self.suspend()?;
                     return Ok(UiEvent::Redraw);
                 }
-                if let Some(wish) = wish_of(key) {
-                    return Ok(wish);
+                if let Some(event) = event_of(key) {
+                    return Ok(event);
                 }
             }
             if Self::size()? != size {
@@ -122,52 +122,52 @@ impl Screen {
         }
     }
 
-    /// As a shell's job control has it: the terminal is the shell's until we go on.
+    /// Stops the process for job control and restores the terminal for the shell until it continues.
     fn suspend(&self) -> io::Result<()> {
-        give_back();
+        restore();
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
-        self.take_over()
+        self.set_up()
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-/// Waits for a key, and tells whether the terminal was closed. Asked before events are: on one that was, reading
-/// those never ends.
-fn is_gone(limit: Duration) -> io::Result<bool> {
+/// Waits for input for at most `timeout`. Returns whether the terminal was closed. Call this before reading events:
+/// reading them from a closed terminal never ends.
+fn wait_for_input_or_hangup(timeout: Duration) -> io::Result<bool> {
     let stdin = io::stdin();
-    let mut asked = [PollFd::new(&stdin, PollFlags::IN)];
-    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
-    match rustix::event::poll(&mut asked, Some(&limit)) {
-        Ok(_) => Ok(asked[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
+    let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
+    let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+    match rustix::event::poll(&mut polled, Some(&timeout)) {
+        Ok(_) => Ok(polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
         Err(Errno::INTR) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
 }
 
-static IS_OURS: AtomicBool = AtomicBool::new(false);
+static IS_SET_UP: AtomicBool = AtomicBool::new(false);
 
-/// Once, and harmless where it is gone.
-fn give_back() {
-    if !IS_OURS.swap(false, Ordering::Relaxed) {
+/// Restores the terminal, if it is set up. Errors are ignored: the terminal may have been closed.
+fn restore() {
+    if !IS_SET_UP.swap(false, Ordering::Relaxed) {
         return;
     }
     let _ = execute!(io::stdout(), cursor::Show, EnableLineWrap, LeaveAlternateScreen);
     let _ = disable_raw_mode();
 }
 
-/// So that the message of a panic is seen on the screen that stays.
-fn give_back_on_panic() {
+/// Restores the terminal before a panic message is printed, so that the message stays visible.
+fn restore_on_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let print = std::panic::take_hook();
+        let print_panic = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            give_back();
-            print(panic);
+            restore();
+            print_panic(panic);
         }));
     });
 }
@@ -176,19 +176,19 @@ fn is_control(key: KeyEvent, letter: char) -> bool {
     key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char(letter)
 }
 
-/// Arrows as everywhere, letters as in less and vi.
-fn wish_of(key: KeyEvent) -> Option<UiEvent> {
+/// Arrow and page keys, and letters as in `less` and `vi`.
+fn event_of(key: KeyEvent) -> Option<UiEvent> {
     if is_control(key, 'c') {
         return Some(UiEvent::Quit);
     }
     Some(match key.code {
         KeyCode::Char('q') | KeyCode::Esc => UiEvent::Quit,
-        KeyCode::Up | KeyCode::Char('k') => UiEvent::Move(Move::Up),
-        KeyCode::Down | KeyCode::Char('j') => UiEvent::Move(Move::Down),
-        KeyCode::PageUp | KeyCode::Char('b') => UiEvent::Move(Move::PageUp),
-        KeyCode::PageDown | KeyCode::Char(' ' | 'f') => UiEvent::Move(Move::PageDown),
-        KeyCode::Home | KeyCode::Char('g') => UiEvent::Move(Move::Top),
-        KeyCode::End | KeyCode::Char('G') => UiEvent::Move(Move::Bottom),
+        KeyCode::Up | KeyCode::Char('k') => UiEvent::Scroll(Scroll::Up),
+        KeyCode::Down | KeyCode::Char('j') => UiEvent::Scroll(Scroll::Down),
+        KeyCode::PageUp | KeyCode::Char('b') => UiEvent::Scroll(Scroll::PageUp),
+        KeyCode::PageDown | KeyCode::Char(' ' | 'f') => UiEvent::Scroll(Scroll::PageDown),
+        KeyCode::Home | KeyCode::Char('g') => UiEvent::Scroll(Scroll::Top),
+        KeyCode::End | KeyCode::Char('G') => UiEvent::Scroll(Scroll::Bottom),
         _ => return None,
     })
 }

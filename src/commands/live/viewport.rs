@@ -1,10 +1,10 @@
-//! Which lines of a long picture are on the screen. Pure.
+//! Which lines of a long text are visible. Pure.
 
 use std::ops::Range;
 
-/// How somebody moves through a picture.
+/// A scroll command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
+pub enum Scroll {
     Up,
     Down,
     PageUp,
@@ -13,35 +13,35 @@ pub enum Move {
     Bottom,
 }
 
-/// The first line on the screen.
+/// The visible part, known by its first line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Viewport {
     top: usize,
 }
 
 impl Viewport {
-    /// Moves within `lines` of which `height` are seen.
-    pub fn go(&mut self, to: Move, lines: usize, height: usize) {
-        // One line of the last page stays in sight.
+    /// Scrolls in a text of `lines` lines of which `height` are visible.
+    pub fn scroll(&mut self, scroll: Scroll, lines: usize, height: usize) {
+        // One line of the previous page stays visible.
         let page = height.saturating_sub(1).max(1);
-        self.top = match to {
-            Move::Up => self.top.saturating_sub(1),
-            Move::Down => self.top + 1,
-            Move::PageUp => self.top.saturating_sub(page),
-            Move::PageDown => self.top + page,
-            Move::Top => 0,
-            Move::Bottom => lines,
+        self.top = match scroll {
+            Scroll::Up => self.top.saturating_sub(1),
+            Scroll::Down => self.top + 1,
+            Scroll::PageUp => self.top.saturating_sub(page),
+            Scroll::PageDown => self.top + page,
+            Scroll::Top => 0,
+            Scroll::Bottom => lines,
         };
-        self.fit(lines, height);
+        self.clamp(lines, height);
     }
 
-    /// What is seen now; a picture that has become shorter is moved down.
+    /// The visible lines. If the text became shorter, its last page.
     pub fn visible(&mut self, lines: usize, height: usize) -> Range<usize> {
-        self.fit(lines, height);
+        self.clamp(lines, height);
         self.top..lines.min(self.top + height)
     }
 
-    fn fit(&mut self, lines: usize, height: usize) {
+    fn clamp(&mut self, lines: usize, height: usize) {
         self.top = self.top.min(lines.saturating_sub(height));
     }
 }
@@ -51,20 +51,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_never_leaves_the_picture() {
+    fn the_visible_lines_stay_within_the_text() {
         let mut viewport = Viewport::default();
-        let mut after = |to, lines| {
-            viewport.go(to, lines, 10);
+        let mut after = |command, lines| {
+            viewport.scroll(command, lines, 10);
             viewport.visible(lines, 10)
         };
-        assert_eq!(after(Move::Up, 100), 0..10);
-        assert_eq!(after(Move::Down, 100), 1..11);
-        assert_eq!(after(Move::PageDown, 100), 10..20);
-        assert_eq!(after(Move::Bottom, 100), 90..100);
-        assert_eq!(after(Move::Down, 100), 90..100);
-        assert_eq!(after(Move::PageUp, 100), 81..91);
-        assert_eq!(after(Move::Down, 50), 40..50, "it has become shorter");
-        assert_eq!(after(Move::Down, 5), 0..5, "all of it fits");
-        assert_eq!(after(Move::Top, 100), 0..10);
+        assert_eq!(after(Scroll::Up, 100), 0..10);
+        assert_eq!(after(Scroll::Down, 100), 1..11);
+        assert_eq!(after(Scroll::PageDown, 100), 10..20);
+        assert_eq!(after(Scroll::Bottom, 100), 90..100);
+        assert_eq!(after(Scroll::Down, 100), 90..100);
+        assert_eq!(after(Scroll::PageUp, 100), 81..91);
+        assert_eq!(after(Scroll::Down, 50), 40..50, "the text became shorter");
+        assert_eq!(after(Scroll::Down, 5), 0..5, "the whole text fits");
+        assert_eq!(after(Scroll::Top, 100), 0..10);
     }
 }

@@ -1,4 +1,4 @@
-//! The live view: collects as the exporter does, and draws in place what came, what went and what is.
+//! The loop of the live view: collects like the exporter, and shows the trees with added and removed processes.
 
 use std::io;
 use std::sync::Arc;
@@ -9,100 +9,77 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::config::TreeConfig;
+use crate::collect::collector::Collector;
 use crate::collect::pipeline::Pipeline;
-use crate::collect::publisher::Publisher;
+use crate::commands::live::live_view::{LiveView, select_containers};
 use crate::commands::live::screen::{Screen, UiEvent};
-use crate::commands::live::view::{View, wanted};
-use crate::export::rendered::RenderedSnapshot;
 use crate::names::config::DockerConfig;
 use crate::names::docker;
 use crate::names::registry::Registry;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
-use crate::observe::source::SourceError;
 
-/// Names are waited for at the first look only.
-const DOCKER_HEAD_START: Duration = Duration::from_secs(2);
+/// Limit on the wait for names from Docker before the first collection. Later collections do not wait.
+const INITIAL_DOCKER_WAIT: Duration = Duration::from_secs(2);
 
-/// Shows the trees until somebody has seen enough.
+/// Shows the trees until the user quits.
 ///
 /// # Errors
-/// When there is no terminal, no such container at the start, or nothing to be read.
+/// If there is no terminal, if a container does not exist at the start, or if the first collection fails.
 pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     let is_stopping = Arc::new(AtomicBool::new(false));
     let docker = config.docker.clone().filter(|docker| docker.endpoint.is_expected());
-    let mut looker = Looker {
-        pipeline: Pipeline::new(&config.collector)?,
-        publisher: Publisher::new(
-            docker.as_ref().map(|_| &[][..]),
-            [("hidepid", false), ("pid_namespace", false)],
-        ),
-        registry: Arc::default(),
-        period,
-    };
-    let hidden = System::new(&config.collector.procfs).hides_processes().then_some(HIDEPID_ADVICE);
-    let mut view = View::new(config)?;
+    let registry: Arc<Registry> = Arc::default();
+    let mut collector = Collector::new(Pipeline::new(&config.collector)?, Arc::clone(&registry));
+    let hidden = System::new(&config.collector.procfs).hides_other_users().then_some(HIDEPID_ADVICE);
+    let mut view = LiveView::new(config)?;
     view.status_error = hidden.map(str::to_owned);
-    start_background(docker, Arc::clone(&looker.registry), Arc::clone(&is_stopping))?;
-    if looker.publisher.has_docker() {
-        looker.registry.wait_for_first_answer(DOCKER_HEAD_START);
+    let has_docker = docker.is_some();
+    start_background(docker, Arc::clone(&registry), Arc::clone(&is_stopping))?;
+    if has_docker {
+        registry.wait_for_first_answer(INITIAL_DOCKER_WAIT);
     }
     let mut next = Instant::now() + period;
-    // What is wrong from the start is said where it stays to be read.
-    let (published, outcome) = looker.look();
-    outcome?;
-    if let Some(missing) = wanted(&published.snapshot, config).missing {
-        return Err(missing.into());
+    // An error at the start is printed where it stays readable.
+    collector.collect()?;
+    let snapshot = collector.named().unwrap_or_default();
+    if let Some(error) = select_containers(&snapshot, config).error {
+        return Err(error.into());
     }
-    view.update(published, &mut looker.pipeline);
+    view.update(snapshot, &mut collector.pipeline);
     let screen = Screen::enter(is_stopping)?;
-    // A terminal that is gone wants nothing more, and that is no failure.
+    // A terminal that is closed is not an error.
     while show_until(next, &screen, &mut view).unwrap_or(false) {
         next = Instant::now() + period;
-        let (published, outcome) = looker.look();
-        let is_docker_away = looker.registry.read().1.up == Some(false);
+        let outcome = collector.collect();
+        let is_docker_down = registry.read().1.up == Some(false);
         view.status_error = match outcome {
             Err(error) => Some(error.to_string()),
-            Ok(()) if is_docker_away => Some("Docker does not answer; names are old".to_owned()),
+            Ok(()) if is_docker_down => {
+                Some("Docker does not respond; container names may be outdated".to_owned())
+            }
             Ok(()) => hidden.map(str::to_owned),
         };
-        view.update(published, &mut looker.pipeline);
+        // Where the collection failed, the last snapshot stays.
+        view.update(collector.named().unwrap_or_default(), &mut collector.pipeline);
     }
     Ok(())
 }
 
-/// Collects as the exporter does.
-struct Looker {
-    pipeline: Pipeline,
-    publisher: Publisher,
-    registry: Arc<Registry>,
-    period: Duration,
-}
-
-impl Looker {
-    /// Where the collection fails, what was seen before stays.
-    fn look(&mut self) -> (RenderedSnapshot, Result<(), SourceError>) {
-        let outcome = self.pipeline.collect();
-        let (directory, status, _) = self.registry.read();
-        let publication = self.publisher.publish(&self.pipeline, (&directory, status), self.period, false);
-        (publication.published, outcome)
-    }
-}
-
-/// Draws, and does what the keyboard says. Returns `false` when it says that this is enough.
-fn show_until(next: Instant, screen: &Screen, view: &mut View<'_>) -> io::Result<bool> {
+/// Draws the view and handles key presses until `next`. Returns `false` if the user quits.
+fn show_until(next: Instant, screen: &Screen, view: &mut LiveView<'_>) -> io::Result<bool> {
     loop {
         let (columns, lines) = Screen::size()?;
         screen.show(&view.draw(columns, lines))?;
         match screen.wait(next)? {
             UiEvent::Quit => return Ok(false),
-            UiEvent::Next => return Ok(true),
+            UiEvent::Collect => return Ok(true),
             UiEvent::Redraw => {}
-            UiEvent::Move(to) => view.go(to, lines),
+            UiEvent::Scroll(scroll) => view.scroll(scroll, lines),
         }
     }
 }
 
-/// One thread for Docker and for signals.
+/// Starts one thread for Docker and for signals.
 fn start_background(
     docker: Option<DockerConfig>,
     registry: Arc<Registry>,
@@ -120,7 +97,7 @@ fn start_background(
         .spawn(move || {
             runtime.block_on(async {
                 if let Some(docker) = docker {
-                    tokio::spawn(docker::keep_names(docker.endpoint, Arc::from([]), registry));
+                    tokio::spawn(docker::sync_registry(docker.endpoint, Arc::from([]), registry));
                 }
                 tokio::select! {
                     _ = terminate.recv() => {}
@@ -130,6 +107,6 @@ fn start_background(
                 is_stopping.store(true, Ordering::Relaxed);
             });
         })
-        .context("cannot make a thread; raise pids.max or ulimit -u")?;
+        .context("cannot create a thread; raise pids.max or ulimit -u")?;
     Ok(())
 }

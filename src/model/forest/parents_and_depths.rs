@@ -1,22 +1,17 @@
-//! The process forest: who is whose parent within one container, and how deep it goes.
+//! Parents, children and depths: which process is the parent of which within one container, and how deep it stands.
 //!
-//! Linear in processes, without recursion, and safe on torn snapshots: whatever the records say, every
-//! process has one place in one tree, and every loop ends.
-//!
-//! [`Forest`] links the records; [`roots`] says how each root came in; [`shape`] sums up each container;
-//! [`nodes`] merges processes by the path of their commands; [`frame`] is all of a moment, for readers.
-
-use rustc_hash::FxHashMap;
+//! Linear in processes but for the search of parents by pid, without recursion, and safe on inconsistent
+//! snapshots: whatever the records say, every process has one place in one tree, and every loop ends.
 
 use crate::model::process::ProcessRecord;
+use crate::model::process_table::index_of_pid;
 
 /// No index: the parent of a root.
 const NONE: u32 = u32::MAX;
 
-/// Links over the records of a snapshot, by index. Kept and rebuilt each collection.
+/// Links over the records of a process table, by index. Kept and rebuilt with each collection.
 #[derive(Debug, Default)]
 pub struct Forest {
-    index_of_pid: FxHashMap<u32, u32>,
     parents: Vec<u32>,
     depths: Vec<u32>,
     child_counts: Vec<u32>,
@@ -29,52 +24,37 @@ pub struct Forest {
 }
 
 impl Forest {
-    /// Links `records`, dropping all but the youngest where several bear one pid: the older ones are gone.
+    /// Links `records`, which are ascending by pid, each pid once.
     ///
-    /// A parent counts only where it is a member of the same container (or both are on the host) and did
-    /// not start after its child: then its pid has been reused, and the child is an orphan. Processes that
-    /// no root leads to, as in a cycle, become roots themselves, the oldest first.
-    pub fn rebuild(&mut self, records: &mut Vec<ProcessRecord>) {
-        self.index_by_pid(records);
+    /// A parent counts only if it is a member of the same container (or both are on the host) and did not start after
+    /// its child: then its pid has been reused, and the child is an orphan. Processes that no root leads to, as in a
+    /// cycle, become roots themselves, the oldest first.
+    pub fn rebuild(&mut self, records: &[ProcessRecord]) {
         self.find_parents(records);
         self.arrange_children();
         self.descend(records);
-    }
-
-    fn index_by_pid(&mut self, records: &mut Vec<ProcessRecord>) {
-        let index_of_pid = &mut self.index_of_pid;
-        index_of_pid.clear();
-        let mut next = 0;
-        while next < records.len() {
-            match index_of_pid.entry(records[next].key.pid) {
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    entry.insert(next as u32);
-                    next += 1;
-                }
-                std::collections::hash_map::Entry::Occupied(entry) => {
-                    let kept = *entry.get() as usize;
-                    records[kept] = records[kept].max(records[next]);
-                    records.swap_remove(next);
-                }
-            }
-        }
     }
 
     fn find_parents(&mut self, records: &[ProcessRecord]) {
         self.parents.clear();
         self.child_counts.clear();
         self.child_counts.resize(records.len(), 0);
+        // Siblings stand close together, so the last search often has the answer to the next.
+        let mut last = (0, None);
         for record in records {
-            let parent = self.index_of_pid.get(&record.parent_pid).copied().filter(|&index| {
-                let parent = &records[index as usize];
+            if last.0 != record.parent_pid {
+                last = (record.parent_pid, index_of_pid(records, record.parent_pid));
+            }
+            let parent = last.1.filter(|&index| {
+                let parent = &records[index];
                 parent.membership == record.membership
                     && parent.key.start_time <= record.key.start_time
                     && parent.key.pid != record.key.pid
             });
             if let Some(parent) = parent {
-                self.child_counts[parent as usize] += 1;
+                self.child_counts[parent] += 1;
             }
-            self.parents.push(parent.unwrap_or(NONE));
+            self.parents.push(parent.map_or(NONE, |parent| parent as u32));
         }
     }
 
@@ -87,7 +67,7 @@ impl Forest {
         }
         self.children.clear();
         self.children.resize(next as usize, 0);
-        // `first_child` serves as the cursor of each parent, and is wound back afterwards.
+        // `first_child` serves as the cursor of each parent, and is set back afterwards.
         for (child, &parent) in self.parents.iter().enumerate() {
             if parent != NONE {
                 let cursor = &mut self.first_child[parent as usize];
@@ -131,14 +111,14 @@ impl Forest {
         }
     }
 
-    /// Appends to the order all that is below what stands in it from `start` on.
+    /// Appends to the order all descendants of the processes from `start` on.
     fn descend_from(&mut self, start: usize) {
         let mut next = start;
         while let Some(&index) = self.order.get(next) {
             next += 1;
             let index = index as usize;
             let first = self.first_child[index] as usize;
-            // A child that a cycle made a root is no longer among them, but keeps its place in the list.
+            // A child that a cycle made a root keeps its place in the list.
             let end = self.first_child.get(index + 1).map_or(self.children.len(), |&end| end as usize);
             let depth = self.depths[index] + 1;
             for &child in &self.children[first..end] {
@@ -171,11 +151,5 @@ impl Forest {
     #[must_use]
     pub fn child_count(&self, index: usize) -> u32 {
         self.child_counts[index]
-    }
-
-    /// Any process of the snapshot by its pid, whatever container it is in.
-    #[must_use]
-    pub fn index_of(&self, pid: u32) -> Option<usize> {
-        self.index_of_pid.get(&pid).map(|&index| index as usize)
     }
 }

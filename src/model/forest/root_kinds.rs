@@ -1,9 +1,7 @@
-//! How each root process came into its container. Pure but for what membership reads once per new root.
+//! Why each root process of a container has no parent inside: it is the init, it entered by exec, or it was orphaned.
 
-use crate::model::forest::parents_and_depths::Forest;
-use crate::model::walk::WalkResult;
-use crate::resolve::process_files::ProcessFiles;
-use crate::resolve::resolver::ContainerResolver;
+use super::parents_and_depths::Forest;
+use crate::model::process::ProcessRecord;
 
 /// The label `kind` of root processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,15 +9,17 @@ use crate::resolve::resolver::ContainerResolver;
 pub enum RootKind {
     /// The process that the runtime started the container with.
     Init,
-    /// Came in from outside: `docker exec`, a health check, `nsenter` into the cgroup.
+    /// Entered from outside: `docker exec`, a health check, `nsenter` into the cgroup.
     Exec,
-    /// An orphan: it was seen with a parent inside, and now has one outside.
+    /// An orphan: an earlier collection saw it with a parent inside, and now its parent is outside.
     Adopted,
 }
 
 impl RootKind {
+    /// In the order of the discriminants.
     pub const ALL: [Self; 3] = [Self::Init, Self::Exec, Self::Adopted];
 
+    /// The value of the label.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -30,7 +30,19 @@ impl RootKind {
     }
 }
 
-/// The kinds of all roots of one snapshot. Kept and refilled.
+/// What is known of a root process beyond the forest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootOrigin {
+    /// An earlier collection saw it with a parent inside its container.
+    HadParentInside,
+    /// It never had one.
+    Entered {
+        /// Whether it is pid 1 of a pid namespace of its own.
+        is_namespace_init: bool,
+    },
+}
+
+/// The kinds of all roots of one process table. Kept and refilled.
 #[derive(Debug, Default)]
 pub struct RootKinds {
     kinds: Vec<Option<RootKind>>,
@@ -38,7 +50,7 @@ pub struct RootKinds {
     init_of_slot: Vec<Option<Candidate>>,
 }
 
-/// Pid 1 of a namespace of its own comes before all others; among equals the oldest.
+/// Pid 1 of a namespace of its own is preferred; among equals the oldest.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     index: usize,
@@ -46,39 +58,33 @@ struct Candidate {
 }
 
 impl RootKinds {
-    /// Tells the kind of every root in a container. One root of each is its init: pid 1 of a pid namespace
-    /// of its own, else (with `--pid=host` or `--pid=container:`) the oldest that is no orphan, for the
-    /// runtime's process was there before any other.
+    /// Finds the kind of every root in a container. One root of each container is its init: pid 1 of a pid namespace of
+    /// its own, else (with `--pid=host` or `--pid=container:`) the oldest that is no orphan, since the runtime's process
+    /// was there before any other. `slots` is the number of container slots; `origin` is asked once for each root.
     pub fn classify(
         &mut self,
-        walk: &WalkResult,
+        records: &[ProcessRecord],
         forest: &Forest,
-        resolver: &mut ContainerResolver,
-        files: &mut impl ProcessFiles,
+        slots: usize,
+        mut origin: impl FnMut(usize) -> RootOrigin,
     ) {
-        let records = &walk.records;
         self.kinds.clear();
         self.kinds.resize(records.len(), None);
         self.init_of_slot.clear();
-        self.init_of_slot.resize(walk.containers.len(), None);
-
+        self.init_of_slot.resize(slots, None);
         for (index, record) in records.iter().enumerate() {
-            let Some(slot) = record.membership.slot() else {
+            let Some(slot) = record.membership.slot().filter(|_| forest.parent(index).is_none()) else {
                 continue;
             };
-            let Some(memory) = resolver.memory_mut(record) else {
-                continue;
+            let is_namespace_init = match origin(index) {
+                RootOrigin::HadParentInside => {
+                    self.kinds[index] = Some(RootKind::Adopted);
+                    continue;
+                }
+                RootOrigin::Entered { is_namespace_init } => is_namespace_init,
             };
-            if forest.parent(index).is_some() {
-                memory.had_parent_inside = true;
-                continue;
-            }
-            if memory.had_parent_inside {
-                self.kinds[index] = Some(RootKind::Adopted);
-                continue;
-            }
             self.kinds[index] = Some(RootKind::Exec);
-            let candidate = Candidate { index, is_namespace_init: resolver.is_namespace_init(record, files) };
+            let candidate = Candidate { index, is_namespace_init };
             let best = self.init_of_slot[slot].get_or_insert(candidate);
             let rank = |it: &Candidate| (!it.is_namespace_init, records[it.index].key);
             if rank(&candidate) < rank(best) {
@@ -98,7 +104,7 @@ impl RootKinds {
         })
     }
 
-    /// `None` for a process that is no root of a container.
+    /// `None` for a process that is not a root of a container.
     #[must_use]
     pub fn kind(&self, index: usize) -> Option<RootKind> {
         self.kinds[index]

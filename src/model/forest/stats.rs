@@ -1,12 +1,12 @@
-//! One container's forest in numbers. Pure.
+//! One container's forest in numbers: processes, threads, states, roots, depth, zombies.
 
 use rustc_hash::FxHashMap;
 
-use crate::model::forest::merged_nodes::{CommId, CommInterner};
-use crate::model::forest::parents_and_depths::Forest;
-use crate::model::forest::root_kinds::{RootKind, RootKinds};
+use super::parents_and_depths::Forest;
+use super::root_kinds::{RootKind, RootKinds};
+use crate::model::comm_interner::{CommId, CommInterner};
 use crate::model::process::{ProcessRecord, ProcessState};
-use crate::model::walk::WalkResult;
+use crate::model::process_table::index_of_pid;
 
 /// Depths 1 to 15 each, and all beyond together.
 pub const DEPTH_BUCKETS: usize = 16;
@@ -19,7 +19,7 @@ pub struct Roots {
     pub oldest_start_time: Option<u64>,
 }
 
-/// What a container, or the host, looks like at one moment.
+/// The numbers of one container, or of the host, in one collection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ForestStats {
     pub processes: u64,
@@ -32,8 +32,8 @@ pub struct ForestStats {
     pub max_children: u32,
     /// Sums to `processes`.
     pub by_depth: [u64; DEPTH_BUCKETS],
-    /// True zombies by the command of the parent that fails to reap them.
-    pub zombies_by_parent: Vec<(CommId, u64)>,
+    /// True zombies by the command of the parent that does not reap them; `?` where the parent is not known.
+    pub zombies_by_parent: Vec<(Box<str>, u64)>,
     /// Unix time in seconds at which the oldest zombie was first seen as one.
     pub oldest_zombie_since: Option<f64>,
 }
@@ -67,7 +67,7 @@ impl ForestStats {
         }
     }
 
-    /// Adds the numbers of another container: for those beyond the cap, which are shown as one.
+    /// Adds the numbers of another container: those beyond the limit are exported as one.
     pub fn merge(&mut self, other: &Self) {
         self.processes += other.processes;
         self.threads += other.threads;
@@ -79,10 +79,10 @@ impl ForestStats {
         }
         self.depth = self.depth.max(other.depth);
         self.max_children = self.max_children.max(other.max_children);
-        for &(parent, count) in &other.zombies_by_parent {
-            match self.zombies_by_parent.iter_mut().find(|(known, _)| *known == parent) {
+        for (parent, count) in &other.zombies_by_parent {
+            match self.zombies_by_parent.iter_mut().find(|(known, _)| known == parent) {
                 Some((_, sum)) => *sum += count,
-                None => self.zombies_by_parent.push((parent, count)),
+                None => self.zombies_by_parent.push((parent.clone(), *count)),
             }
         }
         self.oldest_zombie_since =
@@ -90,33 +90,35 @@ impl ForestStats {
     }
 }
 
-/// The shapes of one snapshot. Kept and refilled.
+/// The stats of the host and of all containers. Kept and refilled.
 #[derive(Debug, Default)]
 pub struct ForestStatsBySlot {
     pub host: ForestStats,
     /// Kernel threads among the processes of the host.
     pub host_kernel_threads: u64,
-    /// By container slot; empty ones are default.
+    /// By container slot; empty slots have the default.
     pub containers: Vec<ForestStats>,
-    zombie_parents: FxHashMap<(usize, CommId), u64>,
+    zombies_by_parent: FxHashMap<(usize, CommId), u64>,
 }
 
 impl ForestStatsBySlot {
-    /// Sums up the snapshot. `zombie_since` gives the time at which a zombie was first seen as one.
+    /// Sums up all records. `slots` is the number of container slots; `zombie_since` gives, by index, the Unix time in
+    /// seconds at which a zombie was first seen as one.
     pub fn rebuild(
         &mut self,
-        walk: &WalkResult,
+        records: &[ProcessRecord],
         forest: &Forest,
         roots: &RootKinds,
-        steps: &mut CommInterner,
-        mut zombie_since: impl FnMut(&ProcessRecord) -> f64,
+        slots: usize,
+        comms: &mut CommInterner,
+        mut zombie_since: impl FnMut(usize) -> f64,
     ) {
         self.host = ForestStats::default();
         self.host_kernel_threads = 0;
         self.containers.clear();
-        self.containers.resize_with(walk.containers.len(), ForestStats::default);
-        self.zombie_parents.clear();
-        for (index, record) in walk.records.iter().enumerate() {
+        self.containers.resize_with(slots, ForestStats::default);
+        self.zombies_by_parent.clear();
+        for (index, record) in records.iter().enumerate() {
             let slot = record.membership.slot();
             let stats = slot.map_or(&mut self.host, |slot| &mut self.containers[slot]);
             stats.add(record, forest.depth(index), forest.child_count(index), roots.kind(index));
@@ -124,16 +126,21 @@ impl ForestStatsBySlot {
             if record.state == ProcessState::Zombie
                 && let Some(slot) = slot
             {
-                let since = zombie_since(record);
+                let since = zombie_since(index);
                 stats.oldest_zombie_since =
                     Some(stats.oldest_zombie_since.map_or(since, |old| old.min(since)));
-                let parent = forest.index_of(record.parent_pid);
-                let comm = parent.map(|parent| walk.records[parent].comm).unwrap_or_default();
-                *self.zombie_parents.entry((slot, steps.id(comm))).or_default() += 1;
+                let parent = match index_of_pid(records, record.parent_pid) {
+                    Some(parent) => comms.id_at(parent),
+                    None => comms.intern(Default::default()),
+                };
+                *self.zombies_by_parent.entry((slot, parent)).or_default() += 1;
             }
         }
-        for (&(slot, parent), &count) in &self.zombie_parents {
-            self.containers[slot].zombies_by_parent.push((parent, count));
+        for (&(slot, parent), &count) in &self.zombies_by_parent {
+            self.containers[slot].zombies_by_parent.push((comms.text(parent).into(), count));
+        }
+        for stats in &mut self.containers {
+            stats.zombies_by_parent.sort_unstable();
         }
     }
 }

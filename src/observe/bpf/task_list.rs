@@ -1,11 +1,11 @@
-//! The kernel's own list of processes: one pass of a BPF task iterator, read like a file.
+//! Walks the kernel's own list of processes: one pass of the BPF task iterator, read like a file.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::model::process::{ProcessRecord, SkipReason, Skipped};
-use crate::observe::bpf::load::TaskIterator;
+use crate::observe::bpf::task_iterator::TaskIterator;
 use crate::observe::bpf::task_record::{RECORD_BYTES, parse_process};
 use crate::observe::procfs::walk::{ProcFiles, ProcSource};
 use crate::observe::source::SourceError;
@@ -13,10 +13,10 @@ use crate::resolve::process_files::KernelFields;
 
 /// The kernel hands out at most 8 pages at a time (`bpf_seq_read`, kernel/bpf/bpf_iter.c).
 const BUFFER_BYTES: usize = 32 * 1024;
-/// Hardened kernels keep pid 1 out of the reach of BPF, and it is the ancestor of all.
+/// Hardened kernels hide pid 1 from BPF, and it is the ancestor of all.
 const INIT: u32 = 1;
 
-/// Lists processes by the iterator; reads what it does not tell from a procfs of the same pid namespace.
+/// Lists processes by the iterator; reads what it does not show from a procfs of the same pid namespace.
 pub struct BpfSource {
     iterator: TaskIterator,
     buffer: Box<[u8]>,
@@ -52,7 +52,7 @@ impl BpfSource {
         let mut skipped = Skipped::default();
         let mut has_init = false;
         let mut list = self.iterator.open().map_err(SourceError::Iterator)?;
-        // Bytes of a record whose rest comes with the next read.
+        // Bytes of a record that the next read completes.
         let mut filled = 0;
         loop {
             let count = read(&mut list, &mut self.buffer[filled..]).map_err(SourceError::Iterator)?;
@@ -62,14 +62,14 @@ impl BpfSource {
             filled += count;
             let files = self.proc.files();
             let mut records = self.buffer[..filled].chunks_exact(RECORD_BYTES);
-            for (mut record, details) in records.by_ref().filter_map(parse_process) {
+            for (mut record, fields) in records.by_ref().filter_map(parse_process) {
                 has_init |= record.key.pid == INIT;
                 if record.leader_exited
                     && let Some(state) = files.live_thread_state(record.key.pid)
                 {
                     record.state = state;
                 }
-                let outcome = visit(record, Some(&details), files);
+                let outcome = visit(record, Some(&fields), files);
                 files.check_exhaustion().map_err(|errno| SourceError::Iterator(errno.into()))?;
                 if let Err(reason) = outcome {
                     skipped.count(reason);
@@ -86,8 +86,7 @@ impl BpfSource {
     }
 }
 
-/// Goes on where a signal came, and where the kernel wants to be asked again after many tasks without a
-/// process among them.
+/// Reads again after a signal, and where the kernel stops after many tasks without a process among them (EAGAIN).
 fn read(list: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match list.read(buffer) {

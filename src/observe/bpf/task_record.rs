@@ -1,8 +1,7 @@
-//! Records of the task iterator (`list_processes` in `bpf/pstree.bpf.c`) to the records of the domain.
-//! Pure, and for any bytes.
+//! The bytes of the task iterator (`list_processes` in `bpf/pstree.bpf.c`) to process records. Accepts any bytes.
 //!
-//! The same process gives the same record here and from `/proc`, but for the command of a kernel worker:
-//! procfs adds to that what it works on.
+//! The same process gives the same record here and from `/proc`, except the command of a kernel worker: procfs adds what
+//! the worker runs.
 
 use crate::model::process::{Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState};
 use crate::observe::procfs::parse::KERNEL_THREAD_FLAG;
@@ -11,23 +10,23 @@ use crate::resolve::process_files::KernelFields;
 /// Size of `struct process` of the program.
 pub const RECORD_BYTES: usize = 72;
 
-/// Nanoseconds of one clock tick at 100 Hz, which is what `proc_pid_stat(5)` shows times in everywhere but
-/// on Alpha and IA-64 (`USER_HZ`, include/asm-generic/param.h).
+/// Nanoseconds of one clock tick at 100 Hz, the unit of times in `proc_pid_stat(5)` on all architectures except Alpha and
+/// IA-64 (`USER_HZ`, include/asm-generic/param.h).
 const NANOSECONDS_PER_TICK: u64 = 10_000_000;
 
 /// Bits of `task_struct.__state` and `.exit_state` (include/linux/sched.h); the same since Linux 4.14.
 mod bits {
-    pub const INTERRUPTIBLE: u32 = 0x1;
-    pub const UNINTERRUPTIBLE: u32 = 0x2;
-    pub const STOPPED: u32 = 0x4;
-    pub const TRACED: u32 = 0x8;
-    pub const EXIT_DEAD: u32 = 0x10;
-    pub const EXIT_ZOMBIE: u32 = 0x20;
-    pub const PARKED: u32 = 0x40;
-    pub const NOLOAD: u32 = 0x400;
-    pub const IDLE: u32 = UNINTERRUPTIBLE | NOLOAD;
-    pub const RTLOCK_WAIT: u32 = 0x1000;
-    pub const FROZEN: u32 = 0x8000;
+    pub(super) const INTERRUPTIBLE: u32 = 0x1;
+    pub(super) const UNINTERRUPTIBLE: u32 = 0x2;
+    pub(super) const STOPPED: u32 = 0x4;
+    pub(super) const TRACED: u32 = 0x8;
+    pub(super) const EXIT_DEAD: u32 = 0x10;
+    pub(super) const EXIT_ZOMBIE: u32 = 0x20;
+    pub(super) const PARKED: u32 = 0x40;
+    pub(super) const NOLOAD: u32 = 0x400;
+    pub(super) const IDLE: u32 = UNINTERRUPTIBLE | NOLOAD;
+    pub(super) const RTLOCK_WAIT: u32 = 0x1000;
+    pub(super) const FROZEN: u32 = 0x8000;
 }
 
 /// Reads one record. `None` where it is shorter than that.
@@ -54,8 +53,8 @@ pub fn parse_process(bytes: &[u8]) -> Option<(ProcessRecord, KernelFields)> {
         leader_exited,
         ns_pid,
     };
-    let inner = NsPids { pid: ns_pids, level: level as usize, below: (ns_pid > 0).then_some(ns_pid) };
-    Some((record, KernelFields { cgroup_id, inner, pid_namespace: u64::from(pid_namespace) }))
+    let ns_pids = NsPids { pid: ns_pids, level: level as usize, below: (ns_pid > 0).then_some(ns_pid) };
+    Some((record, KernelFields { cgroup_id, ns_pids, pid_namespace: u64::from(pid_namespace) }))
 }
 
 fn split_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
@@ -71,8 +70,8 @@ fn u32s(bytes: &[u8; 40]) -> [u32; 10] {
     words
 }
 
-/// As `/proc/PID/stat` has it (`__task_state_index`, include/linux/sched.h): the highest bit that is
-/// reported, after what is shown as something else.
+/// The state as `/proc/PID/stat` shows it (`__task_state_index`, include/linux/sched.h): the highest bit that is
+/// reported, after those that are shown as another state.
 fn state(task_state: u32, exit_state: u32) -> ProcessState {
     if exit_state & bits::EXIT_ZOMBIE != 0 {
         return ProcessState::Zombie;
@@ -151,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn details_are_what_a_procfs_has_in_further_files() {
-        let (_, details) =
+    fn fields_are_what_a_procfs_has_in_further_files() {
+        let (_, fields) =
             parse_process(&bytes(words(1, 0, 0, 1), b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0")).expect("whole");
-        let inner = NsPids { pid: 1, level: 2, below: Some(12) };
-        assert_eq!(details, KernelFields { cgroup_id: 4711, inner, pid_namespace: 4_026_532_000 });
+        let ns_pids = NsPids { pid: 1, level: 2, below: Some(12) };
+        assert_eq!(fields, KernelFields { cgroup_id: 4711, ns_pids, pid_namespace: 4_026_532_000 });
         let on_the_host = [42, 7, 1, 0, 0, 1, 0, 42, 0, 1];
-        let (record, details) = parse_process(&bytes(on_the_host, &[b'x'; 16])).expect("whole");
-        assert_eq!((record.ns_pid, details.inner.below), (0, None));
+        let (record, fields) = parse_process(&bytes(on_the_host, &[b'x'; 16])).expect("whole");
+        assert_eq!((record.ns_pid, fields.ns_pids.below), (0, None));
         assert_eq!(record.comm.as_bytes(), [b'x'; 15]);
     }
 

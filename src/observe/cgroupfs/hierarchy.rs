@@ -1,4 +1,4 @@
-//! The directories of the default cgroup hierarchy (cgroup v2): from id to path.
+//! Ids and paths of the cgroups of the default hierarchy (cgroup v2). An id is the inode number of the directory.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -8,23 +8,22 @@ use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashSet;
 
-/// The id of the root cgroup (`cgroup_setup_root` makes its directory first).
+/// The id of the root cgroup (`cgroup_setup_root` creates its directory first).
 const ROOT_ID: u64 = 1;
-/// More directories than any machine has; one that has more is searched no further.
-const MAX_SEARCHED: usize = 200_000;
-/// Of paths that wait for their turn: a container may make cgroups without end.
-const MAX_WAITING_BYTES: usize = 4 << 20;
+/// Limit on the directories of one search, more than any real host has.
+const MAX_DIRECTORIES: usize = 200_000;
+/// Limit on the queued paths: a container can create any number of cgroups.
+const MAX_QUEUE_BYTES: usize = 4 << 20;
 
-/// Where the whole of it is mounted.
+/// A mount of the complete default hierarchy.
 #[derive(Clone, Debug)]
 pub struct DefaultHierarchy {
     root: PathBuf,
 }
 
 impl DefaultHierarchy {
-    /// Looks for it below `cgroupfs` (the flag `--path.cgroupfs`): there on cgroup v2, in `unified` on hybrid
-    /// machines. `None` where it is missing, or where we see only a part of it, as from inside a cgroup
-    /// namespace.
+    /// Finds it below `cgroupfs` (the flag `--path.cgroupfs`): there on cgroup v2, in `unified` on hybrid hosts. `None`
+    /// if it is missing, or if only a part of it is mounted, as inside a cgroup namespace.
     #[must_use]
     pub fn find(cgroupfs: &Path) -> Option<Self> {
         [cgroupfs.to_owned(), cgroupfs.join("unified")]
@@ -36,32 +35,33 @@ impl DefaultHierarchy {
             .map(|root| Self { root })
     }
 
-    /// The id of the cgroup at `path`, which begins with `/`. `None` where there is none now.
+    /// The id of the cgroup at `path`, which begins with `/`. `None` if it does not exist.
     #[must_use]
     pub fn id_of(&self, path: &str) -> Option<u64> {
         Some(fs::metadata(self.root.join(path.trim_start_matches('/'))).ok()?.ino())
     }
 
-    /// Shows the paths of the wanted cgroups, and takes them out of `wanted`; those nearest to the root come first.
-    /// Returns whether all directories could be read, so that what stays does not exist, or is where nobody can look.
-    pub fn search(&self, wanted: &mut FxHashSet<u64>, mut found: impl FnMut(u64, &str)) -> bool {
-        if wanted.remove(&ROOT_ID) {
+    /// Finds the paths of cgroups by breadth-first search. Calls `found` with each id and its path, and removes the id
+    /// from `ids`. Returns whether all directories were read: then the remaining cgroups do not exist, or are nested so
+    /// deep that they have no usable path.
+    pub fn search(&self, ids: &mut FxHashSet<u64>, mut found: impl FnMut(u64, &str)) -> bool {
+        if ids.remove(&ROOT_ID) {
             found(ROOT_ID, "/");
         }
-        let mut left = VecDeque::from([String::new()]);
-        let (mut searched, mut waiting_bytes) = (0, 0);
+        let mut queue = VecDeque::from([String::new()]);
+        let (mut directories, mut queue_bytes) = (0, 0);
         let mut is_complete = true;
-        while let Some(path) = left.pop_front().filter(|_| !wanted.is_empty()) {
-            searched += 1;
-            waiting_bytes -= path.len();
-            if searched > MAX_SEARCHED {
+        while let Some(path) = queue.pop_front().filter(|_| !ids.is_empty()) {
+            directories += 1;
+            queue_bytes -= path.len();
+            if directories > MAX_DIRECTORIES {
                 return false;
             }
             let entries = match fs::read_dir(self.root.join(path.trim_start_matches('/'))) {
                 Ok(entries) => entries,
-                // Removed meanwhile, with all that was below it.
+                // It was removed during the search, with everything below it.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                // Nested so deeply that no path leads there.
+                // It is nested so deep that its path is too long.
                 Err(error) if error.kind() == ErrorKind::InvalidFilename => continue,
                 Err(_) => {
                     is_complete = false;
@@ -72,18 +72,18 @@ impl DefaultHierarchy {
                 if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     continue;
                 }
-                // No runtime makes names that are no UTF-8.
+                // Container runtimes use only names in UTF-8.
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 let path = format!("{path}/{name}");
-                if wanted.remove(&entry.ino()) {
+                if ids.remove(&entry.ino()) {
                     found(entry.ino(), &path);
                 }
-                if waiting_bytes + path.len() > MAX_WAITING_BYTES {
+                if queue_bytes + path.len() > MAX_QUEUE_BYTES {
                     is_complete = false;
                     continue;
                 }
-                waiting_bytes += path.len();
-                left.push_back(path);
+                queue_bytes += path.len();
+                queue.push_back(path);
             }
         }
         is_complete

@@ -1,7 +1,7 @@
-//! Command lines, for trees that somebody asked for with arguments.
+//! Reads the arguments of processes from `cmdline`.
 //!
-//! Reading one waits for a lock of the process that it belongs to, perhaps for ever. So threads of their own
-//! read them, made at the start, and nobody waits for a thread that is stuck.
+//! A read can block forever on a memory lock of the process. Therefore separate threads, created at start, do the reads,
+//! and callers do not wait for a blocked thread.
 
 use std::io;
 use std::path::Path;
@@ -10,36 +10,36 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use tokio::sync::mpsc as replies;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::process::ProcessKey;
 use crate::observe::procfs::walk::ProcSource;
 use crate::observe::source::SourceError;
 
-/// How long somebody waits for all that he asked for.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// A thread that has read one command line for so long is stuck.
-const STUCK_AFTER: Duration = Duration::from_millis(100);
-/// More than a tree that can be looked at has; what does not fit goes without.
-const MAX_WAITING: usize = 32_768;
-/// Of the command lines in one answer.
+/// Timeout of [`ArgumentReaders::read`], for all its processes together.
+const READ_TIMEOUT: Duration = Duration::from_millis(500);
+/// A thread that reads one file for longer than this is blocked.
+const BLOCKED_AFTER: Duration = Duration::from_millis(100);
+/// Capacity of the queue, more than any readable tree has processes. Processes that do not fit get no arguments.
+const QUEUE_CAPACITY: usize = 32_768;
+/// Limit on the arguments that one call returns.
 const MAX_TOTAL_BYTES: usize = 4 << 20;
 
-/// Command lines by pid on the host.
-pub type CommandLines = FxHashMap<u32, Box<[u8]>>;
+/// Arguments by pid on the host, separated by NUL.
+pub type ArgumentsByPid = FxHashMap<u32, Box<[u8]>>;
 
 type Reply = (u32, Option<Box<[u8]>>);
 
 struct Job {
     key: ProcessKey,
-    reply: replies::UnboundedSender<Reply>,
+    reply: UnboundedSender<Reply>,
 }
 
-/// What each thread reads at this moment, and since when.
+/// For each thread, the process that it reads now and since when.
 type Busy = Arc<Mutex<Vec<Option<(ProcessKey, Instant)>>>>;
 
-/// Threads that read command lines.
+/// A pool of threads that read arguments.
 #[derive(Debug)]
 pub struct ArgumentReaders {
     jobs: SyncSender<Job>,
@@ -51,12 +51,12 @@ fn lock(busy: &Busy) -> MutexGuard<'_, Vec<Option<(ProcessKey, Instant)>>> {
 }
 
 impl ArgumentReaders {
-    /// Starts so many threads. A process that never answers takes one of them, and is not asked again.
+    /// Starts the threads. A process whose read never returns blocks one of them and is not read again.
     ///
     /// # Errors
-    /// When the procfs cannot be opened, or no thread can be made.
+    /// If the procfs cannot be opened or a thread cannot be created.
     pub fn start(procfs: &Path, threads: usize) -> Result<Self, SourceError> {
-        let (jobs, receiver) = sync_channel(MAX_WAITING);
+        let (jobs, receiver) = sync_channel(QUEUE_CAPACITY);
         let receiver = Arc::new(Mutex::new(receiver));
         let busy: Busy = Arc::new(Mutex::new(vec![None; threads]));
         for number in 0..threads {
@@ -65,64 +65,65 @@ impl ArgumentReaders {
             std::thread::Builder::new()
                 .name("arguments".into())
                 .spawn(move || {
-                    serve(&receiver, &mut source, |key| {
+                    run_reader(&receiver, &mut source, |key| {
                         lock(&busy)[number] = key.map(|key| (key, Instant::now()));
                     });
                 })
-                .map_err(no_thread)?;
+                .map_err(thread_error)?;
         }
         Ok(Self { jobs, busy })
     }
 
-    /// What could be read in a short time of the processes asked for; the others are left out.
-    pub async fn read(&self, keys: impl Iterator<Item = ProcessKey>) -> CommandLines {
-        let (reply, mut answers) = replies::unbounded_channel();
-        let stuck: Vec<ProcessKey> = {
+    /// The arguments of these processes. Processes whose arguments cannot be read within 500 ms are missing.
+    pub async fn read(&self, keys: impl Iterator<Item = ProcessKey>) -> ArgumentsByPid {
+        let (reply, mut replies) = unbounded_channel();
+        let blocked: Vec<ProcessKey> = {
             let busy = lock(&self.busy);
             busy.iter()
                 .flatten()
-                .filter(|(_, since)| since.elapsed() > STUCK_AFTER)
+                .filter(|(_, since)| since.elapsed() > BLOCKED_AFTER)
                 .map(|(key, _)| *key)
                 .collect()
         };
-        for key in keys.filter(|key| !stuck.contains(key)) {
+        for key in keys.filter(|key| !blocked.contains(key)) {
             let _ = self.jobs.try_send(Job { key, reply: reply.clone() });
         }
         drop(reply);
-        let deadline = Instant::now() + PATIENCE;
-        let mut lines = CommandLines::default();
+        let deadline = Instant::now() + READ_TIMEOUT;
+        let mut arguments_by_pid = ArgumentsByPid::default();
         let mut total = 0;
-        while let Ok(Some((pid, line))) = timeout_at(deadline, answers.recv()).await {
-            if let Some(line) = line {
-                total += line.len();
-                lines.insert(pid, line);
+        while let Ok(Some((pid, arguments))) = timeout_at(deadline, replies.recv()).await {
+            if let Some(arguments) = arguments {
+                total += arguments.len();
+                arguments_by_pid.insert(pid, arguments);
             }
             if total > MAX_TOTAL_BYTES {
                 break;
             }
         }
-        lines
+        arguments_by_pid
     }
 }
 
-/// Ends with the last sender. `begin` is told what is read, and when that is over.
-fn serve(jobs: &Mutex<Receiver<Job>>, source: &mut ProcSource, begin: impl Fn(Option<ProcessKey>)) {
+/// Reads jobs until the last sender is dropped. Calls `set_busy` with each process before it is read, and with `None`
+/// afterwards.
+fn run_reader(jobs: &Mutex<Receiver<Job>>, source: &mut ProcSource, set_busy: impl Fn(Option<ProcessKey>)) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // Whoever has waited long enough is gone.
+        // The caller may have timed out.
         if !job.reply.is_closed() {
-            begin(Some(job.key));
+            set_busy(Some(job.key));
             let _ = job.reply.send((job.key.pid, source.files().arguments(job.key)));
-            begin(None);
+            set_busy(None);
         }
     }
 }
 
-fn no_thread(source: io::Error) -> SourceError {
+fn thread_error(source: io::Error) -> SourceError {
     SourceError::Unreadable {
-        path: "command lines".into(),
+        path: "process arguments".into(),
         source,
-        remedy: "a thread could not be made; raise pids.max or ulimit -u, or do without arguments",
+        remedy: "a thread could not be created; raise pids.max or ulimit -u, or do not request arguments",
     }
 }

@@ -1,5 +1,5 @@
-//! Bytes of procfs files to values. No I/O, no panic, whatever the bytes are: a process chooses its own
-//! name, and a snapshot can be torn.
+//! Bytes of procfs files to values. No I/O, and no panic for any input: a process chooses its own name, and a file can
+//! change while it is read.
 
 use crate::model::process::{Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState};
 
@@ -8,9 +8,9 @@ pub(crate) const KERNEL_THREAD_FLAG: u64 = 0x0020_0000;
 
 /// Parses `/proc/PID/stat` (`proc_pid_stat(5)`): `pid (comm) state ppid … num_threads … starttime …`.
 ///
-/// `pid` is the number of the directory. `comm` is raw and may hold anything, parentheses, spaces and
-/// newlines included, so the fields begin behind the *last* closing parenthesis. `None` where a field that
-/// is needed is missing, no number, or out of range.
+/// `pid` is the number of the directory. `comm` is raw and may contain any bytes, including parentheses, spaces and
+/// newlines, so the fields begin after the *last* closing parenthesis. `None` if a required field is missing, not a
+/// number, or out of range.
 #[must_use]
 pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<ProcessRecord> {
     let open = bytes.iter().position(|&b| b == b'(')?;
@@ -21,22 +21,22 @@ pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<ProcessRecord> {
     let &[letter] = fields.next()? else { return None };
     let state = ProcessState::from_letter(letter)?;
     let parent_pid = u32::try_from(parse_number(fields.next()?)?).ok()?;
-    // Behind ppid (field 4) come pgrp, session, tty_nr, tpgid, then flags (9).
+    // After ppid (field 4) come pgrp, session, tty_nr, tpgid, then flags (9).
     let flags = parse_number(fields.nth(4)?)?;
     // minflt (10) … nice (19), then num_threads (20).
-    let kernel_threads_of_group = u32::try_from(parse_number(fields.nth(10)?)?).unwrap_or(u32::MAX);
+    let num_threads = u32::try_from(parse_number(fields.nth(10)?)?).unwrap_or(u32::MAX);
     // itrealvalue (21), then starttime (22).
     let start_time = parse_number(fields.nth(1)?)?;
-    // Something must follow, or the number itself may have been cut.
+    // Another field must follow, otherwise starttime may be truncated.
     fields.next()?;
 
-    // The kernel counts a zombie leader as a thread of its group until it is reaped.
+    // The kernel counts a zombie leader in num_threads until it is reaped.
     let is_zombie = state == ProcessState::Zombie;
-    let leader_exited = is_zombie && kernel_threads_of_group > 1;
+    let leader_exited = is_zombie && num_threads > 1;
     Some(ProcessRecord {
         key: ProcessKey { start_time, pid },
         parent_pid,
-        threads: if is_zombie && !leader_exited { 0 } else { kernel_threads_of_group },
+        threads: if is_zombie && !leader_exited { 0 } else { num_threads },
         state: if leader_exited { ProcessState::Sleeping } else { state },
         kernel_thread: flags & KERNEL_THREAD_FLAG != 0,
         comm,
@@ -46,15 +46,15 @@ pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<ProcessRecord> {
     })
 }
 
-/// Only the state out of `/proc/PID/task/TID/stat`.
+/// Parses only the state of `/proc/PID/task/TID/stat`.
 #[must_use]
 pub fn parse_state(bytes: &[u8]) -> Option<ProcessState> {
     let close = bytes.iter().rposition(|&b| b == b')')?;
     ProcessState::from_letter(*bytes.get(close + 2)?)
 }
 
-/// Finds `NSpid:` in `/proc/PID/status` (`proc_pid_status(5)`): the pids from the namespace of the procfs
-/// down to the innermost. The kernel escapes newlines in `Name:`, so no process can forge the line.
+/// Parses `NSpid:` in `/proc/PID/status` (`proc_pid_status(5)`): the pids of a process from the namespace of the procfs
+/// down to its own. The kernel escapes newlines in `Name:`, so a process cannot forge the line.
 #[must_use]
 pub fn parse_ns_pids(status: &[u8]) -> Option<NsPids> {
     let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"))?;
@@ -79,7 +79,7 @@ pub fn parse_namespace_link(target: &[u8]) -> Option<u64> {
     parse_number(number)
 }
 
-/// Decimal digits only; `None` when there are none, others, or too many for 64 bits.
+/// Parses decimal digits. `None` if there are none, if there are other characters, or if 64 bits are exceeded.
 #[must_use]
 pub fn parse_number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
@@ -94,7 +94,7 @@ pub fn parse_number(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// The first number of `/proc/uptime` (`proc_uptime(5)`), in hundredths of a second.
+/// Parses the first number of `/proc/uptime` (`proc_uptime(5)`). Returns hundredths of a second.
 #[must_use]
 pub fn parse_uptime(file: &[u8]) -> Option<u64> {
     let seconds = file.split(|&b| b == b' ').next()?;
@@ -103,7 +103,7 @@ pub fn parse_uptime(file: &[u8]) -> Option<u64> {
     whole.checked_mul(100)?.checked_add(hundredths.min(99))
 }
 
-/// The effective user id: the second number of `Uid:` in `/proc/PID/status` (`proc_pid_status(5)`).
+/// Parses the effective user id: the second number of `Uid:` in `/proc/PID/status` (`proc_pid_status(5)`).
 #[must_use]
 pub fn parse_effective_user(status: &[u8]) -> Option<u32> {
     let line = status.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
@@ -111,7 +111,7 @@ pub fn parse_effective_user(status: &[u8]) -> Option<u32> {
     parse_number(second)?.try_into().ok()
 }
 
-/// A value of a flat keyed file, which has lines of `key value` (cgroup-v2.rst, "Format"; `proc_stat(5)`).
+/// Finds the value of a key in a flat keyed file, with lines of `key value` (cgroup-v2.rst, "Format"; `proc_stat(5)`).
 #[must_use]
 pub fn parse_keyed(file: &[u8], key: &[u8]) -> Option<u64> {
     file.split(|&b| b == b'\n').find_map(|line| parse_number(line.strip_prefix(key)?.strip_prefix(b" ")?))
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_fields_that_are_needed() {
+    fn stat_fields() {
         let stat = parse_stat(42, &stat_of(b"nginx", "S 7")).unwrap();
         assert_eq!(stat.key, ProcessKey { start_time: 12345, pid: 42 });
         assert_eq!(stat.parent_pid, 7);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn row_5_hostile_comm_keeps_the_right_parent() {
+    fn a_hostile_comm_does_not_change_the_parent() {
         for comm in [&b") R 1 1"[..], b"a\nb", b"\xff\xfe", b"", b"\"}\\", b"\x1b[2J", b"((((", b"))))"] {
             let stat = parse_stat(42, &stat_of(comm, "S 7")).unwrap();
             assert_eq!(stat.parent_pid, 7, "{comm:?}");
@@ -148,19 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn row_4_garbage_is_refused_without_a_panic() {
+    fn garbage_and_truncated_stat_are_rejected() {
         for garbage in ["", "1 (a)", "(a) S 1", "1 )a( S 1", "1 (a) ", "1 (a) S", "1 (a) ? 1 1", "garbage"] {
             assert_eq!(parse_stat(1, garbage.as_bytes()), None, "{garbage:?}");
         }
         let whole = stat_of(b"nginx", "S 7");
         let after_start_time = whole.len() - " 1000 10 18446744073709551615 0\n".len();
         for end in 0..=after_start_time {
-            assert_eq!(parse_stat(42, &whole[..end]), None, "cut at {end}");
+            assert_eq!(parse_stat(42, &whole[..end]), None, "truncated to {end} bytes");
         }
     }
 
     #[test]
-    fn row_6_numbers_at_the_integer_limits() {
+    fn numbers_at_the_integer_limits() {
         let with = |ppid: &str, threads: &str, start: &str| {
             let line = format!("1 (a) S {ppid} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 {start} 0 0");
             parse_stat(1, line.as_bytes())
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn row_12_a_zombie_leader_with_live_threads_is_no_zombie() {
+    fn a_zombie_leader_with_live_threads_is_not_a_zombie() {
         let lone = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0").unwrap();
         assert_eq!((lone.state, lone.threads), (ProcessState::Zombie, 0));
         let leader = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0 5 0 0").unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn inner_pid_is_the_last_of_nspid() {
+    fn the_pid_in_its_own_namespace_is_the_last_of_nspid() {
         assert_eq!(
             parse_ns_pids(b"Name:\tsh\nNSpid:\t4711\t12\t1\nThreads:\t1\n"),
             Some(NsPids { pid: 1, level: 2, below: Some(12) })

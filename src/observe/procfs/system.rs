@@ -1,4 +1,4 @@
-//! What is asked of the system as a whole: boot time, limits, and how much of it this exporter can see.
+//! Files of the system as a whole: boot time, limits, and what is visible to the exporter.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,90 +6,92 @@ use std::path::{Path, PathBuf};
 use procfs::prelude::FromRead as _;
 
 use crate::model::container::{Container, Runtime};
-use crate::model::limits::TaskLimits;
+use crate::model::pids::TaskLimits;
 use crate::model::text::label_value;
 use crate::observe::procfs::parse::{parse_keyed, parse_namespace_link, parse_number, parse_uptime};
 use crate::resolve::attribution::label_id;
 use crate::resolve::cgroup_file::{parse_cgroup_file, parse_cgroup_lines};
 
-/// `PROC_PID_INIT_INO` (include/linux/proc_ns.h): the pid namespace that a machine boots with.
+/// `PROC_PID_INIT_INO` (include/linux/proc_ns.h): the pid namespace of the host.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// `PROC_CGROUP_INIT_INO` of the same file: the cgroup namespace that a machine boots with.
+/// `PROC_CGROUP_INIT_INO` (same file): the cgroup namespace of the host.
 const INITIAL_CGROUP_NAMESPACE: u64 = 0xEFFF_FFFB;
 
-/// What to do where [`System::hides_processes`].
-pub const HIDEPID_ADVICE: &str = "procfs is mounted with hidepid: other users' processes are missing; run with \
-     CAP_SYS_PTRACE, or in the group that its gid= option names";
+/// What to do if [`System::hides_other_users`].
+pub const HIDEPID_ADVICE: &str = "procfs is mounted with hidepid, so processes of other users are hidden; run with \
+     CAP_SYS_PTRACE, or as a member of the group in the mount option gid=";
 
-/// A procfs, for its files that belong to no process.
+/// A procfs, for its files about the whole system.
 #[derive(Clone, Debug)]
 pub struct System {
     root: PathBuf,
 }
 
 impl System {
+    /// The procfs mounted at `procfs`. Reads nothing.
     #[must_use]
     pub fn new(procfs: &Path) -> Self {
         Self { root: procfs.to_owned() }
     }
 
-    /// Unix time of the boot, in seconds (`btime` in `proc_stat(5)`). Asked each time, since it moves when
-    /// the clock is set.
+    /// Unix time of the boot in seconds (`btime` in `proc_stat(5)`). It changes when the clock is set.
     #[must_use]
     pub fn boot_time(&self) -> Option<u64> {
         parse_keyed(&fs::read(self.root.join("stat")).ok()?, b"btime")
     }
 
-    /// Time since the boot in clock ticks, as start times have it (`proc_uptime(5)`, in hundredths of a second).
+    /// Time since the boot in clock ticks, the unit of start times (`proc_uptime(5)` has hundredths of a second).
     #[must_use]
     pub fn uptime_ticks(&self) -> Option<u64> {
         let hundredths = parse_uptime(&fs::read(self.root.join("uptime")).ok()?)?;
         Some(hundredths * rustix::param::clock_ticks_per_second() / 100)
     }
 
+    /// The limits on the number of tasks (`proc_sys_kernel(5)`). `pid_max` is `None` if it is not that of the host.
     #[must_use]
     pub fn task_limits(&self) -> TaskLimits {
         let read = |name| parse_number(fs::read(self.root.join("sys/kernel").join(name)).ok()?.trim_ascii());
-        let pid_max = if self.tells_our_own_pid_max() { None } else { read("pid_max") };
+        let pid_max = if self.shows_pid_max_of_own_namespace() { None } else { read("pid_max") };
         TaskLimits { pid_max, threads_max: read("threads-max") }
     }
 
-    /// Whether this is a procfs of others and its `pid_max` nevertheless that of our own pid namespace: since
-    /// Linux 6.14 each has one, and the kernel shows the reader's.
-    fn tells_our_own_pid_max(&self) -> bool {
+    /// Whether `pid_max` is that of the exporter's pid namespace although this procfs belongs to another one. Since
+    /// Linux 6.14 each pid namespace has its own, and the kernel shows the reader's.
+    fn shows_pid_max_of_own_namespace(&self) -> bool {
         let is_procfs =
-            rustix::fs::statfs(&self.root).is_ok_and(|it| it.f_type == rustix::fs::PROC_SUPER_MAGIC);
+            rustix::fs::statfs(&self.root).is_ok_and(|statfs| statfs.f_type == rustix::fs::PROC_SUPER_MAGIC);
         is_procfs
-            && !self.is_our_own()
+            && !self.is_of_own_pid_namespace()
             && Self::new(Path::new("/proc")).own_namespace("pid") != Some(INITIAL_PID_NAMESPACE)
     }
 
-    /// Whether this procfs shows the pid namespace that we ourselves are in.
-    fn is_our_own(&self) -> bool {
+    /// Whether this procfs shows the pid namespace of the exporter.
+    fn is_of_own_pid_namespace(&self) -> bool {
         let own_pid = std::process::id().to_string();
         fs::read_link(self.root.join("self")).is_ok_and(|target| target.as_os_str() == own_pid.as_str())
     }
 
-    /// Whether this procfs shows the processes that the kernel itself would list to us, all of them.
+    /// Whether this procfs shows all processes of the host under the pids that the exporter uses itself.
     #[must_use]
-    pub fn is_whole_machine(&self) -> bool {
-        self.is_our_own() && self.own_namespace("pid") == Some(INITIAL_PID_NAMESPACE)
+    pub fn shows_all_processes(&self) -> bool {
+        self.is_of_own_pid_namespace() && self.own_namespace("pid") == Some(INITIAL_PID_NAMESPACE)
     }
 
-    /// Whether cgroup paths are shown as they are, from the root of the machine on (`cgroup_namespaces(7)`).
+    /// Whether cgroup paths start at the root of the host, not of a cgroup namespace (`cgroup_namespaces(7)`).
     #[must_use]
-    pub fn sees_whole_cgroup_paths(&self) -> bool {
+    pub fn shows_full_cgroup_paths(&self) -> bool {
         self.own_namespace("cgroup") == Some(INITIAL_CGROUP_NAMESPACE)
     }
 
+    /// The inode number of a namespace of the exporter.
     fn own_namespace(&self, kind: &str) -> Option<u64> {
         let namespace = fs::read_link(self.root.join("self/ns").join(kind)).ok()?;
         parse_namespace_link(namespace.as_os_str().as_encoded_bytes())
     }
 
-    /// How much memory the exporter's own cgroup may take, in bytes; `None` where there is no limit to be
-    /// seen (`memory.max` of cgroup v2, `memory.limit_in_bytes` of v1, with those above).
+    /// The memory limit of the exporter's own cgroup in bytes: the smallest of the cgroup and all cgroups above it
+    /// (`memory.max` of cgroup v2, `memory.limit_in_bytes` of v1). `None` if no limit is visible.
     #[must_use]
     pub fn memory_limit(&self, cgroupfs: &Path) -> Option<u64> {
         let own = fs::read(self.root.join("self/cgroup")).ok()?;
@@ -101,24 +103,24 @@ impl System {
             };
             let path = std::str::from_utf8(line.path).ok()?.trim_start_matches(['/', '.']);
             let own = hierarchy.join(path);
-            let above = own.ancestors().take_while(|directory| directory.starts_with(&hierarchy));
-            above
+            let ancestors = own.ancestors().take_while(|directory| directory.starts_with(&hierarchy));
+            ancestors
                 .filter_map(|directory| parse_number(fs::read(directory.join(name)).ok()?.trim_ascii()))
                 .min()
         });
         limits.min()
     }
 
-    /// The container around us, where we see only its processes: the procfs is that of our own pid
-    /// namespace, and that is not the one the machine booted with.
+    /// The container that the exporter runs in, if only its processes are visible: the procfs shows the exporter's pid
+    /// namespace, and that is not the namespace of the host. `name` is its name, by default the host name.
     #[must_use]
     pub fn own_container(&self, name: Option<&str>) -> Option<Container> {
-        if !self.is_our_own() || self.own_namespace("pid")? == INITIAL_PID_NAMESPACE {
+        if !self.is_of_own_pid_namespace() || self.own_namespace("pid")? == INITIAL_PID_NAMESPACE {
             return None;
         }
         let cgroup = fs::read(self.root.join("self/cgroup")).unwrap_or_default();
         let file = parse_cgroup_file(&cgroup);
-        // With --pid=host in a machine that is itself a container, pid 1 is that machine's, not ours.
+        // With --pid=host on a host that is itself a container, pid 1 belongs to that host, not to our container.
         let init = fs::read(self.root.join("1/cgroup")).unwrap_or_default();
         let container_of_init = parse_cgroup_file(&init).container.map(|it| it.path.to_owned());
         if container_of_init.as_deref() != file.container.as_ref().map(|it| it.path) {
@@ -139,9 +141,9 @@ impl System {
         })
     }
 
-    /// Whether the procfs hides other users' processes (`hidepid=1`, `2` or `ptraceable`, `proc(5)`).
+    /// Whether the procfs hides processes of other users (`hidepid=1`, `2` or `ptraceable`, `proc(5)`).
     #[must_use]
-    pub fn hides_processes(&self) -> bool {
+    pub fn hides_other_users(&self) -> bool {
         let Ok(root) = fs::canonicalize(&self.root) else {
             return false;
         };
@@ -151,24 +153,24 @@ impl System {
         let Ok(mounts) = procfs::process::MountInfos::from_read(file) else {
             return false;
         };
-        // The last mount on a directory is the one that is seen.
+        // The last mount on a directory is the visible one.
         let mount = mounts.into_iter().rfind(|mount| mount.mount_point == root);
         let option = |name| mount.as_ref()?.super_options.get(name)?.clone();
-        let hides = option("hidepid").is_some_and(|value| !matches!(value.as_str(), "0" | "off"));
+        let has_hidepid = option("hidepid").is_some_and(|value| !matches!(value.as_str(), "0" | "off"));
         let is_exempt = option("gid").and_then(|gid| gid.parse().ok()).is_some_and(is_in_group);
-        hides && !is_exempt && !may_see_hidden()
+        has_hidepid && !is_exempt && !has_cap_sys_ptrace()
     }
 }
 
-/// The mount option `gid=` names a group that sees everything.
+/// Whether the exporter is a member of a group. The mount option `gid=` exempts a group from `hidepid`.
 fn is_in_group(gid: u32) -> bool {
     let has = |group: rustix::process::Gid| group.as_raw() == gid;
     has(rustix::process::getegid())
         || rustix::process::getgroups().is_ok_and(|groups| groups.into_iter().any(has))
 }
 
-/// Root's `CAP_SYS_PTRACE` sees through `hidepid`.
-fn may_see_hidden() -> bool {
+/// `CAP_SYS_PTRACE` exempts from `hidepid`.
+fn has_cap_sys_ptrace() -> bool {
     rustix::thread::capabilities(None)
         .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_PTRACE))
 }

@@ -1,4 +1,5 @@
-//! The walk over a procfs: `readdir`, then open, read and close of each `stat`, into buffers that are kept.
+//! Reads processes from a procfs: lists the numbered directories and reads the `stat` of each process, into reused
+//! buffers. Also reads other files of single processes.
 
 use std::ffi::CStr;
 use std::io::Write as _;
@@ -15,17 +16,17 @@ use crate::observe::procfs::parse;
 use crate::observe::source::{SourceError, is_exhaustion};
 use crate::resolve::process_files::ProcessFiles;
 
-/// Holds about 1,000 directory entries of procfs.
+/// Enough for about 1,000 directory entries of procfs.
 const DIRECTORY_BUFFER_BYTES: usize = 32 * 1024;
-/// Grows to this for a file that does not fit the buffer; what is longer is no file of procfs that we read.
+/// Limit on the size of a file. The files of procfs that are read here are shorter.
 const MAX_FILE_BYTES: usize = 64 * 1024;
-/// Of a command line; a tree shows less.
+/// Limit on the arguments of a process. Longer ones are truncated.
 const MAX_ARGUMENT_BYTES: usize = 4096;
-/// Threads looked at for the state of a group whose leader has exited: a bound for a hostile process.
+/// Limit on the threads that are read for the state of a group whose leader exited, against hostile processes.
 const MAX_THREADS_READ: usize = 8;
 
-/// A procfs, opened once: files are found relative to its descriptor, so a mount that changes underneath
-/// cannot mix two of them.
+/// A procfs, opened once. Files are opened relative to its descriptor, so a new mount at the same path cannot mix two
+/// procfs.
 pub struct ProcSource {
     path: String,
     root: OwnedFd,
@@ -33,12 +34,12 @@ pub struct ProcSource {
     files: ProcFiles,
 }
 
-/// The files of single processes, read into one reused buffer.
+/// Reads the files of single processes into one reused buffer.
 pub struct ProcFiles {
     root: OwnedFd,
     file_path: Vec<u8>,
     buffer: Vec<u8>,
-    /// Set where not one process, but reading as a whole has failed.
+    /// The error, if descriptors or memory were exhausted.
     exhausted: Option<Errno>,
 }
 
@@ -46,15 +47,15 @@ impl ProcSource {
     /// Opens the procfs at `path` (the flag `--path.procfs`).
     ///
     /// # Errors
-    /// When it is missing, no directory, or shows no process.
+    /// If it is missing, not a directory, or has no process.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let shown = path.display().to_string();
+        let path_text = path.display().to_string();
         let open =
             || rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let unreadable = |errno: Errno| SourceError::Unreadable {
-            path: shown.clone(),
+            path: path_text.clone(),
             source: errno.into(),
-            remedy: "give --path.procfs a mounted procfs",
+            remedy: "set --path.procfs to a mounted procfs",
         };
         let mut source = Self {
             root: open().map_err(unreadable)?,
@@ -65,34 +66,34 @@ impl ProcSource {
                 exhausted: None,
             },
             directory_buffer: vec![MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES].into_boxed_slice(),
-            path: shown,
+            path: path_text,
         };
         let mut is_empty = true;
-        source.each_pid(|_, _| {
+        source.for_each_pid(|_, _| {
             is_empty = false;
             Ok(ControlFlow::Break(()))
         })?;
         if is_empty { Err(SourceError::NoProcesses { path: source.path }) } else { Ok(source) }
     }
 
-    /// The descriptor and files for what is asked outside a walk.
+    /// The files of single processes, for use outside of a walk.
     pub fn files(&mut self) -> &mut ProcFiles {
         &mut self.files
     }
 
-    /// Shows every process to `visit`, which may ask for more of its files at once, while its pid is still
-    /// its own, or leave it out by a reason. Returns what was left out.
+    /// Calls `visit` with every process. `visit` can read more files of the process or return a reason to skip it.
+    /// Returns how many processes were skipped.
     ///
     /// # Errors
-    /// Only where the procfs as a whole cannot be read, has no process in it, or we have run out of
-    /// descriptors or memory; what concerns one process costs that process only.
+    /// If the procfs cannot be read or has no process, or if descriptors or memory are exhausted. An error of a single
+    /// process only skips that process.
     pub fn walk(
         &mut self,
         mut visit: impl FnMut(ProcessRecord, &mut ProcFiles) -> Result<(), SkipReason>,
     ) -> Result<Skipped, SourceError> {
         let mut skipped = Skipped::default();
         let mut is_empty = true;
-        self.each_pid(|pid, files| {
+        self.for_each_pid(|pid, files| {
             is_empty = false;
             let outcome = match files.stat(pid) {
                 Ok(record) => visit(record, files),
@@ -108,15 +109,15 @@ impl ProcSource {
         if is_empty { Err(SourceError::NoProcesses { path: self.path.clone() }) } else { Ok(skipped) }
     }
 
-    /// Lists the processes from the beginning.
-    fn each_pid(
+    /// Lists the numbered directories and calls `visit` with each pid, until `visit` breaks.
+    fn for_each_pid(
         &mut self,
         mut visit: impl FnMut(u32, &mut ProcFiles) -> Result<ControlFlow<()>, Errno>,
     ) -> Result<(), SourceError> {
         let unreadable = |errno: Errno| SourceError::Unreadable {
             path: self.path.clone(),
             source: errno.into(),
-            remedy: "is it still mounted, and are there descriptors left (ulimit -n)?",
+            remedy: "check that it is still mounted, and raise ulimit -n if file descriptors are exhausted",
         };
         rustix::fs::seek(&self.root, SeekFrom::Start(0)).map_err(unreadable)?;
         let mut directory = RawDir::new(self.root.as_fd(), &mut self.directory_buffer);
@@ -133,7 +134,7 @@ impl ProcSource {
     }
 }
 
-/// A numbered directory. Names with a leading zero are none of the kernel's.
+/// Parses the name of a numbered directory. The kernel makes no names with a leading zero.
 fn parse_pid(name: &CStr) -> Option<u32> {
     let name = name.to_bytes();
     if name.first() == Some(&b'0') {
@@ -143,14 +144,14 @@ fn parse_pid(name: &CStr) -> Option<u32> {
 }
 
 pub(crate) enum ReadError {
-    /// This process cannot be shown.
+    /// This process must be skipped.
     Process(SkipReason),
-    /// We cannot read anything any more: not the fault of the process.
+    /// Descriptors or memory are exhausted: no file can be read.
     Exhausted(Errno),
 }
 
-/// Files of an exiting process are gone at `open` (ENOENT) or at `read` (ESRCH).
-fn classify(errno: Errno) -> ReadError {
+/// What an errno means for the walk. Files of an exiting process vanish before `open` (ENOENT) or `read` (ESRCH).
+fn read_error(errno: Errno) -> ReadError {
     match errno {
         Errno::NOENT | Errno::SRCH => ReadError::Process(SkipReason::Vanished),
         Errno::ACCESS | Errno::PERM => ReadError::Process(SkipReason::Denied),
@@ -160,9 +161,9 @@ fn classify(errno: Errno) -> ReadError {
 }
 
 impl ProcFiles {
-    /// One process, as a walk would show it.
+    /// Reads one process, as a walk does.
     pub(crate) fn stat(&mut self, pid: u32) -> Result<ProcessRecord, ReadError> {
-        let bytes = self.read(format_args!("{pid}/stat")).map_err(classify)?;
+        let bytes = self.read_file(format_args!("{pid}/stat")).map_err(read_error)?;
         let mut record = parse::parse_stat(pid, bytes).ok_or(ReadError::Process(SkipReason::Malformed))?;
         if record.leader_exited
             && let Some(state) = self.live_thread_state(pid)
@@ -172,12 +173,12 @@ impl ProcFiles {
         Ok(record)
     }
 
-    /// Whether not one process, but reading as a whole has failed since this was last asked.
+    /// The error, if descriptors or memory were exhausted since the last call.
     pub(crate) fn check_exhaustion(&mut self) -> Result<(), Errno> {
         self.exhausted.take().map_or(Ok(()), Err)
     }
 
-    /// The busiest state among the first live threads of a group whose leader has exited.
+    /// The most active state among the first live threads of a group whose leader exited.
     pub(crate) fn live_thread_state(&mut self, pid: u32) -> Option<ProcessState> {
         self.set_path(format_args!("{pid}/task"));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -185,54 +186,55 @@ impl ProcFiles {
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut directory = RawDir::new(tasks, &mut buffer);
         let mut busiest: Option<ProcessState> = None;
-        let mut left = MAX_THREADS_READ;
+        let mut remaining = MAX_THREADS_READ;
         while let Some(Ok(entry)) = directory.next() {
             let Some(tid) = parse_pid(entry.file_name()).filter(|&tid| tid != pid) else {
                 continue;
             };
-            let state = self.read(format_args!("{pid}/task/{tid}/stat")).ok().and_then(parse::parse_state);
-            let alive = state.filter(|state| !matches!(state, ProcessState::Zombie | ProcessState::Dead));
-            busiest = match (busiest, alive) {
-                (Some(busiest), Some(alive)) => Some(busiest.min(alive)),
-                (busiest, alive) => busiest.or(alive),
+            let state =
+                self.read_file(format_args!("{pid}/task/{tid}/stat")).ok().and_then(parse::parse_state);
+            let live = state.filter(|state| !matches!(state, ProcessState::Zombie | ProcessState::Dead));
+            busiest = match (busiest, live) {
+                (Some(busiest), Some(live)) => Some(busiest.min(live)),
+                (busiest, live) => busiest.or(live),
             };
-            left -= 1;
-            if left == 0 || busiest == Some(ProcessState::Running) {
+            remaining -= 1;
+            if remaining == 0 || busiest == Some(ProcessState::Running) {
                 break;
             }
         }
         busiest
     }
 
-    /// What only a tree shows: the pids inside and the effective user, out of one file.
+    /// The pids in all namespaces and the effective user id, from one file (`status`). Only trees need the latter.
     pub fn identity(&mut self, pid: u32) -> Option<(NsPids, u32)> {
-        let status = self.read(format_args!("{pid}/status")).ok()?;
+        let status = self.read_file(format_args!("{pid}/status")).ok()?;
         Some((parse::parse_ns_pids(status)?, parse::parse_effective_user(status)?))
     }
 
-    /// Whether a process, and no later one of its pid, is still listed. Where that cannot be told it is.
+    /// Whether this process, not a later one with its pid, is still listed. True if that cannot be determined.
     pub fn is_listed(&mut self, key: ProcessKey) -> bool {
-        match self.read(format_args!("{}/stat", key.pid)) {
+        match self.read_file(format_args!("{}/stat", key.pid)) {
             Ok(stat) => parse::parse_stat(key.pid, stat)
-                // The kernel's own list may round to the neighbouring tick.
+                // BPF and procfs may round the start time to neighbouring ticks.
                 .is_none_or(|record| record.key.start_time.abs_diff(key.start_time) <= 1),
             Err(errno) => !matches!(errno, Errno::NOENT | Errno::SRCH),
         }
     }
 
-    /// The first bytes of `/proc/PID/cmdline` (`proc_pid_cmdline(5)`), separated by NUL, with `…` where more may
-    /// follow. Can wait for a lock
-    /// on the other process's memory without end, so no walk asks for it. `None` where the process is gone,
-    /// or its pid another one's.
+    /// The first bytes of `/proc/PID/cmdline` (`proc_pid_cmdline(5)`), separated by NUL, and `…` if there may be more.
+    /// `None` if there are none, or if the process exited.
+    ///
+    /// Can block forever on a lock of the process's memory, so a walk must not call it.
     pub fn arguments(&mut self, key: ProcessKey) -> Option<Box<[u8]>> {
         self.set_path(format_args!("{}/cmdline", key.pid));
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.root, path_of(&self.file_path), flags, Mode::empty()).ok()?;
         let mut buffer = [0; MAX_ARGUMENT_BYTES];
         let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer)).ok()?;
-        let is_the_same = self.stat(key.pid).is_ok_and(|record| record.key == key);
-        let mark = if length == buffer.len() { "…".as_bytes() } else { b"" };
-        (is_the_same && length > 0).then(|| [&buffer[..length], mark].concat().into())
+        let is_same_process = self.stat(key.pid).is_ok_and(|record| record.key == key);
+        let ellipsis = if length == buffer.len() { "…".as_bytes() } else { b"" };
+        (is_same_process && length > 0).then(|| [&buffer[..length], ellipsis].concat().into())
     }
 
     fn set_path(&mut self, path: std::fmt::Arguments<'_>) {
@@ -242,9 +244,9 @@ impl ProcFiles {
         self.file_path.push(0);
     }
 
-    /// Reads a whole file relative to the procfs. A read that leaves room in the buffer has met the end:
-    /// procfs fills what it is given, so the second read that would return 0 is saved.
-    fn read(&mut self, path: std::fmt::Arguments<'_>) -> Result<&[u8], Errno> {
+    /// Reads a complete file, by its path below the procfs. procfs fills the buffer, so a read that leaves space in it
+    /// reached the end: no second read, which would return 0, is necessary.
+    fn read_file(&mut self, path: std::fmt::Arguments<'_>) -> Result<&[u8], Errno> {
         self.set_path(path);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.root, path_of(&self.file_path), flags, Mode::empty())?;
@@ -263,19 +265,19 @@ impl ProcFiles {
     }
 }
 
-/// The path that [`ProcFiles::set_path`] left, which ends with its only NUL.
+/// The path set by [`ProcFiles::set_path`], which ends with its only NUL.
 fn path_of(file_path: &[u8]) -> &CStr {
     CStr::from_bytes_until_nul(file_path).unwrap_or_default()
 }
 
 impl ProcessFiles for ProcFiles {
     fn cgroup(&mut self, pid: u32) -> Result<&[u8], SkipReason> {
-        let length = match self.read(format_args!("{pid}/cgroup")) {
+        let length = match self.read_file(format_args!("{pid}/cgroup")) {
             Ok(bytes) => bytes.len(),
-            // Some kernels (6.1) show nothing of a path that is longer than PATH_MAX, others (6.18) its beginning.
+            // For a path longer than PATH_MAX, Linux 6.1 returns nothing and Linux 6.18 its beginning.
             Err(Errno::NAMETOOLONG) => 0,
             Err(errno) => {
-                return Err(match classify(errno) {
+                return Err(match read_error(errno) {
                     ReadError::Process(reason) => reason,
                     ReadError::Exhausted(errno) => {
                         self.exhausted = Some(errno);
@@ -288,7 +290,7 @@ impl ProcessFiles for ProcFiles {
     }
 
     fn ns_pids(&mut self, pid: u32) -> Option<NsPids> {
-        parse::parse_ns_pids(self.read(format_args!("{pid}/status")).ok()?)
+        parse::parse_ns_pids(self.read_file(format_args!("{pid}/status")).ok()?)
     }
 
     fn pid_namespace(&mut self, pid: u32) -> Result<u64, SkipReason> {

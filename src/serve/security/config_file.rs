@@ -1,7 +1,7 @@
-//! The web configuration: the file that all exporters of Prometheus' kind take with `--web.config.file`. Pure.
+//! The web configuration: the format of `--web.config.file`, which all exporters of the Prometheus project share. Pure.
 //!
-//! The format is that of the exporter-toolkit (its docs/web-configuration.md). A key that it does not have is an
-//! error, with its line; so is a value that we could not honour.
+//! The format is defined by the exporter-toolkit (docs/web-configuration.md). Unknown keys and values that cannot be
+//! applied are errors that name the line or the key.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,40 +9,42 @@ use std::time::Duration;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-/// The whole file. Every part may be missing, or be there and empty.
+use crate::serve::security::config_error::ConfigError;
+
+/// The whole file. Every section may be missing or empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct WebFile {
-    pub tls_server_config: Option<TlsPart>,
-    pub http_server_config: Option<HttpPart>,
-    /// Hashes of passwords by user name.
+pub struct WebConfigFile {
+    pub tls_server_config: Option<TlsSection>,
+    pub http_server_config: Option<HttpSection>,
+    /// bcrypt hashes by user name.
     pub basic_auth_users: Option<BTreeMap<String, String>>,
-    pub rate_limit: Option<RatePart>,
+    pub rate_limit: Option<RateLimitSection>,
 }
 
-/// Certificates may be named, or stand in the file itself; what is named comes first.
+/// A certificate or key is either the path of a file or the PEM text itself. If both are set, the path is used.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct TlsPart {
-    pub cert: Option<String>,
-    pub key: Option<String>,
-    pub client_ca: Option<String>,
-    pub cert_file: Option<String>,
-    pub key_file: Option<String>,
-    pub client_ca_file: Option<String>,
-    pub client_auth_type: Option<ClientAuth>,
-    pub client_allowed_sans: Option<Vec<String>>,
-    pub min_version: Option<TlsVersion>,
-    pub max_version: Option<TlsVersion>,
-    /// Names as Go has them; for TLS 1.2 only.
-    pub cipher_suites: Option<Vec<String>>,
-    pub prefer_server_cipher_suites: Option<bool>,
-    pub curve_preferences: Option<Vec<String>>,
+pub struct TlsSection {
+    pub(crate) cert: Option<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) client_ca: Option<String>,
+    pub(crate) cert_file: Option<String>,
+    pub(crate) key_file: Option<String>,
+    pub(crate) client_ca_file: Option<String>,
+    pub(crate) client_auth_type: Option<ClientAuth>,
+    pub(crate) client_allowed_sans: Option<Vec<String>>,
+    pub(crate) min_version: Option<TlsVersion>,
+    pub(crate) max_version: Option<TlsVersion>,
+    /// Go's names; they apply to TLS 1.2 only.
+    pub(crate) cipher_suites: Option<Vec<String>>,
+    pub(crate) prefer_server_cipher_suites: Option<bool>,
+    pub(crate) curve_preferences: Option<Vec<String>>,
 }
 
 /// Go's `tls.ClientAuthType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub enum ClientAuth {
+pub(crate) enum ClientAuth {
     #[default]
     #[serde(alias = "")]
     NoClientCert,
@@ -53,10 +55,10 @@ pub enum ClientAuth {
     RequireAndVerifyClientCert,
 }
 
-/// What is below 1.2 nobody should speak any more, and we do not: as a minimum it means 1.2.
+/// TLS 1.0 and 1.1 are accepted in the file but not supported: as a minimum they mean 1.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum TlsVersion {
+pub(crate) enum TlsVersion {
     Tls10,
     Tls11,
     Tls12,
@@ -65,16 +67,17 @@ pub enum TlsVersion {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct HttpPart {
-    /// Taken and passed over: HTTP/1.1 is all that a scrape wants.
-    pub http2: Option<bool>,
-    pub headers: Option<HeaderPart>,
+pub struct HttpSection {
+    /// Accepted and ignored: the server speaks HTTP/1.1 only, which every scraper supports.
+    #[allow(dead_code, reason = "a key of the format; without the field it would be an unknown key")]
+    http2: Option<bool>,
+    headers: Option<HeadersSection>,
 }
 
-/// The headers that may be added to every response; an empty value adds none.
+/// The headers that can be added to every response. An empty value adds no header.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct HeaderPart {
+struct HeadersSection {
     #[serde(rename = "Content-Security-Policy")]
     content_security_policy: Option<String>,
     #[serde(rename = "X-Frame-Options")]
@@ -89,78 +92,81 @@ pub struct HeaderPart {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RatePart {
-    /// As Go writes durations; 0 for no limit.
-    pub interval: Option<String>,
-    pub burst: Option<u32>,
+pub struct RateLimitSection {
+    /// A duration in Go's notation; 0 for no limit.
+    pub(crate) interval: Option<String>,
+    pub(crate) burst: Option<u32>,
 }
 
-impl WebFile {
+impl WebConfigFile {
+    /// Parses YAML.
+    ///
     /// # Errors
-    /// One line that says what is wrong, and where.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        // An empty file asks for nothing; comments alone are as empty.
+    /// If the text is not YAML, has an unknown key, or a value of the wrong type.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        // An empty file is valid. The YAML parser rejects it, also if it contains comments.
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Self::default());
         }
         serde_saphyr::from_str(text).map_err(|error| {
-            let line = error.location().map(|location| format!("line {}: ", location.line()));
             let message = error.without_snippet().to_string();
-            let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            format!("{}{message}", line.unwrap_or_default())
+            ConfigError::Syntax {
+                line: error.location().map(|location| location.line()),
+                message: message.lines().map(str::trim).collect::<Vec<_>>().join(" "),
+            }
         })
     }
 }
 
-impl TlsPart {
-    /// Whether TLS is to be spoken: a section without any of these asks for nothing.
+impl TlsSection {
+    /// Whether the section enables TLS. A section without a certificate, key or client authentication does not.
     #[must_use]
-    pub fn is_asked_for(&self) -> bool {
+    pub fn enables_tls(&self) -> bool {
         let texts =
             [&self.cert, &self.key, &self.client_ca, &self.cert_file, &self.key_file, &self.client_ca_file];
         self.client_auth_type.is_some() || texts.into_iter().flatten().any(|text| !text.is_empty())
     }
 }
 
-impl HttpPart {
+impl HttpSection {
+    /// The headers to add to every response.
+    ///
     /// # Errors
-    /// One line that names the header.
-    pub fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
-        let frames = ["deny", "sameorigin"];
-        let sniffing = ["nosniff"];
-        let Some(part) = &self.headers else { return Ok(Vec::new()) };
-        let parts: [(&'static str, &Option<String>, &[&str]); 5] = [
-            ("content-security-policy", &part.content_security_policy, &[]),
-            ("x-frame-options", &part.x_frame_options, &frames),
-            ("x-content-type-options", &part.x_content_type_options, &sniffing),
-            ("x-xss-protection", &part.x_xss_protection, &[]),
-            ("strict-transport-security", &part.strict_transport_security, &[]),
+    /// If a header has a value that is not allowed.
+    pub fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, ConfigError> {
+        let frame_options = ["deny", "sameorigin"];
+        let content_type_options = ["nosniff"];
+        let Some(section) = &self.headers else { return Ok(Vec::new()) };
+        let settings: [(&'static str, &Option<String>, &[&str]); 5] = [
+            ("content-security-policy", &section.content_security_policy, &[]),
+            ("x-frame-options", &section.x_frame_options, &frame_options),
+            ("x-content-type-options", &section.x_content_type_options, &content_type_options),
+            ("x-xss-protection", &section.x_xss_protection, &[]),
+            ("strict-transport-security", &section.strict_transport_security, &[]),
         ];
         let mut headers = Vec::new();
-        for (name, value, allowed) in parts {
+        for (name, value, allowed) in settings {
             let Some(value) = value.as_deref().filter(|value| !value.is_empty()) else { continue };
             if !allowed.is_empty() && !allowed.iter().any(|known| value.eq_ignore_ascii_case(known)) {
-                return Err(format!("http_server_config: {name} is one of {}", allowed.join(", ")));
+                return Err(ConfigError::HeaderValue { name, allowed: allowed.join(" or ") });
             }
-            let value = HeaderValue::from_str(value)
-                .map_err(|_| format!("http_server_config: {name} has characters that no header may have"))?;
+            let value = HeaderValue::from_str(value).map_err(|_| ConfigError::HeaderCharacters { name })?;
             headers.push((HeaderName::from_static(name), value));
         }
         Ok(headers)
     }
 }
 
-impl RatePart {
-    /// The time between two requests; `None` for no limit.
+impl RateLimitSection {
+    /// The time in which one request is allowed; `None` for no limit.
     ///
     /// # Errors
-    /// One line that says how durations are written.
-    pub fn interval(&self) -> Result<Option<Duration>, String> {
+    /// If it is not a duration.
+    pub fn interval(&self) -> Result<Option<Duration>, ConfigError> {
         let Some(interval) = self.interval.as_deref().filter(|interval| *interval != "0") else {
             return Ok(None);
         };
-        let interval = humantime::parse_duration(interval)
-            .map_err(|_| "rate_limit: interval is a time, such as 1s or 100ms, or 0".to_owned())?;
+        let interval = humantime::parse_duration(interval).map_err(|_| ConfigError::RateInterval)?;
         Ok(Some(interval).filter(|interval| !interval.is_zero()))
     }
 }
@@ -170,8 +176,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_other_exporters_take() {
-        let file = WebFile::parse(
+    fn accepts_the_format_of_other_exporters() {
+        let file = WebConfigFile::parse(
             "# a comment\ntls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n  min_version: TLS12\n  \
              client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n  cipher_suites:\n  - \
              TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\nhttp_server_config:\n  http2: true\n  headers:\n    \
@@ -188,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_and_empty_asks_for_nothing() {
+    fn empty_sections_and_values_enable_nothing() {
         for empty in [
             "",
             "\n# nothing\n",
@@ -200,16 +206,16 @@ mod tests {
             "http_server_config:\n  headers:\n    X-Frame-Options:\n    Strict-Transport-Security: \"\"\n",
             "rate_limit:\n  burst: 20\n",
         ] {
-            let file = WebFile::parse(empty).unwrap_or_else(|error| panic!("{empty:?} gave {error}"));
+            let file = WebConfigFile::parse(empty).unwrap_or_else(|error| panic!("{empty:?} gave {error}"));
             assert!(file.basic_auth_users.unwrap_or_default().is_empty(), "{empty:?}");
-            assert!(!file.tls_server_config.unwrap_or_default().is_asked_for(), "{empty:?}");
+            assert!(!file.tls_server_config.unwrap_or_default().enables_tls(), "{empty:?}");
             assert!(file.http_server_config.unwrap_or_default().headers().unwrap().is_empty(), "{empty:?}");
             assert!(file.rate_limit.unwrap_or_default().interval().unwrap().is_none(), "{empty:?}");
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_line() {
+    fn errors_name_the_line_and_the_key() {
         for (text, mentions) in [
             ("tls_server_config:\n  cert_fil: x\n", &["line 2", "cert_fil"][..]),
             ("basic_auth_users:\n  a: b\nrate_limits:\n  burst: 1\n", &["line 3", "rate_limits"]),
@@ -219,7 +225,7 @@ mod tests {
             ("basic_auth_users: [a, b]\n", &["line 1"]),
             ("tls_server_config: {\n", &["line "]),
         ] {
-            let error = WebFile::parse(text).expect_err(text);
+            let error = WebConfigFile::parse(text).expect_err(text).to_string();
             assert_eq!(error.lines().count(), 1, "{error}");
             for mention in mentions {
                 assert!(error.contains(mention), "{text:?} gave {error:?}, which lacks {mention:?}");

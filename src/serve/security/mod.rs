@@ -1,11 +1,30 @@
-//! TLS, users and rate limits: `--web.config.file`.
+//! TLS, client certificates, users, response headers and the rate limit: `--web.config.file`.
+//!
+//! | file | content |
+//! |---|---|
+//! | `config_file` | the format of the file |
+//! | `config_error` | what can be wrong with it |
+//! | `config_watcher` | loads the file, and reloads it when it changes |
+//! | `policy` | what the file resolves to; whether a request is authorized |
+//! | `passwords` | checks passwords on their own thread |
+//! | `token_bucket` | the rate limit |
+//! | `tls_config` | certificates and client certificates, as rustls takes them |
+//! | `tls_parameters` | TLS versions, cipher suites and curves |
+//! | `self_signed_client_cert` | verifies client certificates that are their own authority |
+//! | `unverified_client_cert` | accepts client certificates without verifying them |
 
-pub mod cipher_suites;
+pub mod config_error;
 pub mod config_file;
-pub mod passwords;
-pub mod rate_limit;
-pub mod reload;
-pub mod rules;
-pub mod self_signed;
-pub mod tls;
-pub mod unverified;
+mod config_watcher;
+mod passwords;
+mod policy;
+mod self_signed_client_cert;
+pub mod tls_config;
+mod tls_parameters;
+mod token_bucket;
+mod unverified_client_cert;
+
+pub(crate) use policy::Denied;
+
+pub use config_watcher::ReloadStatus;
+pub use policy::Security;

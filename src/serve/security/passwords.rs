@@ -1,5 +1,7 @@
-//! Checks passwords: on a thread of its own, a few at a time, each once for all who bring it at the same time. What was
-//! right is remembered while it is used.
+//! Checks passwords against bcrypt hashes, on a thread made at start.
+//!
+//! A hash takes milliseconds to seconds, so it never runs on the thread that serves. Requests with the same password
+//! share one check, and a verified password is remembered as long as it is in use.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -13,50 +15,51 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use tokio::sync::{OnceCell, oneshot};
 
-/// Hashes that wait for their turn; whoever comes then is told to come again.
-const MAX_WAITING: usize = 16;
-/// After its last use. A scrape interval of some minutes still finds its password remembered.
-const REMEMBERED_FOR: Duration = Duration::from_secs(600);
-/// How long a change of the files goes unnoticed.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// More than a file has users who scrape.
-const MAX_REMEMBERED: usize = 1024;
+use crate::serve::security::config_error::ConfigError;
 
-/// Whether somebody is who he says.
+/// Passwords that wait to be hashed. Further requests are rejected with 503.
+const MAX_QUEUED: usize = 16;
+/// Since its last use. Longer than usual scrape intervals.
+const VERIFIED_TTL: Duration = Duration::from_secs(600);
+/// Verified passwords that are remembered. Far more than the users of one file that scrape.
+const MAX_VERIFIED: usize = 1024;
+/// Time between checks whether the configuration changed.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Right,
     Wrong,
-    /// Too many are being checked.
+    /// Too many passwords wait to be hashed.
     Busy,
 }
 
-/// Hashes by user name, checked to be hashes.
+/// bcrypt hashes by user name.
 #[derive(Debug)]
-pub struct Users {
+pub(crate) struct Users {
     hashes: BTreeMap<String, String>,
-    /// What users who are not there are checked against, so that they take as long as one who is: a hash that nothing
-    /// has, at each user's cost.
+    /// Hashes that no password has, one with the cost of each user's hash. Passwords of unknown users are checked
+    /// against them, so that the response time does not tell which users exist.
     dummy_hashes: Vec<String>,
 }
 
 impl Users {
     /// # Errors
-    /// One line that names the user whose hash is none.
-    pub fn new(hashes: BTreeMap<String, String>) -> Result<Self, String> {
+    /// If a value is not a bcrypt hash.
+    pub(crate) fn new(hashes: BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let mut dummy_hashes = Vec::with_capacity(hashes.len());
-        for (name, hash) in &hashes {
-            let parts: bcrypt::HashParts = hash.parse().map_err(|_| {
-                format!("basic_auth_users: what {name:?} has is no bcrypt hash; make one with htpasswd -nBC 10 \"\"")
-            })?;
+        for (user, hash) in &hashes {
+            let parts: bcrypt::HashParts =
+                hash.parse().map_err(|_| ConfigError::PasswordHash { user: user.clone() })?;
             dummy_hashes.push(format!("$2y${:02}${}", parts.get_cost(), ".".repeat(53)));
         }
         Ok(Self { hashes, dummy_hashes })
     }
 
-    /// Whether everybody may come in.
+    /// Whether no password is required.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.hashes.is_empty()
     }
 }
@@ -64,43 +67,43 @@ impl Users {
 struct Job {
     password: Vec<u8>,
     hash: String,
-    answer: oneshot::Sender<bool>,
+    reply: oneshot::Sender<bool>,
 }
 
-/// The thread, and what it found.
+/// The thread, its queue and its results.
 #[derive(Debug)]
-pub struct Passwords {
+pub(crate) struct PasswordChecker {
     jobs: SyncSender<Job>,
-    /// When each that was right was last brought.
-    right: Mutex<HashMap<Digest, Instant>>,
-    /// What is being checked, for as long as somebody waits for it.
-    checks: Mutex<HashMap<Digest, Weak<OnceCell<bool>>>>,
+    /// Passwords that were right, with the time of their last use.
+    verified: Mutex<HashMap<Digest, Instant>>,
+    /// Checks that requests are waiting for.
+    in_progress: Mutex<HashMap<Digest, Weak<OnceCell<bool>>>>,
     key: hmac::Key,
 }
 
-/// Of name, password and hash, with a key: no password stays in memory.
+/// Keyed digest of user, password and hash: no password stays in memory.
 type Digest = [u8; 32];
 
-impl Passwords {
-    /// Makes the thread, which also does `look` every second.
+impl PasswordChecker {
+    /// Creates the thread. It also calls `reload` every second.
     ///
     /// # Errors
-    /// When it cannot be made, or the system has no randomness.
-    pub fn start(look: impl FnMut() + Send + 'static) -> io::Result<Self> {
-        let (jobs, waiting) = sync_channel(MAX_WAITING);
-        std::thread::Builder::new().name("passwords".into()).spawn(move || serve(&waiting, look))?;
+    /// If the thread cannot be created, or the system has no random bytes.
+    pub(crate) fn start(reload: impl FnMut() + Send + 'static) -> io::Result<Self> {
+        let (jobs, queue) = sync_channel(MAX_QUEUED);
+        std::thread::Builder::new().name("passwords".into()).spawn(move || run(&queue, reload))?;
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| io::Error::other("the system gives no random bytes"))?;
-        Ok(Self { jobs, right: Mutex::default(), checks: Mutex::default(), key })
+            .map_err(|_| io::Error::other("the system returns no random bytes"))?;
+        Ok(Self { jobs, verified: Mutex::default(), in_progress: Mutex::default(), key })
     }
 
     /// Checks the value of an `Authorization` header.
-    pub async fn check(&self, users: &Users, authorization: Option<&[u8]>) -> Verdict {
-        let Some((name, password)) = authorization.and_then(parse_basic) else { return Verdict::Wrong };
-        let known = std::str::from_utf8(&name).ok().and_then(|name| users.hashes.get(name));
-        let Some(hash) = known.or_else(|| self.dummy_hash(users, &name)) else { return Verdict::Wrong };
-        let digest = self.digest(&[&name, &password, hash.as_bytes()]);
-        if known.is_some() && self.remembers(&digest) {
+    pub(crate) async fn check(&self, users: &Users, authorization: Option<&[u8]>) -> Verdict {
+        let Some((user, password)) = authorization.and_then(parse_basic) else { return Verdict::Wrong };
+        let known = std::str::from_utf8(&user).ok().and_then(|user| users.hashes.get(user));
+        let Some(hash) = known.or_else(|| self.dummy_hash(users, &user)) else { return Verdict::Wrong };
+        let digest = self.digest(&[&user, &password, hash.as_bytes()]);
+        if known.is_some() && self.was_verified(&digest) {
             return Verdict::Right;
         }
         match self.hash_once(digest, password, hash).await {
@@ -113,36 +116,36 @@ impl Passwords {
         }
     }
 
-    /// The same for a name whenever it comes, and for others another, so that no cost tells who is there.
-    fn dummy_hash<'a>(&self, users: &'a Users, name: &[u8]) -> Option<&'a String> {
-        let [first, second, ..] = self.digest(&[name]);
-        let place = usize::from(u16::from_le_bytes([first, second]));
-        users.dummy_hashes.get(place % users.dummy_hashes.len().max(1))
+    /// Selects a dummy hash by the name of the user: the same name always has the same cost, like a known user.
+    fn dummy_hash<'a>(&self, users: &'a Users, user: &[u8]) -> Option<&'a String> {
+        let [first, second, ..] = self.digest(&[user]);
+        let number = usize::from(u16::from_le_bytes([first, second]));
+        users.dummy_hashes.get(number % users.dummy_hashes.len().max(1))
     }
 
-    /// Whether the password has this hash; `None` where too many wait. Whoever comes first has it hashed, and those who
-    /// bring the same meanwhile wait for that.
+    /// Whether the password has this hash; `None` if the queue is full. Concurrent calls with the same digest share
+    /// one check.
     async fn hash_once(&self, digest: Digest, password: Vec<u8>, hash: &str) -> Option<bool> {
         let check = {
-            let mut checks = lock(&self.checks);
-            checks.get(&digest).and_then(Weak::upgrade).unwrap_or_else(|| {
-                checks.retain(|_, check| check.strong_count() > 0);
+            let mut in_progress = lock(&self.in_progress);
+            in_progress.get(&digest).and_then(Weak::upgrade).unwrap_or_else(|| {
+                in_progress.retain(|_, check| check.strong_count() > 0);
                 let check = Arc::new(OnceCell::new());
-                checks.insert(digest, Arc::downgrade(&check));
+                in_progress.insert(digest, Arc::downgrade(&check));
                 check
             })
         };
-        let make = async || {
-            let (answer, found) = oneshot::channel();
-            match self.jobs.try_send(Job { password, hash: hash.to_owned(), answer }) {
-                Ok(()) => found.await.map_err(|_| ()),
+        let run_check = async || {
+            let (reply, result) = oneshot::channel();
+            match self.jobs.try_send(Job { password, hash: hash.to_owned(), reply }) {
+                Ok(()) => result.await.map_err(|_| ()),
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(()),
             }
         };
-        check.get_or_try_init(make).await.ok().copied()
+        check.get_or_try_init(run_check).await.ok().copied()
     }
 
-    /// Lengths stand before the parts, so that no two lists read alike.
+    /// The length precedes each part, so that different lists have different digests.
     fn digest(&self, parts: &[&[u8]]) -> Digest {
         let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
@@ -154,53 +157,53 @@ impl Passwords {
         digest
     }
 
-    /// Whether it was right a while ago; so it is now.
-    fn remembers(&self, digest: &Digest) -> bool {
-        let mut right = lock(&self.right);
-        let Some(used) = right.get_mut(digest).filter(|used| used.elapsed() < REMEMBERED_FOR) else {
+    /// Whether this password was right before. Extends the time for which it is remembered.
+    fn was_verified(&self, digest: &Digest) -> bool {
+        let mut verified = lock(&self.verified);
+        let Some(last_used) = verified.get_mut(digest).filter(|used| used.elapsed() < VERIFIED_TTL) else {
             return false;
         };
-        *used = Instant::now();
+        *last_used = Instant::now();
         true
     }
 
     fn remember(&self, digest: Digest) {
-        let mut right = lock(&self.right);
-        if right.len() >= MAX_REMEMBERED {
-            right.retain(|_, used| used.elapsed() < REMEMBERED_FOR);
+        let mut verified = lock(&self.verified);
+        if verified.len() >= MAX_VERIFIED {
+            verified.retain(|_, last_used| last_used.elapsed() < VERIFIED_TTL);
         }
-        if right.len() < MAX_REMEMBERED {
-            right.insert(digest, Instant::now());
+        if verified.len() < MAX_VERIFIED {
+            verified.insert(digest, Instant::now());
         }
     }
 }
 
-/// Nothing that is done under these locks can panic half-way.
+/// No code that runs under these locks can panic between two changes, so a poisoned lock is still consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends with the last sender.
-fn serve(waiting: &Receiver<Job>, mut look: impl FnMut()) {
-    let mut next = Instant::now() + LOOK_INTERVAL;
+/// The thread. Returns when the last sender is dropped.
+fn run(queue: &Receiver<Job>, mut reload: impl FnMut()) {
+    let mut next_reload = Instant::now() + RELOAD_INTERVAL;
     loop {
-        match waiting.recv_timeout(next.saturating_duration_since(Instant::now())) {
-            // Whoever has left needs no answer.
-            Ok(Job { password, hash, answer }) if !answer.is_closed() => {
-                // Of 72 bytes, if there are more: as htpasswd hashes them, and all others compare them.
-                let _ = answer.send(bcrypt::verify(&password, &hash).unwrap_or(false));
+        match queue.recv_timeout(next_reload.saturating_duration_since(Instant::now())) {
+            // A closed reply means that the client has disconnected.
+            Ok(Job { password, hash, reply }) if !reply.is_closed() => {
+                // bcrypt uses the first 72 bytes, as in htpasswd and in other exporters.
+                let _ = reply.send(bcrypt::verify(&password, &hash).unwrap_or(false));
             }
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        if next <= Instant::now() {
-            look();
-            next = Instant::now() + LOOK_INTERVAL;
+        if next_reload <= Instant::now() {
+            reload();
+            next_reload = Instant::now() + RELOAD_INTERVAL;
         }
     }
 }
 
-/// `Basic <base64 of name:password>` (RFC 7617).
+/// `Basic <base64 of user:password>` (RFC 7617).
 fn parse_basic(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, rest) = value.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
@@ -215,7 +218,7 @@ fn parse_basic(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 mod tests {
     use super::*;
 
-    /// Of "wonderland", with the least cost.
+    /// One user, with the password "wonderland" and the lowest cost.
     fn users() -> Users {
         let hash = bcrypt::hash("wonderland", 4).unwrap();
         Users::new(BTreeMap::from([("alice".to_owned(), hash)])).unwrap()
@@ -225,28 +228,28 @@ mod tests {
         format!("Basic {}", STANDARD.encode(text)).into_bytes()
     }
 
-    fn check(passwords: &Passwords, users: &Users, value: Option<&[u8]>) -> Verdict {
+    fn check(passwords: &PasswordChecker, users: &Users, value: Option<&[u8]>) -> Verdict {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(passwords.check(users, value))
     }
 
     #[test]
-    fn right_wrong_and_unknown() {
-        let (passwords, users) = (Passwords::start(|| ()).unwrap(), users());
+    fn only_the_right_password_of_a_known_user_is_accepted() {
+        let (passwords, users) = (PasswordChecker::start(|| ()).unwrap(), users());
         let check = |text: &str| check(&passwords, &users, Some(&basic(text)));
         assert_eq!(check("alice:wonderland"), Verdict::Right);
-        assert_eq!(passwords.right.lock().unwrap().len(), 1);
+        assert_eq!(passwords.verified.lock().unwrap().len(), 1);
         assert_eq!(check("alice:wonderland"), Verdict::Right, "remembered");
         for wrong in ["alice:", "alice:Wonderland", "bob:wonderland", "alicew:onderland", "alice", ":", ""] {
             assert_eq!(check(wrong), Verdict::Wrong, "{wrong}");
         }
         assert_eq!(check(&format!("alice:{}", "x".repeat(500))), Verdict::Wrong);
-        assert_eq!(passwords.right.lock().unwrap().len(), 1, "what is wrong is not remembered");
+        assert_eq!(passwords.verified.lock().unwrap().len(), 1, "wrong passwords are not remembered");
     }
 
     #[test]
-    fn headers_that_are_none() {
-        let (passwords, users) = (Passwords::start(|| ()).unwrap(), users());
+    fn malformed_headers_are_rejected() {
+        let (passwords, users) = (PasswordChecker::start(|| ()).unwrap(), users());
         for value in
             [&b""[..], b"Basic", b"Basic ", b"Basic !!!", b"Bearer abc", b"\xff\xff\xff\xff\xff\xff\xff"]
         {
@@ -256,8 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_has_changed_is_asked_for_again() {
-        let passwords = Passwords::start(|| ()).unwrap();
+    fn a_changed_hash_invalidates_a_remembered_password() {
+        let passwords = PasswordChecker::start(|| ()).unwrap();
         assert_eq!(check(&passwords, &users(), Some(&basic("alice:wonderland"))), Verdict::Right);
         let changed =
             Users::new(BTreeMap::from([("alice".to_owned(), bcrypt::hash("other", 4).unwrap())])).unwrap();
@@ -265,8 +268,8 @@ mod tests {
     }
 
     #[test]
-    fn passwords_of_any_length() {
-        let passwords = Passwords::start(|| ()).unwrap();
+    fn passwords_longer_than_72_bytes_are_accepted() {
+        let passwords = PasswordChecker::start(|| ()).unwrap();
         for length in [71, 72, 73, 200] {
             let password = "x".repeat(length);
             let hash = bcrypt::hash(&password, 4).unwrap();
@@ -278,24 +281,24 @@ mod tests {
     }
 
     #[test]
-    fn what_many_bring_at_once_is_hashed_once() {
-        // The thread hashes nothing before it has looked, and it looks when it is let.
+    fn concurrent_checks_of_one_password_share_one_hash() {
+        // The thread is blocked in its reload callback until all requests have queued.
         let (go, gate) = std::sync::mpsc::channel::<()>();
-        let looks = Arc::new(Mutex::new(0));
-        let counted = Arc::clone(&looks);
-        let passwords = Passwords::start(move || {
-            *counted.lock().unwrap() += 1;
+        let reloads = Arc::new(Mutex::new(0));
+        let counter = Arc::clone(&reloads);
+        let passwords = PasswordChecker::start(move || {
+            *counter.lock().unwrap() += 1;
             let _ = gate.recv();
         })
         .unwrap();
         let users = users();
-        while *looks.lock().unwrap() == 0 {
+        while *reloads.lock().unwrap() == 0 {
             std::thread::yield_now();
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let value = basic("alice:wonderland");
         let verdicts = runtime.block_on(async {
-            let all = (0..10 * MAX_WAITING).map(|_| passwords.check(&users, Some(&value)));
+            let all = (0..10 * MAX_QUEUED).map(|_| passwords.check(&users, Some(&value)));
             let all = futures_util::future::join_all(all);
             tokio::join!(all, async { drop(go) }).0
         });
@@ -303,22 +306,22 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_use_is_not_forgotten() {
-        let (passwords, users) = (Passwords::start(|| ()).unwrap(), users());
+    fn use_extends_the_time_for_which_a_password_is_remembered() {
+        let (passwords, users) = (PasswordChecker::start(|| ()).unwrap(), users());
         let value = basic("alice:wonderland");
         assert_eq!(check(&passwords, &users, Some(&value)), Verdict::Right);
-        let Some(long_ago) = Instant::now().checked_sub(REMEMBERED_FOR * 9 / 10) else { return };
-        lock(&passwords.right).values_mut().for_each(|used| *used = long_ago);
+        let Some(long_ago) = Instant::now().checked_sub(VERIFIED_TTL * 9 / 10) else { return };
+        lock(&passwords.verified).values_mut().for_each(|last_used| *last_used = long_ago);
         assert_eq!(check(&passwords, &users, Some(&value)), Verdict::Right);
-        assert!(lock(&passwords.right).values().all(|used| used.elapsed() < REMEMBERED_FOR / 10));
+        assert!(lock(&passwords.verified).values().all(|last_used| last_used.elapsed() < VERIFIED_TTL / 10));
     }
 
     #[test]
-    fn strangers_cost_what_users_cost() {
+    fn unknown_users_cost_as_much_as_known_users() {
         let hash = |cost| bcrypt::hash("x", cost).unwrap();
         let users = [("alice".to_owned(), hash(4)), ("bob".to_owned(), hash(6))];
         let users = Users::new(BTreeMap::from(users)).unwrap();
-        let passwords = Passwords::start(|| ()).unwrap();
+        let passwords = PasswordChecker::start(|| ()).unwrap();
         let cost = |name: &str| {
             let hash = passwords.dummy_hash(&users, name.as_bytes()).expect("there are users");
             assert!(!bcrypt::verify("", hash).unwrap_or(false));
@@ -333,8 +336,9 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_is_none_is_named() {
+    fn an_invalid_hash_is_reported_with_the_user() {
         let error = Users::new(BTreeMap::from([("bob".to_owned(), "secret".to_owned())])).unwrap_err();
+        let error = error.to_string();
         assert!(error.contains("bob") && error.contains("htpasswd") && !error.contains("secret"), "{error}");
     }
 }

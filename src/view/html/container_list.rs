@@ -1,13 +1,13 @@
-//! The first page: all containers, the worst first. Pure.
+//! The page with the table of all containers, the most severe ones first.
 
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use crate::model::forest::root_kinds::RootKind;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot, TOO_DEEP};
-use crate::view::html::page::{PageContext, escape, page, path_of, shared_names};
+use crate::view::html::page::{PageContext, duplicate_names, escape, page, path_of};
 
-/// A column that the table can be sorted by.
+/// A column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Column {
     Name,
@@ -27,11 +27,11 @@ const COLUMNS: [(Column, &str, &str); 8] = [
     (Column::Depth, "depth", "Depth"),
     (Column::Roots, "roots", "Roots"),
     (Column::Zombies, "zombies", "Zombies"),
-    (Column::Pids, "pids", "Pids of limit"),
-    (Column::Forks, "forks", "Forks a second"),
+    (Column::Pids, "pids", "Pids / limit"),
+    (Column::Forks, "forks", "Forks/s"),
 ];
 
-/// How the table is sorted; the worst first where nobody says.
+/// The sort order of the table; by default, the most severe containers come first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Order {
     column: Option<Column>,
@@ -39,7 +39,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// From the query of a request: `sort=zombies`, `sort=-name`. What is unknown counts as not there.
+    /// Parses the query of a request: `sort=zombies`, `sort=-name`. Unknown columns are ignored.
     #[must_use]
     pub fn parse(query: &str) -> Self {
         let value = query.split('&').find_map(|pair| pair.strip_prefix("sort=")).unwrap_or_default();
@@ -52,17 +52,17 @@ impl Order {
     }
 
     fn compare(self, a: &ContainerSummary, b: &ContainerSummary) -> Ordering {
-        let most = |of: fn(&ContainerSummary) -> f64| of(b).total_cmp(&of(a));
+        let descending = |value: fn(&ContainerSummary) -> f64| value(b).total_cmp(&value(a));
         let ordering = match self.column {
-            None => most(severity),
+            None => descending(severity),
             Some(Column::Name) => Ordering::Equal,
             Some(Column::Image) => a.image().cmp(b.image()),
-            Some(Column::Processes) => most(|card| card.stats.processes as f64),
-            Some(Column::Depth) => most(|card| f64::from(card.stats.depth)),
-            Some(Column::Roots) => most(|card| roots(card) as f64),
-            Some(Column::Zombies) => most(|card| card.stats.zombies() as f64),
-            Some(Column::Pids) => most(pids_share),
-            Some(Column::Forks) => most(forks),
+            Some(Column::Processes) => descending(|summary| summary.stats.processes as f64),
+            Some(Column::Depth) => descending(|summary| f64::from(summary.stats.depth)),
+            Some(Column::Roots) => descending(|summary| roots(summary) as f64),
+            Some(Column::Zombies) => descending(|summary| summary.stats.zombies() as f64),
+            Some(Column::Pids) => descending(pids_share),
+            Some(Column::Forks) => descending(forks),
         };
         let ordering =
             ordering.then_with(|| a.name.cmp(&b.name)).then_with(|| a.container.id.cmp(&b.container.id));
@@ -70,78 +70,78 @@ impl Order {
     }
 }
 
-/// From here on a value is coloured as bad.
-const BAD_FORKS: f64 = 50.0;
+/// Values from here on are highlighted.
+const BAD_FORKS_PER_SECOND: f64 = 50.0;
 
-fn roots(card: &ContainerSummary) -> u64 {
-    card.stats.roots.iter().map(|roots| roots.count).sum()
+fn roots(summary: &ContainerSummary) -> u64 {
+    summary.stats.roots.iter().map(|roots| roots.count).sum()
 }
 
-fn came_later(card: &ContainerSummary) -> u64 {
-    let count = |kind: RootKind| card.stats.roots[kind as usize].count;
+fn non_init_roots(summary: &ContainerSummary) -> u64 {
+    let count = |kind: RootKind| summary.stats.roots[kind as usize].count;
     count(RootKind::Exec) + count(RootKind::Adopted)
 }
 
-fn pids_share(card: &ContainerSummary) -> f64 {
-    card.pids_share().unwrap_or(0.0)
+fn pids_share(summary: &ContainerSummary) -> f64 {
+    summary.pids_share().unwrap_or(0.0)
 }
 
-fn forks(card: &ContainerSummary) -> f64 {
-    card.starts.map_or(0.0, |rate| rate.per_second)
+fn forks(summary: &ContainerSummary) -> f64 {
+    summary.starts.map_or(0.0, |rate| rate.per_second)
 }
 
-/// How much a container wants to be looked at: what is bad counts for 1, and what is on its way for a part.
-fn severity(card: &ContainerSummary) -> f64 {
-    let part = |value: f64, bad: f64| (value / bad).min(2.0);
-    part(pids_share(card), 1.0).powi(2)
-        + part(card.stats.zombies() as f64, 5.0)
-        + part(forks(card), BAD_FORKS)
-        + part(came_later(card) as f64, 5.0)
-        + part(f64::from(card.stats.depth), f64::from(TOO_DEEP)).powi(2)
+/// How urgently a container needs attention: a sum in which each value counts 1 when it reaches its threshold.
+fn severity(summary: &ContainerSummary) -> f64 {
+    let part = |value: f64, threshold: f64| (value / threshold).min(2.0);
+    part(pids_share(summary), 1.0).powi(2)
+        + part(summary.stats.zombies() as f64, 5.0)
+        + part(forks(summary), BAD_FORKS_PER_SECOND)
+        + part(non_init_roots(summary) as f64, 5.0)
+        + part(f64::from(summary.stats.depth), f64::from(TOO_DEEP)).powi(2)
 }
 
-/// The whole page.
+/// The complete page.
 #[must_use]
 pub fn render(snapshot: &NamedSnapshot, order: Order, context: &PageContext<'_>) -> String {
-    let mut cards: Vec<&ContainerSummary> = snapshot.containers.iter().collect();
-    cards.sort_by(|a, b| order.compare(a, b));
-    let mut main = String::with_capacity(1024 + 512 * cards.len());
-    let _ = writeln!(main, "<h1>Containers</h1>\n<p class=\"sum\">{}</p>", sum(snapshot));
-    if cards.is_empty() {
-        main.push_str("<p>No container runs here.</p>\n");
+    let mut containers: Vec<&ContainerSummary> = snapshot.containers.iter().collect();
+    containers.sort_by(|a, b| order.compare(a, b));
+    let mut main = String::with_capacity(1024 + 512 * containers.len());
+    let _ = writeln!(main, "<h1>Containers</h1>\n<p class=\"sum\">{}</p>", totals(snapshot));
+    if containers.is_empty() {
+        main.push_str("<p>No containers are running.</p>\n");
     } else {
         main.push_str("<div class=\"wide\"><table class=\"list\">\n<thead><tr>");
         for (column, name, title) in COLUMNS {
             push_header(&mut main, order, column, name, title);
         }
         main.push_str("</tr></thead>\n<tbody>\n");
-        let shared = shared_names(snapshot);
-        for card in cards {
-            push_row(&mut main, card, &path_of(card, &shared));
+        let duplicate_names = duplicate_names(snapshot);
+        for summary in containers {
+            push_row(&mut main, summary, &path_of(summary, &duplicate_names));
         }
         main.push_str("</tbody></table></div>\n");
         if order != Order::default() {
-            main.push_str("<p><a id=\"worst\" href=\"/\">The worst first</a></p>\n");
+            main.push_str("<p><a id=\"worst\" href=\"/\">Sort by severity</a></p>\n");
         }
     }
     page("Containers", &main, snapshot, context)
 }
 
-fn sum(snapshot: &NamedSnapshot) -> String {
-    let all = |of: fn(&ContainerSummary) -> u64| snapshot.containers.iter().map(of).sum::<u64>();
+fn totals(snapshot: &NamedSnapshot) -> String {
+    let total = |value: fn(&ContainerSummary) -> u64| snapshot.containers.iter().map(value).sum::<u64>();
     format!(
-        "{} running, with {} processes, {} zombies, and {} that came in by exec or were adopted.",
+        "{} containers, {} processes, {} zombies, {} exec or adopted root processes.",
         snapshot.containers.len(),
-        all(|card| card.stats.processes),
-        all(|card| card.stats.zombies()),
-        all(came_later),
+        total(|summary| summary.stats.processes),
+        total(|summary| summary.stats.zombies()),
+        total(non_init_roots),
     )
 }
 
 fn push_header(main: &mut String, order: Order, column: Column, name: &str, title: &str) {
     let is_sorted = order.column == Some(column);
     let is_text = matches!(column, Column::Name | Column::Image);
-    let reversal = if is_sorted && !order.is_reversed { "-" } else { "" };
+    let reversed = if is_sorted && !order.is_reversed { "-" } else { "" };
     let aria = match (is_sorted, order.is_reversed == is_text) {
         (false, _) => "",
         (true, true) => " aria-sort=\"descending\"",
@@ -150,31 +150,31 @@ fn push_header(main: &mut String, order: Order, column: Column, name: &str, titl
     let class = if is_text { "" } else { " class=\"n\"" };
     let _ = write!(
         main,
-        "<th scope=\"col\"{class}{aria}><a id=\"sort-{name}\" href=\"/?sort={reversal}{name}\">{title}</a></th>"
+        "<th scope=\"col\"{class}{aria}><a id=\"sort-{name}\" href=\"/?sort={reversed}{name}\">{title}</a></th>"
     );
 }
 
-fn push_row(main: &mut String, card: &ContainerSummary, path: &str) {
-    let stats = &card.stats;
+fn push_row(main: &mut String, summary: &ContainerSummary, path: &str) {
+    let stats = &summary.stats;
     let number = |text: &str, is_bad: bool| {
         let class = if is_bad { "n bad" } else { "n" };
         format!("<td class=\"{class}\">{text}</td>")
     };
-    let name = escape(&card.name);
-    let paused = if card.paused == Some(true) { " <span class=\"mark\">paused</span>" } else { "" };
-    let mut roots_text = roots(card).to_string();
+    let name = escape(&summary.name);
+    let paused = if summary.paused == Some(true) { " <span class=\"mark\">paused</span>" } else { "" };
+    let mut roots_text = roots(summary).to_string();
     for kind in [RootKind::Exec, RootKind::Adopted] {
         let count = stats.roots[kind as usize].count;
         if count > 0 {
             let _ = write!(roots_text, " <span class=\"mark\">{count} {}</span>", kind.label());
         }
     }
-    let pids = match (card.pids_current, card.pids_limit) {
+    let pids = match (summary.pids_current, summary.pids_limit) {
         (Some(current), Some(limit)) => format!("{current} of {limit}"),
         (Some(current), None) => format!("{current}, no limit"),
         (None, _) => String::new(),
     };
-    let starts = card.starts.map_or(String::new(), |rate| {
+    let starts = summary.starts.map_or(String::new(), |rate| {
         format!("{}{:.1}", if rate.is_exact { "" } else { "&ge;&#8239;" }, rate.per_second)
     });
     let _ = writeln!(
@@ -182,11 +182,11 @@ fn push_row(main: &mut String, card: &ContainerSummary, path: &str) {
         "<tr><th scope=\"row\"><a id=\"c-{id}\" href=\"{path}\">{name}</a>{paused}</th><td>{image}</td>{}{}{}{}{}{}</tr>",
         number(&stats.processes.to_string(), false),
         number(&stats.depth.to_string(), stats.depth > TOO_DEEP),
-        number(&roots_text, came_later(card) >= 5),
+        number(&roots_text, non_init_roots(summary) >= 5),
         number(&stats.zombies().to_string(), stats.zombies() > 0),
-        number(&pids, card.is_near_limit()),
-        number(&starts, forks(card) >= BAD_FORKS),
-        id = escape(&card.container.id),
-        image = escape(card.image()),
+        number(&pids, summary.is_near_limit()),
+        number(&starts, forks(summary) >= BAD_FORKS_PER_SECOND),
+        id = escape(&summary.container.id),
+        image = escape(summary.image()),
     );
 }

@@ -1,4 +1,4 @@
-//! A container's page: its numbers and its forest. Pure.
+//! The page of one container with its numbers and its forest.
 
 use std::fmt::Write as _;
 
@@ -6,18 +6,18 @@ use crate::model::forest::root_kinds::RootKind;
 use crate::model::process::ProcessState;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot, TOO_DEEP};
 use crate::model::text::sanitize;
-use crate::view::html::page::{PageContext, escape, page, path_of, shared_names};
-use crate::view::rows::{Layout, Row, Sort, arrange};
-use crate::view::text::branch_glyphs::Branches;
-use crate::view::text::columns::{Style, age, shown_arguments};
+use crate::view::html::page::{PageContext, duplicate_names, escape, page, path_of};
+use crate::view::process_text;
+use crate::view::rows::{Row, RowOptions, Sort, arrange};
+use crate::view::text::{BranchGlyphs, Style};
 use crate::view::tree::{Process, Tree};
 
-/// A page stays usable with so many rows; JSON has all.
+/// Limit on the rows of a page, so that browsers stay responsive. JSON has no limit.
 const MAX_ROWS: usize = 2_000;
-/// How long a page may be before arguments are left out; rows without them add less than 1 MiB.
+/// Once a page has this size, further arguments are omitted. Rows without arguments add less than 1 MiB.
 const MAX_BYTES_WITH_ARGUMENTS: usize = 4 << 20;
 
-/// What of the forest is shown, and in which order.
+/// What the page shows of the forest, and in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ViewOptions {
     pub fold: bool,
@@ -26,62 +26,61 @@ pub struct ViewOptions {
 }
 
 impl ViewOptions {
-    /// From the query of a request: `fold=0`, `zombies=1`, `sort=age`.
+    /// Parses the query of a request: `fold=0`, `zombies=1`, `sort=age`.
     #[must_use]
     pub fn parse(query: &str) -> Self {
-        let has = |wanted: &str| query.split('&').any(|pair| pair == wanted);
+        let has = |option: &str| query.split('&').any(|pair| pair == option);
         Self { fold: !has("fold=0"), zombies_only: has("zombies=1"), by_age: has("sort=age") }
     }
 
     fn query(self) -> String {
         let parts = [(!self.fold, "fold=0"), (self.zombies_only, "zombies=1"), (self.by_age, "sort=age")];
-        let chosen: Vec<&str> =
-            parts.into_iter().filter(|(is_set, _)| *is_set).map(|(_, part)| part).collect();
-        if chosen.is_empty() { String::new() } else { format!("?{}", chosen.join("&amp;")) }
+        let set: Vec<&str> = parts.into_iter().filter(|(is_set, _)| *is_set).map(|(_, part)| part).collect();
+        if set.is_empty() { String::new() } else { format!("?{}", set.join("&amp;")) }
     }
 }
 
-/// The whole page.
+/// The complete page.
 #[must_use]
 pub fn render(
     snapshot: &NamedSnapshot,
-    card: &ContainerSummary,
+    summary: &ContainerSummary,
     tree: &Tree,
     options: ViewOptions,
     context: &PageContext<'_>,
 ) -> String {
-    let layout = Layout {
+    let row_options = RowOptions {
         sort: if options.by_age { Sort::Age } else { Sort::Pid },
         fold: options.fold,
         max_depth: None,
         zombies_only: options.zombies_only,
     };
-    let rows = arrange(tree, &layout);
-    let path = path_of(card, &shared_names(snapshot));
+    let rows = arrange(tree, &row_options);
+    let path = path_of(summary, &duplicate_names(snapshot));
     let mut main = String::with_capacity(4096 + 256 * rows.len().min(MAX_ROWS));
-    let _ = writeln!(main, "<h1>{}</h1>", escape(&card.name));
-    push_facts(&mut main, card);
-    push_choices(&mut main, &path, options);
+    let _ = writeln!(main, "<h1>{}</h1>", escape(&summary.name));
+    push_facts(&mut main, summary);
+    push_option_links(&mut main, &path, options);
     if rows.is_empty() {
-        main.push_str("<p>Nothing to show.</p>\n");
+        main.push_str("<p>No processes to show.</p>\n");
     } else {
         push_rows(&mut main, snapshot, tree, &rows);
     }
     if let Some(more) = rows.len().checked_sub(MAX_ROWS).filter(|&more| more > 0) {
         let _ = writeln!(
             main,
-            "<p class=\"alarm\">{more} more rows are not shown here; the JSON has them all.</p>"
+            "<p class=\"alarm\">{more} more rows are not shown. The JSON has all of them.</p>"
         );
     }
     let _ = writeln!(
         main,
-        "<p><a id=\"json\" href=\"/api/v1{path}/tree\">This forest as JSON</a></p>\n<p><a id=\"all\" href=\"/\">All containers</a></p>"
+        "<p><a id=\"json\" href=\"/api/v1{path}/tree\">Process forest as JSON</a></p>\n<p><a id=\"all\" href=\"/\">All containers</a></p>"
     );
-    page(&card.name, &main, snapshot, context)
+    page(&summary.name, &main, snapshot, context)
 }
 
-fn push_facts(main: &mut String, card: &ContainerSummary) {
-    let stats = &card.stats;
+fn push_facts(main: &mut String, summary: &ContainerSummary) {
+    let stats = &summary.stats;
     let zombies = stats.zombies();
     let mut facts = vec![
         ("Processes", stats.processes.to_string(), false),
@@ -90,19 +89,19 @@ fn push_facts(main: &mut String, card: &ContainerSummary) {
         ("Roots", stats.roots_by_kind().join(", "), false),
         ("Zombies", zombies.to_string(), zombies > 0),
     ];
-    if let Some(current) = card.pids_current {
-        let limit = card.pids_limit.map_or("no limit".to_owned(), |limit| format!("of {limit}"));
-        facts.push(("Pids", format!("{current} {limit}"), card.is_near_limit()));
+    if let Some(current) = summary.pids_current {
+        let limit = summary.pids_limit.map_or("no limit".to_owned(), |limit| format!("of {limit}"));
+        facts.push(("Pids", format!("{current} {limit}"), summary.is_near_limit()));
     }
-    if let Some(rate) = card.starts {
+    if let Some(rate) = summary.starts {
         let at_least = if rate.is_exact { "" } else { "at least " };
-        facts.push(("Forks a second", format!("{at_least}{:.1}", rate.per_second), false));
+        facts.push(("Forks/s", format!("{at_least}{:.1}", rate.per_second), false));
     }
-    if card.paused == Some(true) {
+    if summary.paused == Some(true) {
         facts.push(("State", "paused".to_owned(), true));
     }
-    facts.push(("Image", escape(card.image()), false));
-    facts.push(("Runtime", card.container.runtime.label().to_owned(), false));
+    facts.push(("Image", escape(summary.image()), false));
+    facts.push(("Runtime", summary.container.runtime.label().to_owned(), false));
     main.push_str("<dl>\n");
     for (name, value, is_bad) in facts.into_iter().filter(|(_, value, _)| !value.is_empty()) {
         let class = if is_bad { " class=\"bad\"" } else { "" };
@@ -111,8 +110,8 @@ fn push_facts(main: &mut String, card: &ContainerSummary) {
     main.push_str("</dl>\n");
 }
 
-/// Links, each of which changes one thing.
-fn push_choices(main: &mut String, path: &str, options: ViewOptions) {
+/// Links to the same page, each with one option changed.
+fn push_option_links(main: &mut String, path: &str, options: ViewOptions) {
     let links = [
         (
             "fold",
@@ -121,18 +120,18 @@ fn push_choices(main: &mut String, path: &str, options: ViewOptions) {
         ),
         (
             "zombies",
-            if options.zombies_only { "All processes" } else { "Only zombies" },
+            if options.zombies_only { "All processes" } else { "Zombies only" },
             ViewOptions { zombies_only: !options.zombies_only, ..options },
         ),
         (
             "order",
-            if options.by_age { "By pid" } else { "By age" },
+            if options.by_age { "Sort by pid" } else { "Sort by age" },
             ViewOptions { by_age: !options.by_age, ..options },
         ),
     ];
     main.push_str("<p class=\"choices\">");
-    for (id, text, other) in links {
-        let _ = write!(main, "<a id=\"{id}\" href=\"{path}{}\">{text}</a> ", other.query());
+    for (id, text, changed) in links {
+        let _ = write!(main, "<a id=\"{id}\" href=\"{path}{}\">{text}</a> ", changed.query());
     }
     main.push_str("</p>\n");
 }
@@ -143,51 +142,51 @@ fn push_rows(main: &mut String, snapshot: &NamedSnapshot, tree: &Tree, rows: &[R
          <th scope=\"col\" class=\"n\">Host</th><th scope=\"col\" class=\"n\">Age</th><th scope=\"col\">Root</th>\
          <th scope=\"col\">State</th><th scope=\"col\">Command</th></tr></thead>\n<tbody>\n",
     );
-    let style = Style { unicode: true, color: false, width: None, host_pids: true, marks: false };
-    let mut branches = Branches::new(&style);
+    let style = Style { unicode: true, color: false, width: None, host_pids: true, highlight_column: false };
+    let mut branches = BranchGlyphs::new(&style);
     for row in rows.iter().take(MAX_ROWS) {
-        branches.enter(row);
+        branches.advance(row);
         push_row(main, snapshot, &tree.processes[row.process], row, &branches.text());
     }
     if main.len() >= MAX_BYTES_WITH_ARGUMENTS {
         main.push_str(
-            "<tr><td colspan=\"6\">Arguments from here on were left out: there are too many.</td></tr>\n",
+            "<tr><td colspan=\"6\">Arguments are missing from here on: the page reached its size limit.</td></tr>\n",
         );
     }
     main.push_str("</tbody></table></div>\n");
 }
 
 fn push_row(main: &mut String, snapshot: &NamedSnapshot, process: &Process, row: &Row, branches: &str) {
-    let more = if row.count > 1 { "+" } else { "" };
+    // The plus stands for the other processes of a folded row.
+    let plus = if row.count > 1 { "+" } else { "" };
     let class = match process.state {
         ProcessState::Zombie | ProcessState::Dead => " class=\"bad\"",
         ProcessState::Stopped | ProcessState::TracingStop | ProcessState::DiskSleep => " class=\"warn\"",
         _ => "",
     };
-    let state = if process.state == ProcessState::Sleeping { "" } else { process.state.label() };
+    let state = process_text::state(process.state);
     let kind = process.kind.map(RootKind::label).unwrap_or_default();
     let kind_class =
         if matches!(process.kind, Some(RootKind::Exec | RootKind::Adopted)) { "warn" } else { "" };
-    let name = sanitize(process.comm.as_bytes());
-    let name = if name.is_empty() { "?" } else { &*name };
+    let command = process_text::command(process);
     let _ = write!(
         main,
-        "<tr id=\"p{host}-{start}\"{class}><td class=\"n\">{pid}{more}</td><td class=\"n\">{host}{more}</td><td class=\"n\">{age}</td>\
+        "<tr id=\"p{host}-{start}\"{class}><td class=\"n\">{pid}{plus}</td><td class=\"n\">{host}{plus}</td><td class=\"n\">{age}</td>\
          <td class=\"{kind_class}\">{kind}</td><td>{state}</td><td class=\"command\"><span class=\"branches\">{branches}</span>",
         host = process.key.pid,
         start = process.key.start_time,
         pid = process.pid,
-        age = snapshot.age(process.key).map(age).unwrap_or_default(),
+        age = snapshot.age(process.key).map(process_text::age).unwrap_or_default(),
     );
     let _ = match row.count {
-        1 => write!(main, "<b>{}</b>", escape(name)),
-        count => write!(main, "{count}*[<b>{}</b>]", escape(name)),
+        1 => write!(main, "<b>{}</b>", escape(&command)),
+        count => write!(main, "{count}*[<b>{}</b>]", escape(&command)),
     };
     if process.threads > 1 {
         let _ = write!(main, " <span class=\"threads\">{{{}}}</span>", process.threads);
     }
-    for argument in shown_arguments(process) {
-        // A container chooses how many and how long they are.
+    for argument in process_text::arguments(process) {
+        // The container decides how many and how long they are.
         if main.len() >= MAX_BYTES_WITH_ARGUMENTS {
             break;
         }

@@ -1,4 +1,4 @@
-// Fetches the page anew and puts what has changed in place: no flicker, and focus and scroll position stay.
+// Fetches the page periodically and replaces its content in place, without flicker. Focus and scroll position stay.
 "use strict";
 
 const period = Math.max(1, Number(document.body.dataset.interval)) * 1000;
@@ -12,27 +12,27 @@ function replaceMain(fresh) {
   if (old.innerHTML === fresh.innerHTML) return;
   const before = rowIds(old);
   const focused = document.activeElement && document.activeElement.id;
-  const lefts = [...old.querySelectorAll(".wide")].map((element) => element.scrollLeft);
+  const scrollPositions = [...old.querySelectorAll(".wide")].map((element) => element.scrollLeft);
   if (before.size > 0) {
     for (const row of fresh.querySelectorAll("tbody tr[id]")) {
-      if (!before.has(row.id)) row.classList.add("came");
+      if (!before.has(row.id)) row.classList.add("added");
     }
   }
   old.replaceWith(fresh);
-  fresh.querySelectorAll(".wide").forEach((element, index) => { element.scrollLeft = lefts[index] || 0; });
-  const again = focused && document.getElementById(focused);
-  if (again) again.focus({ preventScroll: true });
+  fresh.querySelectorAll(".wide").forEach((element, index) => { element.scrollLeft = scrollPositions[index] || 0; });
+  const refocused = focused && document.getElementById(focused);
+  if (refocused) refocused.focus({ preventScroll: true });
 }
 
-let isAsking = false;
+let isRefreshing = false;
 
 async function refresh() {
-  if (isAsking) return;
-  isAsking = true;
+  if (isRefreshing) return;
+  isRefreshing = true;
   const live = document.getElementById("live");
   try {
-    const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
-    const text = await answer.text();
+    const response = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    const text = await response.text();
     const page = new DOMParser().parseFromString(text, "text/html");
     const fresh = page.getElementById("main");
     if (!fresh) throw new Error(text);
@@ -41,16 +41,16 @@ async function refresh() {
     live.className = "";
     live.removeAttribute("role");
   } catch {
-    // Said aloud; the time of day is not.
+    // Screen readers announce this failure, but not each new time of day.
     live.setAttribute("role", "alert");
-    live.textContent = "no answer: what you see is old";
+    live.textContent = "no response: this page is outdated";
     live.className = "bad";
   } finally {
-    isAsking = false;
+    isRefreshing = false;
   }
 }
 
-// Nobody looks at a hidden page.
+// A hidden page needs no refresh.
 async function run() {
   if (!document.hidden) await refresh();
   setTimeout(run, period);

@@ -1,7 +1,7 @@
-//! Pages: written here, whole, and good without scripts. Pure.
+//! What all pages have in common. Pages are complete documents that also work without scripts.
 //!
-//! Whatever a container chooses goes through [`escape`], and was made printable before. The policy below lets
-//! a browser load nothing from anywhere else, and run nothing but our own file.
+//! Text from containers is printable and goes through `escape`. The Content-Security-Policy allows a browser to load
+//! and run only the assets of the exporter itself.
 
 use std::collections::HashSet;
 
@@ -16,20 +16,20 @@ pub const STYLE: &str = include_str!("page.css");
 pub const SCRIPT: &str = include_str!("page.js");
 pub const ICON: &str = include_str!("icon.svg");
 
-/// What stays as it is in a part of a path (RFC 3986, "unreserved").
-const PATH_PART: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Escapes all characters of a path segment that are not "unreserved" (RFC 3986).
+const PATH_SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What is true of every page of one answer.
+/// The parts of a page that do not depend on its content.
 #[derive(Clone, Copy, Debug)]
 pub struct PageContext<'a> {
     pub telemetry_path: &'a str,
-    /// Seconds between two collections.
+    /// Interval between collections in seconds.
     pub interval: f64,
-    /// The snapshot is so old that something is wrong.
+    /// The snapshot is older than it should be, so the page shows a warning.
     pub is_stale: bool,
 }
 
-/// A whole page around its main part.
+/// A complete page around its main part.
 pub(crate) fn page(title: &str, main: &str, snapshot: &NamedSnapshot, context: &PageContext<'_>) -> String {
     let title = escape(title);
     let metrics = escape(context.telemetry_path);
@@ -38,11 +38,11 @@ pub(crate) fn page(title: &str, main: &str, snapshot: &NamedSnapshot, context: &
     let interval = context.interval.max(1.0);
     let stale = match context.is_stale {
         true => {
-            "<p class=\"alarm\" role=\"alert\">This snapshot is old: collections fail or take too long. The log says why.</p>\n"
+            "<p class=\"alarm\" role=\"alert\">This snapshot is outdated: collections fail or take too long. The log has the reason.</p>\n"
         }
         false => "",
     };
-    let collected_at = clock(snapshot.collected_at);
+    let collected_at = time_of_day(snapshot.collected_at);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -63,46 +63,47 @@ pub(crate) fn page(title: &str, main: &str, snapshot: &NamedSnapshot, context: &
     )
 }
 
-/// Hours, minutes and seconds of a Unix time, in UTC.
-fn clock(unix: f64) -> String {
+/// The time of day of a Unix time in seconds, in UTC.
+fn time_of_day(unix: f64) -> String {
     let seconds = unix.max(0.0) as u64 % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// The path of a container's page: by its name, unless others have the same.
+/// The path of a container's page: by name, or by id if several containers have the name.
 #[must_use]
-pub fn path_of(card: &ContainerSummary, shared: &HashSet<&str>) -> String {
-    let key = if shared.contains(&*card.name) { &card.container.id } else { &card.name };
-    format!("/containers/{}", utf8_percent_encode(key, &PATH_PART))
+pub(crate) fn path_of(summary: &ContainerSummary, duplicate_names: &HashSet<&str>) -> String {
+    let is_duplicate = duplicate_names.contains(&*summary.name);
+    let key = if is_duplicate { &summary.container.id } else { &summary.name };
+    format!("/containers/{}", utf8_percent_encode(key, &PATH_SEGMENT))
 }
 
-/// Names that several containers have.
+/// The names that more than one container has.
 #[must_use]
-pub fn shared_names(snapshot: &NamedSnapshot) -> HashSet<&str> {
+pub(crate) fn duplicate_names(snapshot: &NamedSnapshot) -> HashSet<&str> {
     let mut seen = HashSet::new();
-    snapshot.containers.iter().map(|card| &*card.name).filter(|name| !seen.insert(*name)).collect()
+    snapshot.containers.iter().map(|summary| &*summary.name).filter(|name| !seen.insert(*name)).collect()
 }
 
-/// A page that says what is not there.
+/// The page for a container that does not exist, with links to containers with similar names.
 #[must_use]
-pub fn missing(
+pub fn not_found(
     message: &str,
     nearest: &[String],
     snapshot: &NamedSnapshot,
     context: &PageContext<'_>,
 ) -> String {
-    let mut main = format!("<h1>Not here</h1>\n<p>{}</p>\n", escape(message));
+    let mut main = format!("<h1>Not found</h1>\n<p>{}</p>\n", escape(message));
     for name in nearest {
-        let path = utf8_percent_encode(name, &PATH_PART);
+        let path = utf8_percent_encode(name, &PATH_SEGMENT);
         main.push_str(&format!("<p><a href=\"/containers/{path}\">{}</a></p>\n", escape(name)));
     }
     main.push_str("<p><a href=\"/\">All containers</a></p>\n");
-    page("Not here", &main, snapshot, context)
+    page("Not found", &main, snapshot, context)
 }
 
-/// Text as it may stand in an element or an attribute.
+/// Escapes text for elements and quoted attributes.
 #[must_use]
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -122,10 +123,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_breaks_out_of_a_page() {
+    fn text_cannot_break_out_of_elements_attributes_and_paths() {
         let context = PageContext { telemetry_path: "/\"><script>", interval: 5.0, is_stale: false };
-        let page =
-            missing("<script>alert(1)</script>", &["a\"b/../c".into()], &NamedSnapshot::default(), &context);
+        let page = not_found(
+            "<script>alert(1)</script>",
+            &["a\"b/../c".into()],
+            &NamedSnapshot::default(),
+            &context,
+        );
         assert!(!page.contains("<script>"), "{page}");
         assert!(page.contains("href=\"/&quot;&gt;&lt;script&gt;\""));
         assert!(page.contains("href=\"/containers/a%22b%2F..%2Fc\""));

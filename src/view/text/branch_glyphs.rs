@@ -1,72 +1,71 @@
 //! The lines that connect a process with its parent.
 
 use crate::view::rows::Row;
-use crate::view::text::columns::Style;
+use crate::view::text::style::Style;
 
-/// Columns of one level.
-const LEVEL: usize = 2;
-/// Levels that are drawn where no terminal bounds the width. What is deeper shows its depth as a number, so
-/// that the text of a chain does not grow with the square of its length.
+/// Width of one level in columns.
+const LEVEL_WIDTH: usize = 2;
+/// Levels that are drawn if the width is unlimited. A deeper row shows its depth as a number, so that the size of the
+/// text does not grow with the square of the depth.
 const MAX_LEVELS: usize = 64;
 const MIN_LEVELS: usize = 8;
 
-/// Follows the rows from top to bottom.
+/// The glyphs before the command of each row. Visits the rows from top to bottom.
 #[derive(Debug)]
-pub struct Branches {
-    /// For each level above the present row, whether more siblings follow there.
+pub(crate) struct BranchGlyphs {
+    /// For each level of the current row, whether another sibling follows there.
     open: Vec<bool>,
-    row_is_last: bool,
+    is_last: bool,
     depth: u32,
-    most: usize,
-    glyphs: Glyphs,
+    max_levels: usize,
+    glyphs: GlyphSet,
 }
 
 #[derive(Debug)]
-struct Glyphs {
+struct GlyphSet {
     child: &'static str,
-    last: &'static str,
+    last_child: &'static str,
     line: &'static str,
-    more: &'static str,
+    omitted: &'static str,
 }
 
-const UNICODE: Glyphs = Glyphs { child: "├─", last: "└─", line: "│ ", more: "⋯" };
-const ASCII: Glyphs = Glyphs { child: "|-", last: "`-", line: "| ", more: "..." };
+const UNICODE: GlyphSet = GlyphSet { child: "├─", last_child: "└─", line: "│ ", omitted: "⋯" };
+const ASCII: GlyphSet = GlyphSet { child: "|-", last_child: "`-", line: "| ", omitted: "..." };
 
-impl Branches {
-    /// At most half of the line is left to branches.
-    #[must_use]
-    pub fn new(style: &Style) -> Self {
-        let most = style.width.map_or(MAX_LEVELS, |width| (width / 2 / LEVEL).clamp(MIN_LEVELS, MAX_LEVELS));
+impl BranchGlyphs {
+    /// Uses at most half of the width for the glyphs.
+    pub(crate) fn new(style: &Style) -> Self {
+        let max_levels =
+            style.width.map_or(MAX_LEVELS, |width| (width / 2 / LEVEL_WIDTH).clamp(MIN_LEVELS, MAX_LEVELS));
         let glyphs = if style.unicode { UNICODE } else { ASCII };
-        Self { open: Vec::new(), row_is_last: false, depth: 0, most, glyphs }
+        Self { open: Vec::new(), is_last: false, depth: 0, max_levels, glyphs }
     }
 
-    /// Goes on to the next row.
-    pub fn enter(&mut self, row: &Row) {
-        // Roots hang on nothing, so levels begin below them.
-        let above = row.depth.saturating_sub(1) as usize;
-        self.open.truncate(above);
+    /// Goes to the next row.
+    pub(crate) fn advance(&mut self, row: &Row) {
+        // Roots have no branch, so the levels start below them.
+        let ancestors = row.depth.saturating_sub(1) as usize;
+        self.open.truncate(ancestors);
         self.open.push(!row.is_last);
-        self.row_is_last = row.is_last;
+        self.is_last = row.is_last;
         self.depth = row.depth;
     }
 
-    /// What stands before the command.
-    #[must_use]
-    pub fn text(&self) -> String {
+    /// The glyphs of the current row.
+    pub(crate) fn text(&self) -> String {
         let levels = self.depth.saturating_sub(1) as usize;
-        let Some(above) = levels.checked_sub(1) else { return String::new() };
-        let mut text = String::with_capacity(3 * LEVEL * levels.min(self.most));
-        let mut from = 1;
-        if levels > self.most {
-            // The depth, and the levels next to the process.
-            from = 1 + levels - self.most / 2;
-            text = format!("{}{:<6}", self.glyphs.more, self.depth);
+        let Some(last_line) = levels.checked_sub(1) else { return String::new() };
+        let mut text = String::with_capacity(3 * LEVEL_WIDTH * levels.min(self.max_levels));
+        let mut first_line = 1;
+        if levels > self.max_levels {
+            // The depth, and the levels closest to the process.
+            first_line = 1 + levels - self.max_levels / 2;
+            text = format!("{}{:<6}", self.glyphs.omitted, self.depth);
         }
-        for level in from..=above {
+        for level in first_line..=last_line {
             text.push_str(if self.open.get(level) == Some(&true) { self.glyphs.line } else { "  " });
         }
-        text.push_str(if self.row_is_last { self.glyphs.last } else { self.glyphs.child });
+        text.push_str(if self.is_last { self.glyphs.last_child } else { self.glyphs.child });
         text
     }
 }

@@ -1,36 +1,38 @@
-//! The line above a tree: whose it is, and its numbers.
+//! The line above a tree: name and numbers.
 
 use crate::model::forest::stats::ForestStats;
-use crate::model::snapshot::{ContainerSummary, StartRate};
+use crate::model::rates::StartRate;
+use crate::model::snapshot::ContainerSummary;
 use crate::view::text::line::{Line, TextRole};
 
-/// The name first, then what matters most: the end is cut where the terminal is narrow.
+/// The heading of a container. The most important parts come first, because a narrow terminal cuts off the end.
 #[must_use]
-pub fn heading(card: &ContainerSummary) -> Line {
+pub fn container(summary: &ContainerSummary) -> Line {
     let mut line = Line::default();
-    line.push(&card.name, TextRole::Title);
-    if card.paused == Some(true) {
+    line.push(&summary.name, TextRole::Title);
+    if summary.paused == Some(true) {
         line.push(" paused", TextRole::Warn);
     }
-    push_stats(&mut line, &card.stats);
-    if let Some(rate) = card.starts {
+    push_stats(&mut line, &summary.stats);
+    if let Some(rate) = summary.starts {
         push_rate(&mut line, rate);
     }
-    if let (Some(current), Some(limit)) = (card.pids_current, card.pids_limit) {
-        let paint = if card.is_near_limit() { TextRole::Bad } else { TextRole::Plain };
-        line.push(&format!(", pids {current} of {limit}"), paint);
+    if let (Some(current), Some(limit)) = (summary.pids_current, summary.pids_limit) {
+        let role = if summary.is_near_limit() { TextRole::Bad } else { TextRole::Plain };
+        line.push(&format!(", pids {current} of {limit}"), role);
     }
-    let container = &card.container;
+    let container = &summary.container;
     let short_id: String = container.container_id.chars().take(12).collect();
-    let rest = [card.image(), container.runtime.label(), &short_id];
-    let rest: Vec<&str> = rest.into_iter().filter(|text| !text.is_empty() && *text != &*card.name).collect();
-    line.push(&format!("  {}", rest.join(" ")), TextRole::Dim);
+    let details = [summary.image(), container.runtime.label(), &short_id];
+    let details: Vec<&str> =
+        details.into_iter().filter(|text| !text.is_empty() && *text != &*summary.name).collect();
+    line.push(&format!("  {}", details.join(" ")), TextRole::Dim);
     line
 }
 
-/// The same for everything in no container.
+/// The heading of the host: all processes that are in no container.
 #[must_use]
-pub fn host_heading(stats: &ForestStats, kernel_threads: u64) -> Line {
+pub fn host(stats: &ForestStats, kernel_threads: u64) -> Line {
     let mut line = Line::default();
     line.push("host", TextRole::Title);
     push_stats(&mut line, stats);
@@ -41,16 +43,16 @@ pub fn host_heading(stats: &ForestStats, kernel_threads: u64) -> Line {
     line
 }
 
-/// The sums of several containers.
+/// The totals of several containers.
 #[must_use]
-pub fn summary(containers: &[&ContainerSummary]) -> Line {
+pub fn totals(containers: &[&ContainerSummary]) -> Line {
     let mut total = ForestStats::default();
-    containers.iter().for_each(|card| total.merge(&card.stats));
+    containers.iter().for_each(|summary| total.merge(&summary.stats));
     let mut line = Line::default();
     let plural = if containers.len() == 1 { "" } else { "s" };
     line.push(&format!("{} container{plural}", containers.len()), TextRole::Title);
     push_stats(&mut line, &total);
-    let rates: Option<Vec<StartRate>> = containers.iter().map(|card| card.starts).collect();
+    let rates: Option<Vec<StartRate>> = containers.iter().map(|summary| summary.starts).collect();
     if let Some(rates) = rates.filter(|rates| !rates.is_empty()) {
         push_rate(
             &mut line,
@@ -64,9 +66,8 @@ pub fn summary(containers: &[&ContainerSummary]) -> Line {
 }
 
 fn push_stats(line: &mut Line, stats: &ForestStats) {
-    let count = |number: u64, word: &str| format!("{number} {word}");
     let processes = if stats.processes == 1 { "process" } else { "processes" };
-    line.push(&format!(": {}", count(stats.processes, processes)), TextRole::Plain);
+    line.push(&format!(": {} {processes}", stats.processes), TextRole::Plain);
     if stats.threads > stats.processes - stats.zombies() {
         line.push(&format!(", {} threads", stats.threads), TextRole::Plain);
     }
@@ -76,17 +77,17 @@ fn push_stats(line: &mut Line, stats: &ForestStats) {
         line.push(&format!(", roots: {}", roots.join(" ")), TextRole::Plain);
     }
     let zombies = stats.zombies();
-    let paint = if zombies > 0 { TextRole::Bad } else { TextRole::Plain };
+    let role = if zombies > 0 { TextRole::Bad } else { TextRole::Plain };
     line.push(", ", TextRole::Plain);
-    line.push(&count(zombies, if zombies == 1 { "zombie" } else { "zombies" }), paint);
+    line.push(&format!("{zombies} {}", if zombies == 1 { "zombie" } else { "zombies" }), role);
 }
 
-/// Only a kernel that counts knows of all.
+/// Only kernel counters are exact; other rates are lower bounds.
 fn push_rate(line: &mut Line, rate: StartRate) {
     let at_least = if rate.is_exact { "" } else { ">=" };
     let number = match rate.per_second {
-        few if few < 9.95 => format!("{few:.1}"),
-        many => format!("{many:.0}"),
+        small if small < 9.95 => format!("{small:.1}"),
+        large => format!("{large:.0}"),
     };
     line.push(&format!(", {at_least}{number} forks/s"), TextRole::Plain);
 }

@@ -1,7 +1,23 @@
-//! Trees as text.
+//! Trees as text for a terminal or a pipe.
+//!
+//! | module | content |
+//! |---|---|
+//! | `tree_view` | several trees below one another, each with its heading |
+//! | [`heading`] | the line above a tree: name and numbers |
+//! | `table` | the rows of a tree as a table with aligned columns |
+//! | `branch_glyphs` | the lines that connect a process with its parent |
+//! | `line` | one line: colour, width, ASCII |
+//! | `style` | what the terminal supports and which columns are shown |
 
-pub mod branch_glyphs;
-pub mod columns;
+mod branch_glyphs;
 pub mod heading;
-pub mod line;
-pub mod tree_view;
+mod line;
+mod style;
+mod table;
+mod tree_view;
+
+pub(crate) use branch_glyphs::BranchGlyphs;
+
+pub use line::{Line, TextRole};
+pub use style::Style;
+pub use tree_view::{Section, TreeView};

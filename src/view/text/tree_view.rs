@@ -1,70 +1,83 @@
-//! Several trees below one another, of which only a part may be on the screen. Pure.
+//! Several trees below one another. Draws any range of lines, because a screen may show only a part of them.
 
 use std::ops::Range;
 
 use crate::model::snapshot::NamedSnapshot;
-use crate::model::user_names::Users;
+use crate::model::user_names::UserNames;
 use crate::view::rows::Row;
-use crate::view::text::columns::{self, Style};
 use crate::view::text::line::Line;
+use crate::view::text::style::Style;
+use crate::view::text::table;
 use crate::view::tree::Tree;
 
-/// One container's part, or the host's.
+/// The tree of one container or of the host.
 #[derive(Debug)]
 pub struct Section {
-    /// One line; none where it stands elsewhere.
+    /// `None` if the heading is shown elsewhere.
     pub heading: Option<Line>,
     pub tree: Tree,
     pub rows: Vec<Row>,
 }
 
 impl Section {
-    /// The heading, the names of the columns and the rows.
+    /// Number of lines: heading, column titles and rows.
     fn len(&self) -> usize {
-        let header = usize::from(!self.rows.is_empty());
-        usize::from(self.heading.is_some()) + header + self.rows.len()
+        let titles = usize::from(!self.rows.is_empty());
+        usize::from(self.heading.is_some()) + titles + self.rows.len()
     }
 
-    /// Draws the lines in `range`, the names of the columns with the first row of them.
-    fn draw(&self, range: Range<usize>, of: (&NamedSnapshot, &Users), style: &Style, out: &mut Vec<String>) {
-        let mut above = 0;
+    /// Draws the lines in `range`.
+    fn draw(
+        &self,
+        range: Range<usize>,
+        (snapshot, users): (&NamedSnapshot, &UserNames),
+        style: &Style,
+        out: &mut Vec<String>,
+    ) {
+        let mut header_line = 0;
         if let Some(heading) = &self.heading {
-            above = 1;
+            header_line = 1;
             if range.start == 0 {
-                out.push(heading.finish(style));
+                out.push(heading.render(style));
             }
         }
-        if self.rows.is_empty() || range.end <= above {
+        if self.rows.is_empty() || range.end <= header_line {
             return;
         }
-        let rows = range.start.saturating_sub(above + 1)..range.end.saturating_sub(above + 1);
-        let mut lines = columns::draw(&self.tree, &self.rows, rows, of, style).into_iter();
+        let first_row = header_line + 1;
+        let rows = range.start.saturating_sub(first_row)..range.end.saturating_sub(first_row);
+        let mut lines = table::draw(&self.tree, &self.rows, rows, (snapshot, users), style).into_iter();
         let header = lines.next();
-        out.extend(header.filter(|_| range.start <= above));
+        out.extend(header.filter(|_| range.start <= header_line));
         out.extend(lines);
     }
 }
 
-/// Sections with an empty line between them.
+/// Sections, separated by empty lines.
 #[derive(Debug, Default)]
 pub struct TreeView(pub Vec<Section>);
 
 impl TreeView {
-    /// Lines of the whole picture.
+    /// Number of lines.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.iter().map(|section| section.len() + 1).sum::<usize>().saturating_sub(1)
     }
 
-    /// Whether there is no line.
+    /// Whether there are no lines.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Draws the lines in `range`.
+    /// Draws the lines in `range`. The snapshot gives the ages.
     #[must_use]
-    pub fn draw(&self, range: Range<usize>, of: (&NamedSnapshot, &Users), style: &Style) -> Vec<String> {
+    pub fn draw(
+        &self,
+        range: Range<usize>,
+        (snapshot, users): (&NamedSnapshot, &UserNames),
+        style: &Style,
+    ) -> Vec<String> {
         let mut lines = Vec::with_capacity(range.len());
         let mut start = 0;
         for section in &self.0 {
@@ -72,9 +85,9 @@ impl TreeView {
             if start > 0 && range.contains(&(start - 1)) {
                 lines.push(String::new());
             }
-            let part = range.start.clamp(start, end) - start..range.end.clamp(start, end) - start;
-            if !part.is_empty() {
-                section.draw(part, of, style, &mut lines);
+            let visible = range.start.clamp(start, end) - start..range.end.clamp(start, end) - start;
+            if !visible.is_empty() {
+                section.draw(visible, (snapshot, users), style, &mut lines);
             }
             start = end + 1;
         }

@@ -1,5 +1,6 @@
-//! Client certificates that are asked for and not checked: `RequestClientCert` and `RequireAnyClientCert`, which a
-//! configuration may ask for. That the client has the key is checked all the same.
+//! Accepts any client certificate without verifying it: `RequestClientCert` and `RequireAnyClientCert`.
+//!
+//! The signature of the handshake is still verified, so the client must have the private key.
 
 use std::sync::Arc;
 
@@ -10,18 +11,18 @@ use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifie
 use tokio_rustls::rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 #[derive(Debug)]
-pub struct Unverified {
+pub(crate) struct UnverifiedClientVerifier {
     provider: Arc<CryptoProvider>,
     is_required: bool,
 }
 
-impl Unverified {
-    pub fn new(provider: &Arc<CryptoProvider>, is_required: bool) -> Self {
+impl UnverifiedClientVerifier {
+    pub(crate) fn new(provider: &Arc<CryptoProvider>, is_required: bool) -> Self {
         Self { provider: Arc::clone(provider), is_required }
     }
 }
 
-impl ClientCertVerifier for Unverified {
+impl ClientCertVerifier for UnverifiedClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
         self.is_required
     }

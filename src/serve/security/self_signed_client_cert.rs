@@ -1,5 +1,6 @@
-//! Client certificates that are their own authority: `openssl req -x509` makes such, and Go takes one that the
-//! configuration names. webpki takes no authority for a client.
+//! Accepts client certificates that are their own authority, such as those of `openssl req -x509`.
+//!
+//! Go accepts such a certificate if `client_ca_file` contains it. webpki rejects every authority as a client.
 
 use std::sync::Arc;
 
@@ -10,26 +11,26 @@ use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 
-/// What another verifier takes, and the trusted certificates themselves while they are valid.
+/// Accepts what webpki accepts, and the trusted certificates themselves while they are valid.
 #[derive(Debug)]
-pub struct SelfSigned {
-    pub others: Arc<dyn ClientCertVerifier>,
-    pub trusted: Vec<CertificateDer<'static>>,
+pub(crate) struct SelfSignedClientVerifier {
+    pub(crate) webpki: Arc<dyn ClientCertVerifier>,
+    pub(crate) trusted: Vec<CertificateDer<'static>>,
 }
 
-/// webpki says so only of a certificate whose time it has found good.
+/// webpki returns this error only for a certificate that has not expired: it checks the validity period first.
 fn is_ca_as_client(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(OtherError(other))) = error else { return false };
     matches!(other.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-impl ClientCertVerifier for SelfSigned {
+impl ClientCertVerifier for SelfSignedClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.others.client_auth_mandatory()
+        self.webpki.client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.others.root_hint_subjects()
+        self.webpki.root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -38,7 +39,7 @@ impl ClientCertVerifier for SelfSigned {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        match self.others.verify_client_cert(end_entity, intermediates, now) {
+        match self.webpki.verify_client_cert(end_entity, intermediates, now) {
             Err(error) if is_ca_as_client(&error) && self.trusted.contains(end_entity) => {
                 Ok(ClientCertVerified::assertion())
             }
@@ -52,7 +53,7 @@ impl ClientCertVerifier for SelfSigned {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.others.verify_tls12_signature(message, certificate, signed)
+        self.webpki.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -61,10 +62,10 @@ impl ClientCertVerifier for SelfSigned {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.others.verify_tls13_signature(message, certificate, signed)
+        self.webpki.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.others.supported_verify_schemes()
+        self.webpki.supported_verify_schemes()
     }
 }

@@ -1,6 +1,6 @@
-"""Whether the exporter's numbers become what /proc itself says: all processes, and seven known ones.
+"""Waits until the exporter reports the same numbers as /proc: all processes, and seven known processes.
 
-    counted.py SECONDS, which it may take
+    check_counts.py TIMEOUT_SECONDS
 """
 
 import os
@@ -45,8 +45,8 @@ while True:
         seen = error
     there = listed()
     if seen == there and there[1] == 7:
-        print(f"ok: {there[0]} processes, {there[1]} of them those that were started to be counted")
+        print(f"ok: {there[0]} processes, including the {there[1]} known ones")
         break
     if time.monotonic() > deadline:
-        sys.exit(f"FAILED: /proc has {there}, the exporter {seen}")
+        sys.exit(f"FAILED: timed out: /proc has {there}, the exporter reports {seen}")
     time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""A page for who has the password only, and the arguments of a process of root."""
+"""Checks that pages require the password, and that they show the arguments of a process of root."""
 
 import base64
 import json
@@ -24,10 +24,10 @@ def processes(nodes):
 
 try:
     get("/metrics", {})
-    sys.exit("FAILED: served without a password")
+    sys.exit("FAILED: the exporter served a request without a password")
 except urllib.error.HTTPError as error:
     if error.code != 401:
-        sys.exit(f"FAILED: {error}, not 401")
+        sys.exit(f"FAILED: got {error}, want 401")
 
 deadline = time.monotonic() + 30
 while True:
@@ -35,7 +35,7 @@ while True:
         containers = json.loads(get("/api/v1/containers", USER))["containers"]
         break
     except urllib.error.HTTPError as error:
-        # Before the first collection.
+        # 503 until the first collection.
         if error.code != 503 or time.monotonic() > deadline:
             sys.exit(f"FAILED: {error}")
         time.sleep(0.2)
@@ -43,5 +43,5 @@ while True:
 tree = json.loads(get(f"/api/v1/containers/{machine['name']}/tree", USER))
 arguments = [node["arguments"] for node in processes(tree["roots"]) if node["command"] == "counted"]
 if arguments != [["counted", "1000"]] * 7:
-    sys.exit(f"FAILED: arguments are {arguments}")
-print("ok: arguments of root's processes, for who has the password")
+    sys.exit(f"FAILED: got arguments {arguments}")
+print("ok: arguments of root's processes are shown with the password")

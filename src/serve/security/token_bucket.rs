@@ -1,34 +1,35 @@
-//! At most so many requests: a token bucket, as the web configuration has it.
+//! The rate limit of the web configuration: a token bucket. Pure.
 
 use std::time::{Duration, Instant};
 
-use crate::serve::security::config_file::RatePart;
+use crate::serve::security::config_error::ConfigError;
+use crate::serve::security::config_file::RateLimitSection;
 
-/// Fills by one token each interval, up to the burst.
+/// Gains one token per interval, up to the burst. A request takes one token.
 #[derive(Debug)]
-pub struct Bucket {
+pub(crate) struct TokenBucket {
     interval: Duration,
     burst: u32,
     tokens: u32,
     filled_at: Instant,
 }
 
-impl Bucket {
-    /// `None` for no limit.
+impl TokenBucket {
+    /// `None` if there is no limit. The bucket starts full.
     ///
     /// # Errors
-    /// One line that names the key.
-    pub fn new(part: &RatePart) -> Result<Option<Self>, String> {
-        let Some(interval) = part.interval()? else { return Ok(None) };
-        let burst = part.burst.unwrap_or_default();
+    /// If the interval is not a duration, or the burst is 0.
+    pub(crate) fn new(section: &RateLimitSection) -> Result<Option<Self>, ConfigError> {
+        let Some(interval) = section.interval()? else { return Ok(None) };
+        let burst = section.burst.unwrap_or_default();
         if burst == 0 {
-            return Err("rate_limit: a burst of 0 lets nobody in; give 1 or more".into());
+            return Err(ConfigError::RateBurst);
         }
         Ok(Some(Self { interval, burst, tokens: burst, filled_at: Instant::now() }))
     }
 
-    /// Takes a token, if there is one.
-    pub fn take(&mut self) -> bool {
+    /// Takes a token. Returns `false` if the bucket is empty.
+    pub(crate) fn take(&mut self) -> bool {
         self.take_at(Instant::now())
     }
 
@@ -52,17 +53,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_and_then_one_each_interval() {
-        let part = |interval: &str, burst| RatePart { interval: Some(interval.into()), burst: Some(burst) };
-        let mut bucket = Bucket::new(&part("1s", 3)).unwrap().unwrap();
+    fn allows_a_burst_then_one_request_per_interval() {
+        let section =
+            |interval: &str, burst| RateLimitSection { interval: Some(interval.into()), burst: Some(burst) };
+        let mut bucket = TokenBucket::new(&section("1s", 3)).unwrap().unwrap();
         let start = bucket.filled_at;
         let mut taken = |milliseconds| bucket.take_at(start + Duration::from_millis(milliseconds));
         assert_eq!([taken(0), taken(1), taken(2), taken(3)], [true, true, true, false]);
         assert_eq!([taken(900), taken(1100), taken(1200), taken(2100)], [false, true, false, true]);
         assert_eq!([taken(60_000), taken(60_001), taken(60_002), taken(60_003)], [true, true, true, false]);
-        assert!(Bucket::new(&part("0", 5)).unwrap().is_none());
-        assert!(Bucket::new(&part("0s", 5)).unwrap().is_none());
-        assert!(Bucket::new(&part("1s", 0)).is_err());
-        assert!(Bucket::new(&part("soon", 5)).unwrap_err().contains("1s"));
+        assert!(TokenBucket::new(&section("0", 5)).unwrap().is_none());
+        assert!(TokenBucket::new(&section("0s", 5)).unwrap().is_none());
+        assert!(TokenBucket::new(&section("1s", 0)).is_err());
+        assert!(TokenBucket::new(&section("soon", 5)).unwrap_err().to_string().contains("1s"));
     }
 }

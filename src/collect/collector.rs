@@ -1,0 +1,59 @@
+//! The pipeline and the names of containers together: one collection, with names.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::pipeline::Pipeline;
+use crate::model::collection::DockerStatus;
+use crate::model::snapshot::{NamedSnapshot, Snapshot};
+use crate::names::known_names::{Joined, KnownNames};
+use crate::names::registry::Registry;
+use crate::observe::source::SourceError;
+
+/// Collects, and joins names. The exporter's loop and the live view both use it.
+pub struct Collector {
+    pub pipeline: Pipeline,
+    pub registry: Arc<Registry>,
+    names: KnownNames,
+    latest: Option<Arc<Snapshot>>,
+}
+
+impl Collector {
+    /// `registry` may stay empty: then containers have no names.
+    #[must_use]
+    pub fn new(pipeline: Pipeline, registry: Arc<Registry>) -> Self {
+        Self { pipeline, registry, names: KnownNames::default(), latest: None }
+    }
+
+    /// Runs one collection. Where it fails, the latest snapshot stays.
+    ///
+    /// # Errors
+    /// When the walk as a whole failed.
+    pub fn collect(&mut self) -> Result<(), SourceError> {
+        self.latest = Some(self.pipeline.collect()?);
+        Ok(())
+    }
+
+    /// The latest snapshot without names; `None` before the first successful collection.
+    #[must_use]
+    pub fn latest(&self) -> Option<&Arc<Snapshot>> {
+        self.latest.as_ref()
+    }
+
+    /// The latest snapshot with the names that are known now; `None` before the first successful collection.
+    pub fn named(&mut self) -> Option<NamedSnapshot> {
+        let (directory, _, _) = self.registry.read();
+        let latest = self.latest.as_ref()?;
+        Some(self.names.join(latest, &directory, None).snapshot)
+    }
+
+    /// The same, but new containers may wait for their name, if `is_patient`. Also returns Docker's status, and the
+    /// version of the registry.
+    pub(super) fn join(&mut self, is_patient: bool) -> (Option<Joined>, DockerStatus, u64) {
+        let (directory, status, version) = self.registry.read();
+        let may_wait = is_patient && status.up != Some(false);
+        let now = may_wait.then(|| self.pipeline.monotonic(Instant::now()));
+        let joined = self.latest.as_ref().map(|latest| self.names.join(latest, &directory, now));
+        (joined, status, version)
+    }
+}

@@ -1,0 +1,118 @@
+//! One collection for the commands `tree` and `roots`, without a running exporter: of the containers that the command
+//! line names, or of all.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::collect::config::CollectorConfig;
+use crate::collect::pipeline::Pipeline;
+use crate::model::container_metadata::ContainerMetadata;
+use crate::model::snapshot::NamedSnapshot;
+use crate::model::text::sanitize;
+use crate::names::config::DockerConfig;
+use crate::names::docker;
+use crate::names::known_names::KnownNames;
+use crate::names::registry::Directory;
+use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
+use crate::observe::source::SourceError;
+use crate::view::select::{self, Found, NotFound};
+
+/// A tree is printed at once; names come from Docker within this time, or not at all.
+const DOCKER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What was collected, and what of it the command line names.
+pub(super) struct Selected {
+    pub snapshot: NamedSnapshot,
+    /// Indexes of the containers, in the order in which they are shown.
+    pub containers: Vec<usize>,
+    /// Pids on the host by which a container was named.
+    pub pids: Vec<u32>,
+}
+
+/// Collects no more than what is named needs, where Docker or a pid says where that is.
+pub(super) async fn collect(
+    config: &CollectorConfig,
+    docker: Option<&DockerConfig>,
+    wanted: &[String],
+    with_host: bool,
+) -> anyhow::Result<Selected> {
+    if System::new(&config.procfs).hides_other_users() {
+        eprintln!("pstree-exporter: {HIDEPID_ADVICE}");
+    }
+    let (directory, inside) = ask_docker(docker, wanted).await;
+    let pids = wanted.iter().filter_map(|name| name.parse::<u32>().ok());
+    let is_found = |name: &String| {
+        name.parse::<u32>().is_ok() || directory.iter().any(|(id, it)| is_called(name, id, it))
+    };
+    let needs_all = with_host || wanted.is_empty() || !wanted.iter().all(is_found);
+    let mut pipeline = Pipeline::new(config)?;
+    let mut collect = |inside: Option<&[u32]>| -> Result<NamedSnapshot, SourceError> {
+        let snapshot = pipeline.collect_for_trees(inside, with_host)?;
+        Ok(KnownNames::default().join(&snapshot, &directory, None).snapshot)
+    };
+    if let Some(mut inside) = inside.filter(|_| !needs_all) {
+        inside.extend(pids);
+        let snapshot = collect(Some(&inside))?;
+        // A container that is gone meanwhile, or is not where Docker says, is searched for among all.
+        if let Ok((containers, pids)) = select(&snapshot, wanted, false) {
+            return Ok(Selected { snapshot, containers, pids });
+        }
+    }
+    let snapshot = collect(None)?;
+    let (containers, pids) = select(&snapshot, wanted, with_host)?;
+    Ok(Selected { snapshot, containers, pids })
+}
+
+/// The names, and a process of each container that is named; the latter is `None` where it is not known of all.
+async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Directory, Option<Vec<u32>>) {
+    let nothing = || (Directory::default(), Some(Vec::new()));
+    let Some(docker) = docker.filter(|docker| docker.endpoint.is_expected()) else { return nothing() };
+    let is_wanted =
+        |id: &str, metadata: &ContainerMetadata| wanted.iter().any(|name| is_called(name, id, metadata));
+    let answer = docker::ask_once(&docker.endpoint, DOCKER_TIMEOUT, is_wanted).await;
+    answer.unwrap_or_else(|error| {
+        let error = error.to_string();
+        let error = sanitize(error.as_bytes());
+        eprintln!("pstree-exporter: cannot get names from Docker, containers are shown by id: {error}");
+        nothing()
+    })
+}
+
+fn is_called(name: &str, id: &str, metadata: &ContainerMetadata) -> bool {
+    let is_name =
+        !name.is_empty() && [&metadata.name, &metadata.compose_service].into_iter().any(|it| it == name);
+    is_name || select::is_id_prefix(name, id)
+}
+
+/// All containers by name where none is named; else in the order in which they are named.
+fn select(
+    snapshot: &NamedSnapshot,
+    wanted: &[String],
+    with_host: bool,
+) -> Result<(Vec<usize>, Vec<u32>), NotFound> {
+    let by_name = |containers: &mut Vec<usize>| {
+        containers.sort_by(|&a, &b| snapshot.containers[a].name.cmp(&snapshot.containers[b].name));
+    };
+    if wanted.is_empty() {
+        let mut all: Vec<usize> = (0..snapshot.containers.len()).collect();
+        by_name(&mut all);
+        return Ok((all, Vec::new()));
+    }
+    let mut selected = Vec::new();
+    let mut pids = Vec::new();
+    for name in wanted {
+        let mut found = match select::by_any(snapshot, name) {
+            // It is among the processes of the host, which are shown.
+            Err(NotFound::OnHost { pid, .. }) if with_host => {
+                Found { containers: Vec::new(), selected_pid: Some(pid) }
+            }
+            found => found?,
+        };
+        by_name(&mut found.containers);
+        pids.extend(found.selected_pid);
+        selected.extend(found.containers);
+    }
+    let mut seen = HashSet::new();
+    selected.retain(|&index| seen.insert(index));
+    Ok((selected, pids))
+}

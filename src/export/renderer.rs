@@ -1,0 +1,50 @@
+//! A collection to its rendered snapshot.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::exporter_families::{ExporterStatus, families};
+use super::rendered::RenderedSnapshot;
+use super::self_metrics::OwnProcess;
+use crate::model::collection::{CollectionStatus, DockerStatus};
+use crate::model::snapshot::NamedSnapshot;
+
+/// What does not change while the exporter runs.
+#[derive(Debug)]
+pub struct Renderer {
+    /// Names of the labels `label_<name>`, in the order of their values in the metadata.
+    docker_labels: Arc<[String]>,
+    /// Reasons why only some processes are visible, with whether they apply.
+    partial: [(&'static str, bool); 2],
+    has_docker: bool,
+}
+
+impl Renderer {
+    /// `docker_labels` is `None` with `--no-docker`.
+    #[must_use]
+    pub fn new(docker_labels: Option<Vec<String>>, partial: [(&'static str, bool); 2]) -> Self {
+        let has_docker = docker_labels.is_some();
+        Self { docker_labels: docker_labels.unwrap_or_default().into(), partial, has_docker }
+    }
+
+    /// Renders a collection. `web_config` is whether the web configuration is in force, and how often a reload failed.
+    #[must_use]
+    pub fn render(
+        &self,
+        snapshot: NamedSnapshot,
+        status: &CollectionStatus,
+        docker: DockerStatus,
+        web_config: Option<(bool, u64)>,
+        (collected_at, interval): (Instant, Duration),
+    ) -> RenderedSnapshot {
+        let exporter = ExporterStatus {
+            partial: &self.partial,
+            docker: self.has_docker.then_some(docker),
+            web_config,
+            interval: interval.as_secs_f64(),
+            own: OwnProcess::read(),
+        };
+        let families = families(&snapshot, status, &exporter);
+        RenderedSnapshot::new(snapshot, families, Arc::clone(&self.docker_labels), (collected_at, interval))
+    }
+}

@@ -1,0 +1,316 @@
+//! One entry a container: its cgroup, its counters, and what else is kept from one collection to the next.
+//!
+//! An entry has a slot, a small number that process records refer to. A container that is gone keeps its entry for a
+//! while, so that a restart under the same cgroup path continues its counters.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::container::Container;
+use super::event_counts::EventCounts;
+use super::name_budget::NameBudget;
+use super::process::{Membership, ProcessRecord};
+use super::rates::CountedStarts;
+use super::start_estimate::StartBaseline;
+
+/// A counter that the kernel keeps and may reset.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MonotonicCounter {
+    before_resets: u64,
+    last: u64,
+}
+
+impl MonotonicCounter {
+    /// Takes a new reading; returns the sum over all resets.
+    pub fn update(&mut self, reading: u64) -> u64 {
+        if reading < self.last {
+            self.before_resets = self.before_resets.saturating_add(self.last);
+        }
+        self.last = reading;
+        self.before_resets.saturating_add(reading)
+    }
+}
+
+/// What is kept of one container between collections.
+#[derive(Debug)]
+pub struct TrackedContainer {
+    pub container: Arc<Container>,
+    /// Processes in the last collection.
+    pub members: u32,
+    /// Tasks in the last collection: threads, and one for each zombie.
+    pub tasks: u64,
+    /// Monotonic time of the first collection that saw it, or saw it again.
+    pub present_since: Duration,
+    last_present: Duration,
+    /// An estimate of the processes started.
+    pub observed_starts: u64,
+    pub start_baseline: StartBaseline,
+    /// For the rate of starts.
+    pub counted_starts: Option<CountedStarts>,
+    pub limit_hits: MonotonicCounter,
+    /// As last read; for a container whose members are counted before its files are read.
+    pub pids_limit: Option<u64>,
+    /// `None` until one of its cgroups is known to the kernel's counters.
+    pub events: Option<EventCounts>,
+    /// Those of the last collection.
+    pub new_events: EventCounts,
+    /// In the last collection that it was present in, it was beyond the limit of exported containers.
+    pub is_in_overflow: bool,
+    pub names: NameBudget,
+}
+
+impl TrackedContainer {
+    /// Counts one process of this collection.
+    pub fn add_member(&mut self, record: &ProcessRecord) {
+        self.members += 1;
+        // A zombie has no thread, and takes a pid.
+        self.tasks += u64::from(record.threads.max(1));
+    }
+}
+
+/// All entries, by slot. One for the life of the exporter.
+#[derive(Debug)]
+pub struct ContainerTable {
+    new_names_per_hour: u32,
+    /// Uses a seeded hasher: paths are chosen by others.
+    slot_of_path: HashMap<Box<str>, usize>,
+    entries: Vec<Option<TrackedContainer>>,
+    free_slots: Vec<usize>,
+    /// Monotonic time of the collection under way, and of the one before.
+    now: Duration,
+    previous: Duration,
+    /// Events of containers of the overflow that were counted when those were gone.
+    overflow_residual: EventCounts,
+}
+
+impl ContainerTable {
+    /// How long the entry of a container that is gone is kept.
+    const KEPT_AFTER_REMOVAL: Duration = Duration::from_secs(3600);
+    /// How many such entries at most; those that are gone for the longest time are dropped first.
+    const MAX_KEPT_AFTER_REMOVAL: usize = 2_000;
+
+    /// An empty table. `new_names_per_hour` is the budget of new node names of each container.
+    #[must_use]
+    pub fn new(new_names_per_hour: u32) -> Self {
+        Self {
+            new_names_per_hour,
+            slot_of_path: HashMap::new(),
+            entries: Vec::new(),
+            free_slots: Vec::new(),
+            now: Duration::ZERO,
+            previous: Duration::ZERO,
+            overflow_residual: EventCounts::default(),
+        }
+    }
+
+    /// Begins a collection at a monotonic time.
+    pub fn begin(&mut self, now: Duration) {
+        self.now = now;
+        for entry in self.entries.iter_mut().flatten() {
+            (entry.members, entry.tasks) = (0, 0);
+            entry.new_events = EventCounts::default();
+        }
+    }
+
+    /// Counts the members of all containers again.
+    pub fn count_members(&mut self, records: &[ProcessRecord]) {
+        for entry in self.entries.iter_mut().flatten() {
+            (entry.members, entry.tasks) = (0, 0);
+        }
+        for record in records {
+            if let Some(entry) = record.membership.slot().and_then(|slot| self.get_mut(slot)) {
+                entry.add_member(record);
+            }
+        }
+    }
+
+    /// The number of slots, used or not.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The membership of a process in the container with this cgroup path, if there is an entry.
+    #[must_use]
+    pub fn membership_of(&self, path: &str) -> Option<Membership> {
+        self.slot_of_path.get(path).map(|&slot| Membership::container(slot))
+    }
+
+    /// The slot of a container; a new one for a new container.
+    pub fn slot_of(&mut self, container: &Arc<Container>) -> usize {
+        if let Some(&slot) = self.slot_of_path.get(&container.path) {
+            return slot;
+        }
+        let slot = self.free_slots.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() - 1
+        });
+        self.slot_of_path.insert(container.path.clone(), slot);
+        self.entries[slot] = Some(TrackedContainer {
+            container: Arc::clone(container),
+            members: 0,
+            tasks: 0,
+            present_since: self.now,
+            // In no collection yet.
+            last_present: self.now,
+            observed_starts: 0,
+            start_baseline: StartBaseline::default(),
+            counted_starts: None,
+            limit_hits: MonotonicCounter::default(),
+            pids_limit: None,
+            events: None,
+            new_events: EventCounts::default(),
+            is_in_overflow: false,
+            names: NameBudget::new(self.new_names_per_hour, self.now),
+        });
+        slot
+    }
+
+    /// The entry of a slot.
+    #[must_use]
+    pub fn get(&self, slot: usize) -> Option<&TrackedContainer> {
+        self.entries.get(slot)?.as_ref()
+    }
+
+    /// The entry of a slot.
+    pub fn get_mut(&mut self, slot: usize) -> Option<&mut TrackedContainer> {
+        self.entries.get_mut(slot)?.as_mut()
+    }
+
+    /// Containers that have a process in this collection, with their slots.
+    pub fn present(&self) -> impl Iterator<Item = (usize, &TrackedContainer)> {
+        let entries = self.entries.iter().enumerate();
+        entries.filter_map(|(slot, entry)| Some((slot, entry.as_ref().filter(|entry| entry.members > 0)?)))
+    }
+
+    /// Ends the count of members: notes who is present, and drops entries that are gone for too long.
+    pub fn note_present(&mut self) {
+        let (now, previous) = (self.now, self.previous);
+        for entry in self.entries.iter_mut().flatten().filter(|entry| entry.members > 0) {
+            if entry.last_present < previous {
+                entry.present_since = now;
+            }
+            entry.last_present = now;
+            entry.names.refill(self.new_names_per_hour, now);
+        }
+        self.forget_gone();
+        self.previous = now;
+    }
+
+    fn forget_gone(&mut self) {
+        let now = self.now;
+        let absent_for = |entry: &TrackedContainer| now.saturating_sub(entry.last_present);
+        let mut absences: Vec<Duration> = self
+            .entries
+            .iter()
+            .flatten()
+            .map(absent_for)
+            .filter(|absence| !absence.is_zero() && *absence < Self::KEPT_AFTER_REMOVAL)
+            .collect();
+        let mut too_long = Self::KEPT_AFTER_REMOVAL;
+        if absences.len() > Self::MAX_KEPT_AFTER_REMOVAL {
+            let (_, &mut longest_kept, _) = absences.select_nth_unstable(Self::MAX_KEPT_AFTER_REMOVAL);
+            too_long = longest_kept;
+        }
+        for (slot, entry) in self.entries.iter_mut().enumerate() {
+            if let Some(gone) = entry.take_if(|entry| entry.members == 0 && absent_for(entry) >= too_long) {
+                self.slot_of_path.remove(&gone.container.path);
+                self.free_slots.push(slot);
+            }
+        }
+    }
+
+    /// Adds events of a container, which may have no process now.
+    pub fn add_events(&mut self, container: &Arc<Container>, delta: EventCounts) {
+        let slot = self.slot_of(container);
+        let now = self.now;
+        let Some(entry) = self.get_mut(slot) else { return };
+        *entry.events.get_or_insert_default() += delta;
+        entry.new_events += delta;
+        if entry.is_in_overflow && entry.last_present < now {
+            self.overflow_residual += delta;
+        }
+    }
+
+    /// Events of containers of the overflow that were counted when those were gone.
+    #[must_use]
+    pub fn overflow_residual(&self) -> EventCounts {
+        self.overflow_residual
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::container::Runtime;
+
+    fn container(path: &str) -> Arc<Container> {
+        Arc::new(Container {
+            path: path.into(),
+            id: path.into(),
+            container_id: "".into(),
+            pod_uid: "".into(),
+            own_name: None,
+            runtime: Runtime::Docker,
+        })
+    }
+
+    /// A collection in which these containers have one process each.
+    fn collect(table: &mut ContainerTable, second: u64, present: &[&str]) {
+        table.begin(Duration::from_secs(second));
+        for path in present {
+            let slot = table.slot_of(&container(path));
+            table.get_mut(slot).expect("it has an entry").members = 1;
+        }
+        table.note_present();
+    }
+
+    #[test]
+    fn the_last_events_of_a_container_in_the_overflow_are_kept() {
+        let delta = EventCounts { exits: [1, 0, 0], ..EventCounts::default() };
+        let mut table = ContainerTable::new(100);
+        let web = container("/docker/web");
+        collect(&mut table, 1, &["/docker/web"]);
+        table.add_events(&web, delta);
+        let slot = table.slot_of(&web);
+        table.get_mut(slot).expect("it is there").is_in_overflow = true;
+        assert_eq!(table.overflow_residual(), EventCounts::default());
+
+        collect(&mut table, 2, &[]);
+        table.add_events(&web, delta);
+        assert_eq!(table.overflow_residual(), delta);
+        assert_eq!(table.get(slot).expect("kept").events.expect("counted").exits, [2, 0, 0]);
+    }
+
+    #[test]
+    fn a_container_that_comes_back_within_an_hour_keeps_its_entry_and_is_present_since_then() {
+        let mut table = ContainerTable::new(100);
+        collect(&mut table, 1, &["/docker/web"]);
+        let slot = table.slot_of(&container("/docker/web"));
+        table.get_mut(slot).expect("an entry").observed_starts = 7;
+        collect(&mut table, 2, &[]);
+        collect(&mut table, 3000, &["/docker/web"]);
+        let entry = table.get(slot).expect("kept");
+        assert_eq!((entry.observed_starts, entry.present_since), (7, Duration::from_secs(3000)));
+        collect(&mut table, 3001, &[]);
+        collect(&mut table, 7000, &[]);
+        assert!(table.get(slot).is_none(), "dropped after an hour");
+        collect(&mut table, 7001, &["/docker/db"]);
+        assert_eq!(table.membership_of("/docker/db"), Some(Membership::container(slot)), "the slot is free");
+        assert_eq!(table.get(slot).expect("another").observed_starts, 0);
+        assert_eq!(table.membership_of("/docker/web"), None);
+    }
+
+    #[test]
+    fn entries_of_gone_containers_are_limited() {
+        let mut table = ContainerTable::new(100);
+        for number in 0..ContainerTable::MAX_KEPT_AFTER_REMOVAL as u64 + 10 {
+            collect(&mut table, 1 + number / 4, &[&format!("/docker/{number}")]);
+        }
+        collect(&mut table, 1000, &[]);
+        let kept = table.entries.iter().flatten().count();
+        assert!(kept <= ContainerTable::MAX_KEPT_AFTER_REMOVAL, "{kept}");
+        assert_eq!(table.slot_of_path.len(), kept);
+    }
+}

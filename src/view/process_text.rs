@@ -1,0 +1,39 @@
+//! The texts for one process that the terminal and the pages have in common.
+
+use std::borrow::Cow;
+
+use crate::model::process::{Comm, ProcessState};
+use crate::model::text::sanitize;
+use crate::view::tree::Process;
+
+/// The command, made printable; `?` if the process erased it.
+pub(crate) fn command(process: &Process) -> Cow<'_, str> {
+    let name = sanitize(process.comm.as_bytes());
+    if name.is_empty() { Cow::Borrowed("?") } else { name }
+}
+
+/// The state. Empty for sleeping, the usual state.
+pub(crate) fn state(state: ProcessState) -> &'static str {
+    if state == ProcessState::Sleeping { "" } else { state.label() }
+}
+
+/// An age in whole units of one kind: `90s`, `3m`, `5d`.
+pub(crate) fn age(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(365 * 86_400, "y"), (86_400, "d"), (3_600, "h"), (60, "m")];
+    let unit = UNITS.into_iter().find(|(length, _)| seconds >= 2 * length);
+    let (length, name) = unit.unwrap_or((1, "s"));
+    format!("{}{name}", seconds / length)
+}
+
+/// The raw arguments. The first one is omitted if it only repeats the command, with or without its path.
+pub(crate) fn arguments(process: &Process) -> impl Iterator<Item = &[u8]> {
+    let comm = process.comm.as_bytes();
+    let repeats_command = move |first: &[u8]| {
+        let name = first.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        first.is_empty() || name == comm || (comm.len() == Comm::CAPACITY && name.starts_with(comm))
+    };
+    let arguments = process.argument_list().into_iter().flatten().enumerate();
+    arguments
+        .filter(move |(number, argument)| *number > 0 || !repeats_command(argument))
+        .map(|(_, argument)| argument)
+}
