@@ -11,7 +11,7 @@ use crate::stack::Stack;
 use crate::support::dashboard::{dashboards, recorded};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     Quiet,
     AfterIncidents,
 }
@@ -45,7 +45,7 @@ const NEED_A_BROKEN_EXPORTER: [(&str, &str); 6] = [
 const NEEDS_HISTORY: &str = "name:pstree_starts:";
 
 /// Returns the errors, one line each.
-pub fn check(stack: &Stack, factor: u32, phase: Phase) -> Vec<String> {
+pub(crate) fn check(stack: &Stack, factor: u32, phase: Phase) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut queried = 0;
     for dashboard in dashboards() {

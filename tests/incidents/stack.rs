@@ -13,24 +13,24 @@ use crate::support::{http, rules, wait_for};
 
 /// An alert at Alertmanager: its name, the exporter, and the container if it has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Alert {
-    pub alert: String,
-    pub instance: String,
-    pub name: Option<String>,
+pub(crate) struct Alert {
+    pub(crate) alert: String,
+    pub(crate) instance: String,
+    pub(crate) name: Option<String>,
 }
 
-pub struct Stack {
+pub(crate) struct Stack {
     directory: PathBuf,
     servers: Vec<Child>,
     prometheus: String,
     alertmanager: String,
     /// When each alert was first active.
-    pub seen: BTreeMap<Alert, Instant>,
+    pub(crate) seen: BTreeMap<Alert, Instant>,
 }
 
 impl Stack {
     /// `targets` are pairs of instance and address. The scrape and evaluation interval is 10 s, divided by the factor.
-    pub fn start(targets: &[(&str, &str)], factor: u32) -> Self {
+    pub(crate) fn start(targets: &[(&str, &str)], factor: u32) -> Self {
         let directory = std::env::temp_dir().join(format!("pstree-incidents-{}", std::process::id()));
         fs::create_dir_all(&directory).expect("a scratch directory");
         for file in rules::files() {
@@ -93,7 +93,7 @@ impl Stack {
     }
 
     /// Queries Prometheus' API. Returns `data`, or its error message.
-    pub fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
+    pub(crate) fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
         let query: Vec<String> =
             parameters.iter().map(|(key, value)| format!("{key}={}", percent(value))).collect();
         let path = format!("/api/v1/{path}?{}", query.join("&"));
@@ -105,7 +105,7 @@ impl Stack {
     }
 
     /// Records the alerts that are active at Alertmanager now, also inhibited ones.
-    pub fn observe(&mut self) {
+    pub(crate) fn observe(&mut self) {
         let now = Instant::now();
         let alerts = http::json(&self.alertmanager, "/api/v2/alerts?active=true&inhibited=true");
         for alert in alerts.as_array().expect("a list of alerts") {
@@ -120,7 +120,7 @@ impl Stack {
     }
 
     /// Observes until all these alerts have fired, at most until `end`.
-    pub fn observe_until_seen(&mut self, alerts: &[Alert], end: Instant) {
+    pub(crate) fn observe_until_seen(&mut self, alerts: &[Alert], end: Instant) {
         while !alerts.iter().all(|alert| self.seen.contains_key(alert)) && Instant::now() < end {
             self.observe();
             std::thread::park_timeout(Duration::from_millis(100));
@@ -128,7 +128,7 @@ impl Stack {
     }
 
     /// Observes until `end`.
-    pub fn observe_until(&mut self, end: Instant) {
+    pub(crate) fn observe_until(&mut self, end: Instant) {
         while Instant::now() < end {
             self.observe();
             std::thread::park_timeout(Duration::from_millis(100));

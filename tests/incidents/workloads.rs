@@ -6,18 +6,18 @@
 use crate::testkit::engine::{Engine, IMAGE};
 
 /// An incident in a container of its own.
-pub struct Incident {
-    pub title: &'static str,
-    pub container: &'static str,
-    pub alert: &'static str,
-    pub flags: &'static [&'static str],
+pub(crate) struct Incident {
+    pub(crate) title: &'static str,
+    pub(crate) container: &'static str,
+    pub(crate) alert: &'static str,
+    pub(crate) flags: &'static [&'static str],
     /// The script of the container, from the factor. It begins when the gate is opened.
-    pub script: fn(u32) -> String,
+    pub(crate) script: fn(u32) -> String,
     /// What is done from outside while the container runs; called repeatedly.
-    pub from_outside: Option<fn(&Engine, &str)>,
+    pub(crate) from_outside: Option<fn(&Engine, &str)>,
 }
 
-pub const INCIDENTS: [Incident; 9] = [
+pub(crate) const INCIDENTS: [Incident; 9] = [
     Incident {
         title: "fork bomb without limit",
         container: "bomb",
@@ -97,13 +97,13 @@ pub const INCIDENTS: [Incident; 9] = [
 
 impl Incident {
     /// Starts the container, which waits. A health check would begin with the container, so that incident starts later.
-    pub fn prepare(&self, engine: &Engine, factor: u32) {
+    pub(crate) fn prepare(&self, engine: &Engine, factor: u32) {
         if !self.has_health_check() {
             engine.run_gated_with(self.flags, self.container, "", &(self.script)(factor));
         }
     }
 
-    pub fn begin(&self, engine: &Engine, factor: u32) {
+    pub(crate) fn begin(&self, engine: &Engine, factor: u32) {
         if self.has_health_check() {
             let interval = format!("--health-interval={}ms", 5000 / factor);
             let check = "--health-cmd=sleep 0.1 & true";
@@ -119,17 +119,17 @@ impl Incident {
 }
 
 /// A normal workload in one or more containers.
-pub struct Harmless {
-    pub title: &'static str,
+pub(crate) struct Harmless {
+    pub(crate) title: &'static str,
     /// The prefix of its containers' names.
-    pub prefix: &'static str,
+    pub(crate) prefix: &'static str,
     /// Starts the workload, with the factor.
-    pub begin: fn(&Engine, u32),
+    pub(crate) begin: fn(&Engine, u32),
     /// What is done from outside while it runs; called repeatedly.
-    pub from_outside: Option<fn(&Engine)>,
+    pub(crate) from_outside: Option<fn(&Engine)>,
 }
 
-pub const BUILD: Harmless = Harmless {
+pub(crate) const BUILD: Harmless = Harmless {
     title: "parallel build: make -j8 of many short compilations",
     prefix: "build",
     begin: |engine, _| {
@@ -148,7 +148,7 @@ pub const BUILD: Harmless = Harmless {
     from_outside: None,
 };
 
-pub const HARMLESS: [Harmless; 7] = [
+pub(crate) const HARMLESS: [Harmless; 7] = [
     Harmless {
         title: "worker pool of a web server, 5 to 40 workers and back",
         prefix: "pool",

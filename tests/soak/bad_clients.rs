@@ -7,7 +7,7 @@ use crate::support::http::{connect, request};
 use crate::support::slow::SlowClients;
 
 /// Requests of all kinds, beside two hundred slow clients.
-pub fn run(address: &str) {
+pub(crate) fn run(address: &str) {
     let _slow = SlowClients::start(address, 200);
     let openmetrics = [("Accept", "application/openmetrics-text;version=1.0.0"), ("Accept-Encoding", "gzip")];
     for _ in 0..20 {

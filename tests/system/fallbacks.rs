@@ -33,7 +33,7 @@ fn assert_falls_back(mut command: Command, reason: &str, mentions: &[&str]) {
     }
     assert_eq!(metrics.value("pstree_collector_success", &[("collector", "events")]), None);
     let lines: Vec<&String> =
-        exporter.first_lines.iter().filter(|line| line.contains("read from /proc")).collect();
+        exporter.first_lines.iter().filter(|line| line.contains("reading processes from /proc")).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     for mention in mentions {
         assert!(lines[0].contains(mention), "{} lacks {mention:?}", lines[0]);
@@ -244,7 +244,7 @@ fn with_failing_bpf(error: &str, from: u32) -> Command {
 #[test]
 fn programs_that_the_kernel_rejects_are_logged() {
     for from in [1, 25] {
-        let mentions = ["level=warn", "the kernel refused", "Invalid argument"];
+        let mentions = ["level=warn", "the kernel rejected", "Invalid argument"];
         assert_falls_back(with_failing_bpf("EINVAL", from), "kernel", &mentions);
     }
     // As the seccomp profile of a container engine does.
@@ -259,7 +259,7 @@ fn bpf_that_fails_later_is_replaced_by_proc() {
     command.args(FAST);
     let exporter = Exporter::spawn(command);
     assert_eq!(source(&exporter.scrape()), ("bpf".to_owned(), "available".to_owned()));
-    let line = exporter.log_line("from /proc from now on");
+    let line = exporter.log_line("falling back to /proc");
     assert!(line.contains("level=warn") && line.contains("Invalid argument"), "{line}");
     let metrics = exporter.fresh_scrape();
     assert_eq!(source(&metrics), ("proc".to_owned(), "failed".to_owned()));

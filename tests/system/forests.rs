@@ -175,7 +175,8 @@ fn a_foreign_process_in_a_containers_pid_namespace_is_counted_apart() {
         .expect("nsenter runs");
     let exporter = engine.exporter();
     exporter.scrape_until("a foreign process", |metrics| {
-        (metrics.value("pstree_host_namespace_intruders", &[("name", "victim")]) == Some(1.0)).then_some(())
+        (metrics.value("pstree_container_namespace_intruders", &[("name", "victim")]) == Some(1.0))
+            .then_some(())
     });
     let metrics = exporter.scrape();
     assert_eq!(metrics.value("pstree_container_processes", &[("name", "victim")]), Some(1.0));
@@ -184,7 +185,8 @@ fn a_foreign_process_in_a_containers_pid_namespace_is_counted_apart() {
     kill_process(child, Signal::KILL).expect("our own process");
     nsenter.wait().expect("nsenter ends with its child");
     exporter.scrape_until("no foreign process", |metrics| {
-        (metrics.value("pstree_host_namespace_intruders", &[("name", "victim")]) == Some(0.0)).then_some(())
+        (metrics.value("pstree_container_namespace_intruders", &[("name", "victim")]) == Some(0.0))
+            .then_some(())
     });
 }
 

@@ -9,7 +9,7 @@ use crate::testkit::binaries::static_binary;
 use crate::testkit::engine::Engine;
 
 /// The exporter's path in containers.
-pub const INSIDE: &str = "/pstree-exporter";
+pub(crate) const INSIDE: &str = "/pstree-exporter";
 
 fn mount() -> String {
     format!("--volume={}:{INSIDE}:ro", static_binary())
@@ -83,5 +83,5 @@ fn a_container_without_privileges_exports_all_others() {
         Some(0.0)
     );
     // It cannot see the namespaces of other processes, so there is no sample instead of a wrong 0.
-    assert_eq!(value("pstree_host_namespace_intruders", "web"), None);
+    assert_eq!(value("pstree_container_namespace_intruders", "web"), None);
 }

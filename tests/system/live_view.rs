@@ -11,12 +11,12 @@ use crate::testkit::engine::Engine;
 use crate::testkit::oracle::{members, ps};
 
 /// A terminal with 100 columns, 20 lines and a shell, on a tmux server of its own.
-pub struct Terminal {
+pub(crate) struct Terminal {
     socket: String,
 }
 
 impl Terminal {
-    pub fn open() -> Self {
+    pub(crate) fn open() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let terminal = Self { socket: format!("pstree-live-{}-{number}", std::process::id()) };
@@ -37,19 +37,19 @@ impl Terminal {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    pub fn keys(&self, keys: &[&str]) {
+    pub(crate) fn keys(&self, keys: &[&str]) {
         self.tmux(&[&["send-keys", "-t", "s"], keys].concat());
     }
 
-    pub fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         self.tmux(&["capture-pane", "-p", "-t", "s"])
     }
 
-    pub fn wait_for(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn wait_for(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
         wait_for(what, || Some(self.screen()).filter(|screen| is_there(screen)))
     }
 
-    pub fn watch(&self, engine: &Engine, arguments: &str) {
+    pub(crate) fn watch(&self, engine: &Engine, arguments: &str) {
         self.keys(&[&format!("{BINARY} tree {arguments} {}; echo status $?", engine.flag()), "Enter"]);
         self.wait_for("the live view", |screen| screen.contains("q quits"));
         assert_eq!(self.state(), "1 0", "the alternate screen, without a cursor");
@@ -61,7 +61,7 @@ impl Terminal {
     }
 
     /// The view has ended, and the terminal is as before.
-    pub fn assert_restored(&self, status: &str) {
+    pub(crate) fn assert_restored(&self, status: &str) {
         self.wait_for("the shell again", |screen| screen.contains(&format!("status {status}")));
         assert_eq!(self.state(), "0 1", "the normal screen, with a cursor");
         self.keys(&["stty -a", "Enter"]);
@@ -129,7 +129,7 @@ fn the_view_shows_a_fork_rate_and_follows_a_container_that_is_replaced() {
         number.is_some_and(|number| number > 0.0)
     });
     engine.docker(&["rm", "-f", "web"]);
-    terminal.wait_for("it waits", |screen| screen.contains("no container here is called \"web\"; waiting"));
+    terminal.wait_for("it waits", |screen| screen.contains("no container matches \"web\"; waiting"));
     engine.run_workload("web", &[], &["fan", "7"]);
     terminal.wait_for("the new one", |screen| screen.contains("web: 8 processes"));
     terminal.keys(&["C-c"]);

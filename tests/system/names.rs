@@ -189,7 +189,7 @@ fn processes_that_change_their_names_all_the_time_stay_within_the_node_limits() 
             assert_bounded(&metrics);
             assert_eq!(metrics.sum(NODES, &label), CHILDREN + 1.0, "sums are exact");
             let nodes: Vec<&str> =
-                metrics.select(NODES, &label).map(|(labels, _)| labels["node"].as_str()).collect();
+                metrics.select(NODES, &label).map(|(labels, _)| labels["path"].as_str()).collect();
             assert!(nodes.len() <= MAX_NODES, "{} nodes", nodes.len());
             assert!(nodes.contains(&"workload;other"), "{nodes:?}");
             names.extend(nodes.into_iter().filter(|node| !node.ends_with(";other")).map(str::to_owned));
@@ -204,6 +204,6 @@ fn processes_that_change_their_names_all_the_time_stay_within_the_node_limits() 
         let refill = BUDGET as f64 * begun.elapsed().as_secs_f64() / 3600.0;
         assert!(names.len() <= BUDGET + 1 + refill.ceil() as usize, "{} names were exported", names.len());
         assert_eq!(last.sum(NODES, &[("name", "calm")]), 2.0);
-        assert_eq!(last.value(NODES, &[("name", "calm"), ("node", "workload;workload")]), Some(1.0));
+        assert_eq!(last.value(NODES, &[("name", "calm"), ("path", "workload;workload")]), Some(1.0));
     }
 }

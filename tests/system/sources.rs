@@ -156,6 +156,6 @@ fn foreign_processes_are_found_without_access_to_their_namespace_links() {
     command.args(["--no-docker", "--collection.interval=200ms", "--collection.source=bpf"]);
     let exporter = Exporter::spawn(command);
     exporter.scrape_until("the child of nsenter", |metrics| {
-        (metrics.sum("pstree_host_namespace_intruders", &[]) == 1.0).then_some(())
+        (metrics.sum("pstree_container_namespace_intruders", &[]) == 1.0).then_some(())
     });
 }

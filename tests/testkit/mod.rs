@@ -1,6 +1,6 @@
 //! Real parts that the tests on a whole machine share: a Docker engine, cgroups, a Prometheus server, and an oracle
 //! that finds the expected numbers without the exporter.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod binaries;
 pub mod cgroups;

@@ -146,7 +146,7 @@ pub fn measured(metrics: &Exposition, name: &str) -> Expected {
         max_children: whole("pstree_container_tree_max_children"),
         by_state: states.into_iter().filter_map(|state| Some((state, *by_state.get(state)?))).collect(),
         by_depth: by("pstree_container_processes_by_depth", "depth"),
-        nodes: by("pstree_container_tree_node_processes", "node"),
+        nodes: by("pstree_container_tree_node_processes", "path"),
         zombies_by_parent: by("pstree_container_zombie_processes_by_parent", "parent"),
     }
 }
