@@ -49,6 +49,7 @@ fn measure(processes: usize, containers: usize) {
         }
     }
     assert!(bare.processes >= processes, "{} processes for {processes}", bare.processes);
+    let stages = by_bpf.stages();
     let per_process = |times: &mut Vec<Duration>| median(times).as_secs_f64() * 1e6 / bare.processes as f64;
     let [bare_cost, proc_cost, bpf_cost] = times.each_mut().map(per_process);
     println!(
@@ -57,11 +58,16 @@ fn measure(processes: usize, containers: usize) {
         proc_cost / bare_cost,
         proc_cost / bpf_cost
     );
+    for (stage, seconds) in stages {
+        eprintln!("  BPF, {stage}: {:.2}", seconds * 1e6 / bare.processes as f64);
+    }
 }
 
 struct Collection {
     collector: Collector,
     renderer: Renderer,
+    /// Seconds of each stage, by round.
+    stages: [Vec<f64>; 4],
 }
 
 impl Collection {
@@ -83,6 +89,7 @@ impl Collection {
         Self {
             collector: Collector::new(pipeline, Arc::default()),
             renderer: Renderer::new(None, [("hidepid", false), ("pid_namespace", false)]),
+            stages: Default::default(),
         }
     }
 
@@ -93,6 +100,22 @@ impl Collection {
         let status = self.collector.pipeline.status();
         let at = (begun, Duration::from_secs(5));
         let rendered = self.renderer.render(snapshot, &status, DockerStatus::default(), None, at);
+        let collected = begun.elapsed().as_secs_f64();
         black_box(rendered.body(Encoding { format: Format::OpenMetrics, gzip: false }));
+        let events = status.events.map_or(0.0, |events| events.run.duration);
+        let pids = status.pids.map_or(0.0, |pids| pids.duration);
+        let whole = begun.elapsed().as_secs_f64();
+        let stages = [status.processes.duration - events, events, pids, whole - collected];
+        self.stages.iter_mut().zip(stages).for_each(|(of_stage, seconds)| of_stage.push(seconds));
+    }
+
+    /// The median of each stage, in seconds.
+    fn stages(&mut self) -> [(&'static str, f64); 4] {
+        let names = ["walk and forest", "event counters", "pids files", "encoding"];
+        let [walk, events, pids, encoding] = self.stages.each_mut().map(|seconds| {
+            seconds.sort_by(f64::total_cmp);
+            seconds[seconds.len() / 2]
+        });
+        std::array::from_fn(|index| (names[index], [walk, events, pids, encoding][index]))
     }
 }

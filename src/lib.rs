@@ -48,6 +48,9 @@
 //! capabilities and the layout of cgroups allow it; any failure ends in `/proc`, with a log line that says why (see
 //! [`collect::source_selection`]).
 
+// Tests and benches are crates of their own, where this lint has no meaning.
+#![warn(unreachable_pub)]
+
 pub mod cli;
 pub mod collect;
 pub mod commands;

@@ -29,7 +29,8 @@ use super::machine::{Machine, renderer};
 use super::shown::{assert_harmless, assert_label};
 
 #[path = "../../tests/support/exposition.rs"]
-#[allow(dead_code, reason = "not all of it is wanted here")]
+#[allow(dead_code, reason = "the tests use the rest")]
+#[allow(clippy::duplicate_mod, reason = "fuzzing has no other way to it, and the tests load both")]
 mod reader;
 use reader::Exposition;
 

@@ -13,6 +13,7 @@ use pstree_exporter::collect::collector::Collector;
 use pstree_exporter::collect::schedule::{Collection, Schedule};
 use pstree_exporter::export::rendered::LatestSnapshot;
 use pstree_exporter::names::registry::Registry;
+use pstree_exporter::serve::config::Timeouts;
 use pstree_exporter::serve::security::Security;
 use pstree_exporter::serve::{Pages, RenderThread, Server, respond};
 
@@ -139,8 +140,10 @@ fn site() -> &'static Site {
             render_thread: Arc::clone(&render_thread),
             pages: Pages::new(Arc::clone(&render_thread), None),
             security,
+            timeouts: Timeouts::default(),
         };
-        let security = Security::start(&machine.path("web.yaml")).expect("a good file");
+        let interval = Timeouts::default().reload_interval;
+        let security = Security::start(&machine.path("web.yaml"), interval).expect("a good file");
         Site {
             open: Box::leak(Box::new(server(None))),
             guarded: Box::leak(Box::new(server(Some(security)))),

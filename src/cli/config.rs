@@ -33,6 +33,8 @@ pub struct TreeConfig {
     pub color: ColorFlag,
     /// Time between two collections; `None` to collect once.
     pub watch: Option<Duration>,
+    /// Every time-out is multiplied by it.
+    pub timeout_scale: f64,
 }
 
 /// The configuration of `roots`.
@@ -64,4 +66,6 @@ pub struct Config {
     pub docker: Option<DockerConfig>,
     pub web: WebConfig,
     pub once: bool,
+    /// Every time-out is multiplied by it.
+    pub timeout_scale: f64,
 }

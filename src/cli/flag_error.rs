@@ -13,6 +13,8 @@ pub enum FlagError {
     Interval,
     #[error("use seconds from 0.1 to 86400, such as 0.3")]
     WatchPeriod,
+    #[error("use a number from 0.001 to 1000")]
+    TimeoutScale,
     #[error("use host:port or :port, such as 127.0.0.1:10073")]
     ListenAddress,
     #[error("use a path that starts with / and has no query, such as /metrics")]

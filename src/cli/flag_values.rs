@@ -39,6 +39,11 @@ pub(crate) fn parse_watch_period(value: &str) -> Result<Duration, FlagError> {
     seconds.map(Duration::from_secs_f64).ok_or(FlagError::WatchPeriod)
 }
 
+/// The limits keep the product with a time-out from overflowing.
+pub(crate) fn parse_timeout_scale(value: &str) -> Result<f64, FlagError> {
+    value.parse().ok().filter(|factor| (0.001..=1000.0).contains(factor)).ok_or(FlagError::TimeoutScale)
+}
+
 pub(crate) fn parse_listen_address(address: &str) -> Result<String, FlagError> {
     let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
     port.map(|_| address.to_owned()).ok_or(FlagError::ListenAddress)

@@ -16,7 +16,7 @@ use crate::cli::input_flags::InputFlags;
 use crate::cli::logging::{LogFormat, LogLevel};
 use crate::cli::tree_flags::{Command, with_joined_watch};
 use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
-use crate::serve::config::WebConfig;
+use crate::serve::config::{Timeouts, WebConfig};
 
 /// Flags as typed.
 #[derive(Debug, Parser)]
@@ -191,6 +191,7 @@ impl Cli {
     }
 
     fn resolve_exporter(self, docker_host_variable: Option<&str>) -> Result<Config, FlagError> {
+        let timeout_scale = self.input.timeout_scale;
         let docker = self.input.docker(docker_host_variable, docker_labels(self.docker_labels)?)?;
         let collector = CollectorConfig {
             interval: self.interval,
@@ -218,8 +219,10 @@ impl Cli {
                 arguments: self.web_arguments,
                 config_file: self.web_config_file,
                 systemd_socket: self.systemd_socket,
+                timeouts: Timeouts::scaled(timeout_scale),
             },
             once: self.once,
+            timeout_scale,
         })
     }
 }

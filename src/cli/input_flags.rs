@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::flag_error::FlagError;
+use crate::cli::flag_values::parse_timeout_scale;
 use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
-use crate::names::config::{DockerConfig, DockerLabel};
+use crate::names::config::{DockerConfig, DockerLabel, DockerTimeouts};
 use crate::names::docker_endpoint::Endpoint;
 
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,10 @@ pub(crate) struct InputFlags {
     /// Disable container name lookup
     #[arg(long, conflicts_with = "docker_host", help_heading = "Docker")]
     no_docker: bool,
+
+    /// Multiply every time-out and retry interval, for tests
+    #[arg(long = "debug.timeout-scale", value_name = "FACTOR", default_value_t = 1.0, hide = true, value_parser = parse_timeout_scale)]
+    pub(crate) timeout_scale: f64,
 }
 
 impl InputFlags {
@@ -55,7 +60,7 @@ impl InputFlags {
             (None, Some(value)) => value.parse().map_err(FlagError::DockerHostVariable)?,
             (None, None) => Endpoint::Default,
         };
-        Ok(Some(DockerConfig { endpoint, labels }))
+        Ok(Some(DockerConfig { endpoint, labels, timeouts: DockerTimeouts::scaled(self.timeout_scale) }))
     }
 
     /// A collector that reads `/proc` with the default limits, and has no interval.

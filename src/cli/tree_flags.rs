@@ -110,6 +110,7 @@ pub(crate) struct RootsFlags {
 impl TreeFlags {
     pub(crate) fn resolve(self, docker_host_variable: Option<&str>) -> Result<TreeConfig, FlagError> {
         Ok(TreeConfig {
+            timeout_scale: self.input.timeout_scale,
             docker: self.input.docker(docker_host_variable, Vec::new())?,
             collector: CollectorConfig {
                 interval: self.watch.unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! The pipeline and the names of containers together: one collection, with names.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::pipeline::Pipeline;
 use crate::model::collection::DockerStatus;
@@ -23,6 +23,11 @@ impl Collector {
     #[must_use]
     pub fn new(pipeline: Pipeline, registry: Arc<Registry>) -> Self {
         Self { pipeline, registry, names: KnownNames::default(), latest: None }
+    }
+
+    /// Sets the time that the series of a new container wait for its name.
+    pub fn set_name_timeout(&mut self, timeout: Duration) {
+        self.names = KnownNames::new(timeout);
     }
 
     /// Runs one collection. Where it fails, the latest snapshot stays.

@@ -13,6 +13,8 @@
 //! | starts | new members | estimate and rate of starts |
 //! | snapshot | all of these | an immutable [`Snapshot`] |
 
+mod container_states;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,16 +33,12 @@ use super::source_selection::{Reason, SourceSelection, V1_ONLY, select_source};
 use crate::model::clock::BootClock;
 use crate::model::collection::{CollectionStatus, CollectorRun};
 use crate::model::comm_interner::CommInterner;
-use crate::model::container::{Container, Runtime};
+use crate::model::container::Runtime;
 use crate::model::container_table::ContainerTable;
 use crate::model::event_counts::EventCounts;
-use crate::model::forest::max_min_cap::max_min_cap;
-use crate::model::forest::merged_nodes::{ExportedNode, MergedNodes, OTHER};
+use crate::model::forest::merged_nodes::MergedNodes;
 use crate::model::forest::stats::ForestStatsBySlot;
-use crate::model::pids::PidsReading;
-use crate::model::process::Membership;
 use crate::model::process_table::ProcessTable;
-use crate::model::rates::CountedStarts;
 use crate::model::snapshot::{ContainerNumbers, ContainerState, Snapshot};
 use crate::model::start_estimate::MemberPids;
 use crate::observe::cgroupfs::pids::PidsReader;
@@ -68,6 +66,7 @@ pub struct Pipeline {
     comms: CommInterner,
     nodes: MergedNodes,
     stats: ForestStatsBySlot,
+    /// By slot, for the estimate of starts.
     member_pids: Vec<MemberPids>,
     /// The table under way, and those that readers hold.
     table: ProcessTable,
@@ -225,7 +224,6 @@ impl Pipeline {
             last_success: Some(begun.unix),
         };
         let readings = self.read_pids(&exported, begun.unix);
-        self.find_member_pids();
         let foreign = foreign_processes::count(&self.table, &mut self.resolver, self.source.files());
         let overflow = self.sum_up_overflow(&beyond);
         let mut states = Vec::with_capacity(exported.len());
@@ -295,7 +293,7 @@ impl Pipeline {
     }
 
     fn link(&mut self) {
-        let Self { source, resolver, containers, comms, table, .. } = self;
+        let Self { source, resolver, containers, comms, table, member_pids, .. } = self;
         let ProcessTable { records, forest, roots } = table;
         let cache = resolver.cache();
         comms.intern_all(records, cache.previous_records(), |index| cache.previous_index(index));
@@ -303,7 +301,18 @@ impl Pipeline {
         roots.classify(records, forest, containers.slots(), |index| {
             resolver.origin(index, records[index].key.pid, source.files())
         });
-        resolver.note_parents(records, forest);
+        member_pids.clear();
+        member_pids.resize(containers.slots(), MemberPids::default());
+        for (index, record) in records.iter().enumerate() {
+            if let Some(slot) = record.membership.slot() {
+                let is_root = forest.parent(index).is_none();
+                let is_new = resolver.cache().is_new_member(index, record.membership);
+                member_pids[slot].add(record, is_root, is_new);
+                if !is_root {
+                    resolver.note_parent_inside(index);
+                }
+            }
+        }
     }
 
     fn sum_up(&mut self, unix: f64) {
@@ -312,171 +321,6 @@ impl Pipeline {
         nodes.rebuild(records, forest, containers.slots(), comms);
         let zombie_since = |index| resolver.zombie_since(index, unix);
         stats.rebuild(records, forest, roots, containers.slots(), comms, zombie_since);
-    }
-
-    /// The slots of the containers that are exported one by one, in the order of their paths, and of those beyond the
-    /// limit: the containers that came first are exported.
-    fn choose_containers(&mut self) -> (Vec<usize>, Vec<usize>) {
-        let mut exported: Vec<(Duration, Arc<Container>, usize)> = self
-            .containers
-            .present()
-            .map(|(slot, entry)| (entry.present_since, Arc::clone(&entry.container), slot))
-            .collect();
-        self.runtimes.values_mut().for_each(|count| *count = 0);
-        for (_, container, _) in &exported {
-            *self.runtimes.entry(container.runtime).or_default() += 1;
-        }
-        let mut beyond = Vec::new();
-        if exported.len() > self.bounds.max_containers {
-            exported.sort_unstable_by(|(a_since, a, _), (b_since, b, _)| {
-                (a_since, &a.path).cmp(&(b_since, &b.path))
-            });
-            beyond = exported.split_off(self.bounds.max_containers);
-        }
-        exported.sort_unstable_by(|(_, a, _), (_, b, _)| a.path.cmp(&b.path));
-        let slots = |chosen: Vec<(Duration, Arc<Container>, usize)>| -> Vec<usize> {
-            chosen.into_iter().map(|(_, _, slot)| slot).collect()
-        };
-        let (exported, beyond) = (slots(exported), slots(beyond));
-        for &slot in &exported {
-            if let Some(entry) = self.containers.get_mut(slot) {
-                entry.is_in_overflow = false;
-            }
-        }
-        (exported, beyond)
-    }
-
-    /// The exported nodes of each of these containers.
-    fn choose_nodes(&mut self, exported: &[usize], now: Duration) -> Vec<Vec<ExportedNode>> {
-        let counts = exported.iter().map(|&slot| self.nodes.count(slot));
-        let cap = max_min_cap(counts, self.bounds.nodes_per_container, self.bounds.nodes_per_host);
-        let Self { containers, nodes, comms, status, .. } = self;
-        exported
-            .iter()
-            .map(|&slot| {
-                let mut chosen = Vec::new();
-                let admit = |name| containers.get_mut(slot).is_some_and(|entry| entry.names.admit(name, now));
-                status.aggregated_nodes += nodes.select(slot, cap, comms, admit, &mut chosen);
-                chosen
-            })
-            .collect()
-    }
-
-    /// The pids controller's readings of each of these containers.
-    fn read_pids(&mut self, exported: &[usize], unix: f64) -> Vec<PidsReading> {
-        if !self.pids.is_available() {
-            return vec![PidsReading::default(); exported.len()];
-        }
-        let begun = Instant::now();
-        self.pids.begin();
-        let mut any = exported.is_empty();
-        let readings = exported
-            .iter()
-            .map(|&slot| {
-                let Some(entry) = self.containers.get_mut(slot) else { return PidsReading::default() };
-                let reading = self.pids.read(&entry.container.path);
-                any |= reading.current.is_some();
-                entry.pids_limit = reading.limit;
-                reading
-            })
-            .collect();
-        let run = self.status.pids.get_or_insert_default();
-        run.success = any;
-        run.duration = begun.elapsed().as_secs_f64();
-        if any {
-            run.last_success = Some(unix);
-        }
-        readings
-    }
-
-    /// The pids of the members of all containers, for the estimate of starts.
-    fn find_member_pids(&mut self) {
-        self.member_pids.clear();
-        self.member_pids.resize(self.containers.slots(), MemberPids::default());
-        for (index, record) in self.table.records.iter().enumerate() {
-            if let Some(slot) = record.membership.slot() {
-                let is_new = self.resolver.cache().is_new_member(index, record.membership);
-                self.member_pids[slot].add(record, self.table.roots.kind(index).is_some(), is_new);
-            }
-        }
-    }
-
-    /// Processes that a container has started since the last collection, as an estimate.
-    fn count_starts(&mut self, slot: usize, refused: Option<u64>) -> u64 {
-        // What runs when the exporter starts was started before, perhaps long ago.
-        let is_first = self.status.collections == 0;
-        let Some(entry) = self.containers.get_mut(slot) else { return 0 };
-        let starts = entry.start_baseline.update(&self.member_pids[slot], refused);
-        if is_first { 0 } else { starts }
-    }
-
-    fn container_state(
-        &mut self,
-        slot: usize,
-        nodes: Vec<ExportedNode>,
-        reading: PidsReading,
-        foreign_processes: Option<u64>,
-        now: Duration,
-    ) -> Option<Arc<ContainerState>> {
-        let starts = self.count_starts(slot, reading.refused);
-        let is_counted = self.events.is_some();
-        let entry = self.containers.get_mut(slot)?;
-        entry.observed_starts += starts;
-        if is_counted && entry.events.is_none() && self.resolver.cgroups.knows(&entry.container) {
-            entry.events = Some(EventCounts::default());
-        }
-        let events = entry.events.filter(|_| is_counted);
-        let counted = CountedStarts {
-            at: now,
-            forks: events.map(|events| events.forks),
-            observed: entry.observed_starts,
-        };
-        let before = entry.counted_starts.replace(counted).filter(|_| entry.present_since < now);
-        Some(Arc::new(ContainerState {
-            membership: Membership::container(slot),
-            container: Arc::clone(&entry.container),
-            numbers: ContainerNumbers {
-                stats: std::mem::take(&mut self.stats.containers[slot]),
-                nodes,
-                observed_starts: entry.observed_starts,
-                events,
-                starts: before.and_then(|before| counted.rate_since(&before)),
-                pids_current: reading.current,
-                pids_limit: reading.limit,
-                pids_peak: reading.peak,
-                pids_limit_hits: reading.limit_hits.map(|hits| entry.limit_hits.update(hits)),
-                frozen: reading.frozen,
-                foreign_processes,
-            },
-            present_since: entry.present_since,
-        }))
-    }
-
-    /// All containers beyond the limit, as one; `None` where there are none.
-    fn sum_up_overflow(&mut self, beyond: &[usize]) -> Option<ContainerNumbers> {
-        if beyond.is_empty() {
-            return None;
-        }
-        let mut overflow = ContainerNumbers::default();
-        for &slot in beyond {
-            overflow.stats.merge(&self.stats.containers[slot]);
-            self.status.aggregated_nodes += self.nodes.count(slot) as u64;
-            self.overflow.starts += self.count_starts(slot, None);
-            if let Some(entry) = self.containers.get_mut(slot) {
-                entry.is_in_overflow = true;
-                self.overflow.events += entry.new_events;
-            }
-        }
-        overflow.observed_starts = self.overflow.starts;
-        let mut events = self.overflow.events;
-        events += self.containers.overflow_residual();
-        overflow.events = self.events.is_some().then_some(events);
-        overflow.nodes = vec![ExportedNode {
-            processes: overflow.stats.processes,
-            zombies: overflow.stats.zombies(),
-            ..ExportedNode::root(OTHER)
-        }];
-        Some(overflow)
     }
 
     fn snapshot(

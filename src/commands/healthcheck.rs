@@ -18,9 +18,6 @@ use tokio_rustls::rustls::{
 use crate::serve::config::WebConfig;
 use crate::serve::security::config_file::WebConfigFile;
 
-/// Time limit for connecting, for writing and for each read. Container runtimes have a default limit of 30 s.
-const STEP_TIMEOUT: Duration = Duration::from_secs(3);
-
 const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// Statuses of a healthy exporter: success, password required, and too many requests.
@@ -35,7 +32,8 @@ const TLS_ALERT: u8 = 21;
 /// If there is no response, or it is not that of an exporter.
 pub fn run(config: &WebConfig) -> anyhow::Result<()> {
     let address = config.listen_addresses.first().context("--web.listen-address has no address")?;
-    let stream = connect(address).with_context(|| format!("unhealthy: cannot connect to {address}"))?;
+    let stream = connect(address, config.timeouts.health_check)
+        .with_context(|| format!("unhealthy: cannot connect to {address}"))?;
     let status = if uses_tls(config)? { request_with_tls(stream) } else { request(stream) };
     let status = status.with_context(|| format!("unhealthy: no response from {address}"))?;
     let Some(status) = status else {
@@ -61,15 +59,15 @@ fn uses_tls(config: &WebConfig) -> anyhow::Result<bool> {
 }
 
 /// Connects to a listen address. For a wildcard address, connects to the loopback addresses.
-fn connect(address: &str) -> io::Result<TcpStream> {
+fn connect(address: &str, timeout: Duration) -> io::Result<TcpStream> {
     let any = address.strip_prefix(':').map(|port| format!("[::]:{port}"));
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     for address in any.as_deref().unwrap_or(address).to_socket_addrs()? {
         for address in connectable(address) {
-            match TcpStream::connect_timeout(&address, STEP_TIMEOUT) {
+            match TcpStream::connect_timeout(&address, timeout) {
                 Ok(stream) => {
-                    stream.set_read_timeout(Some(STEP_TIMEOUT))?;
-                    stream.set_write_timeout(Some(STEP_TIMEOUT))?;
+                    stream.set_read_timeout(Some(timeout))?;
+                    stream.set_write_timeout(Some(timeout))?;
                     return Ok(stream);
                 }
                 Err(error) => last = error,

@@ -2,7 +2,6 @@
 //! line names, or of all.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use crate::collect::config::CollectorConfig;
 use crate::collect::pipeline::Pipeline;
@@ -16,9 +15,6 @@ use crate::names::registry::Directory;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::observe::source::SourceError;
 use crate::view::select::{self, Found, NotFound};
-
-/// A tree is printed at once; names come from Docker within this time, or not at all.
-const DOCKER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What was collected, and what of it the command line names.
 pub(super) struct Selected {
@@ -69,7 +65,7 @@ async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Direct
     let Some(docker) = docker.filter(|docker| docker.endpoint.is_expected()) else { return nothing() };
     let is_wanted =
         |id: &str, metadata: &ContainerMetadata| wanted.iter().any(|name| is_called(name, id, metadata));
-    let answer = docker::ask_once(&docker.endpoint, DOCKER_TIMEOUT, is_wanted).await;
+    let answer = docker::ask_once(&docker.endpoint, docker.timeouts.first_answer, is_wanted).await;
     answer.unwrap_or_else(|error| {
         let error = error.to_string();
         let error = sanitize(error.as_bytes());

@@ -9,7 +9,7 @@ use super::selected_containers::{Selected, collect};
 use crate::cli::config::{ColorFlag, TreeConfig};
 use crate::model::process::Membership;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
-use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentsByPid};
+use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts, ArgumentsByPid};
 use crate::observe::procfs::passwd::read_user_names;
 use crate::view::json;
 use crate::view::rows::arrange;
@@ -35,7 +35,8 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
         containers.into_iter().map(|index| &snapshot.containers[index]).collect();
     let mut trees = trees_of(&snapshot, &containers, config.with_host);
     let lines = if config.arguments {
-        let readers = ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?;
+        let timeouts = ArgumentTimeouts::scaled(config.timeout_scale);
+        let readers = ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS, timeouts)?;
         let keys = trees.iter().flat_map(|(_, tree)| tree.processes.iter().map(|process| process.key));
         runtime.block_on(readers.read(keys))
     } else {

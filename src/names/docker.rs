@@ -19,20 +19,10 @@ use tracing::{debug, info, warn};
 use crate::model::collection::DockerStatus;
 use crate::model::container_metadata::ContainerMetadata;
 use crate::model::text::label_value;
-use crate::names::docker_endpoint::{Endpoint, LIST_TIMEOUT};
+use crate::names::config::DockerTimeouts;
+use crate::names::docker_endpoint::Endpoint;
 use crate::names::docker_error::DockerError;
 use crate::names::registry::{Directory, Registry};
-
-const PING_INTERVAL: Duration = Duration::from_secs(2);
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// Events within this time lead to one list.
-const DEBOUNCE: Duration = Duration::from_millis(150);
-/// Time between lists without an event. The stream can lose events: Docker replays at most 256.
-const RELIST_INTERVAL: Duration = Duration::from_secs(30);
-/// A second list shortly after the first covers the time until the event stream was open.
-const FIRST_RELIST_DELAY: Duration = Duration::from_secs(1);
-/// Time between attempts to connect.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Events that change a name, a label or the paused state. Excludes `exec_*` and `health_status`, which every health
 /// check sends.
@@ -40,10 +30,11 @@ const EVENTS: [&str; 8] = ["create", "start", "restart", "rename", "pause", "unp
 
 /// Keeps the registry up to date; never returns. `allowed_labels` are the Docker labels to read, in the order of the
 /// flag.
-pub(crate) async fn sync_registry(
+pub async fn sync_registry(
     endpoint: Endpoint,
     allowed_labels: Arc<[String]>,
     registry: Arc<Registry>,
+    timeouts: DockerTimeouts,
 ) {
     let mut was_up: Option<bool> = None;
     loop {
@@ -53,8 +44,8 @@ pub(crate) async fn sync_registry(
             }
             was_up = Some(true);
         };
-        let ended = match endpoint.client() {
-            Ok(docker) => follow(&docker, &allowed_labels, &registry, &mut on_up).await,
+        let ended = match endpoint.client(timeouts.list) {
+            Ok(docker) => follow(&docker, &allowed_labels, &registry, &timeouts, &mut on_up).await,
             Err(error) => Ended::Daemon(error),
         };
         match ended {
@@ -73,7 +64,7 @@ pub(crate) async fn sync_registry(
                 was_up = Some(false);
             }
         }
-        sleep(RETRY_INTERVAL).await;
+        sleep(timeouts.retry_interval).await;
     }
 }
 
@@ -94,10 +85,10 @@ async fn with_timeout<T>(
 }
 
 /// Returns when the daemon does not answer a ping.
-async fn ping_until_failure(docker: &Docker) -> Error {
+async fn ping_until_failure(docker: &Docker, timeouts: &DockerTimeouts) -> Error {
     loop {
-        sleep(PING_INTERVAL).await;
-        if let Err(error) = with_timeout(PING_TIMEOUT, docker.ping()).await {
+        sleep(timeouts.ping_interval).await;
+        if let Err(error) = with_timeout(timeouts.ping, docker.ping()).await {
             return error;
         }
     }
@@ -108,13 +99,14 @@ async fn follow(
     docker: &Docker,
     allowed_labels: &[String],
     registry: &Registry,
+    timeouts: &DockerTimeouts,
     on_up: &mut impl FnMut(),
 ) -> Ended {
-    let docker = match with_timeout(PING_TIMEOUT, docker.clone().negotiate_version()).await {
+    let docker = match with_timeout(timeouts.ping, docker.clone().negotiate_version()).await {
         Ok(docker) => docker,
         Err(error) => return Ended::Daemon(error),
     };
-    if let Err(error) = list(&docker, allowed_labels, registry).await {
+    if let Err(error) = list(&docker, allowed_labels, registry, timeouts.list).await {
         return Ended::Daemon(error);
     }
     on_up();
@@ -122,15 +114,15 @@ async fn follow(
     let filters = HashMap::from([("type", vec!["container"]), ("event", EVENTS.to_vec())]);
     let events = docker.events(Some(EventsOptionsBuilder::new().filters(&filters).build()));
     tokio::pin!(events);
-    let death = ping_until_failure(&docker);
+    let death = ping_until_failure(&docker, timeouts);
     tokio::pin!(death);
-    let relist = sleep(FIRST_RELIST_DELAY);
+    let relist = sleep(timeouts.first_relist);
     tokio::pin!(relist);
     loop {
         tokio::select! {
             event = events.next() => match event {
                 Some(Ok(_)) => {
-                    let soon = tokio::time::Instant::now() + DEBOUNCE;
+                    let soon = tokio::time::Instant::now() + timeouts.debounce;
                     if relist.deadline() > soon {
                         relist.as_mut().reset(soon);
                     }
@@ -140,23 +132,28 @@ async fn follow(
             },
             () = &mut relist => {
                 tokio::select! {
-                    listed = list(&docker, allowed_labels, registry) => {
+                    listed = list(&docker, allowed_labels, registry, timeouts.list) => {
                         if let Err(error) = listed {
                             return Ended::Daemon(error);
                         }
                     }
                     error = &mut death => return Ended::Daemon(error),
                 }
-                relist.as_mut().reset(tokio::time::Instant::now() + RELIST_INTERVAL);
+                relist.as_mut().reset(tokio::time::Instant::now() + timeouts.relist_interval);
             }
             error = &mut death => return Ended::Daemon(error),
         }
     }
 }
 
-async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -> Result<(), Error> {
+async fn list(
+    docker: &Docker,
+    allowed_labels: &[String],
+    registry: &Registry,
+    limit: Duration,
+) -> Result<(), Error> {
     let started = Instant::now();
-    let directory = running_containers(docker, allowed_labels).await?;
+    let directory = running_containers(docker, allowed_labels, limit).await?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let status = DockerStatus {
         up: Some(true),
@@ -167,11 +164,15 @@ async fn list(docker: &Docker, allowed_labels: &[String], registry: &Registry) -
     Ok(())
 }
 
-async fn running_containers(docker: &Docker, allowed_labels: &[String]) -> Result<Directory, Error> {
+async fn running_containers(
+    docker: &Docker,
+    allowed_labels: &[String],
+    limit: Duration,
+) -> Result<Directory, Error> {
     // Other containers have no processes.
     let filters = HashMap::from([("status", vec!["running", "paused"])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let containers = with_timeout(LIST_TIMEOUT, docker.list_containers(Some(options))).await?;
+    let containers = with_timeout(limit, docker.list_containers(Some(options))).await?;
     let directory = containers.into_iter().filter_map(|summary| {
         let id = summary.id.clone()?;
         Some((id, Arc::new(to_metadata(summary, allowed_labels)?)))
@@ -190,10 +191,10 @@ pub(crate) async fn ask_once(
     is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,
 ) -> Result<(Directory, Option<Vec<u32>>), DockerError> {
     let deadline = tokio::time::Instant::now() + limit;
-    let client = endpoint.client();
+    let client = endpoint.client(limit);
     let list = async {
         let docker = client?;
-        let directory = running_containers(&docker, &[]).await?;
+        let directory = running_containers(&docker, &[], limit).await?;
         Ok((docker, directory))
     };
     let (docker, directory) = with_timeout(limit, list).await?;

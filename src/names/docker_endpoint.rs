@@ -21,9 +21,6 @@ use tokio::net::{TcpStream, UnixStream};
 /// limit is reopened.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Maximum time for a list of containers.
-pub(crate) const LIST_TIMEOUT: Duration = Duration::from_secs(4);
-
 /// A Docker API endpoint, in the notation of `DOCKER_HOST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -94,11 +91,12 @@ impl Endpoint {
         *self != Self::Default || DEFAULT_SOCKETS.iter().any(|path| std::fs::exists(path).unwrap_or(true))
     }
 
-    /// A client for this endpoint. It connects at the first request.
+    /// A client for this endpoint. It connects at the first request, and waits for the head of a response for `timeout`,
+    /// in whole seconds and at least one.
     ///
     /// # Errors
     /// bollard's constructor is fallible; with this transport it does not fail.
-    pub(crate) fn client(&self) -> Result<Docker, bollard::errors::Error> {
+    pub(crate) fn client(&self, timeout: Duration) -> Result<Docker, bollard::errors::Error> {
         let endpoint = self.clone();
         let transport = move |request| {
             let endpoint = endpoint.clone();
@@ -108,7 +106,7 @@ impl Endpoint {
         Docker::connect_with_custom_transport(
             transport,
             Some("http://localhost"),
-            LIST_TIMEOUT.as_secs(),
+            timeout.as_secs().max(1),
             bollard::API_DEFAULT_VERSION,
         )
     }

@@ -6,17 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::config::DockerTimeouts;
 use super::registry::Directory;
 use crate::model::container::Container;
 use crate::model::container_metadata::{ContainerMetadata, display_name};
 use crate::model::snapshot::{ContainerState, ContainerSummary, NamedSnapshot, Snapshot};
 
-/// How long the series of a new container wait for its name.
-const NAME_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// The last known metadata of each container.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KnownNames {
+    timeout: Duration,
     /// By container slot. A slot may have been given to another container since.
     by_slot: Vec<Option<(Arc<Container>, Arc<ContainerMetadata>)>>,
 }
@@ -29,7 +28,19 @@ pub struct Joined {
     pub next_deadline: Option<Duration>,
 }
 
+impl Default for KnownNames {
+    fn default() -> Self {
+        Self::new(DockerTimeouts::default().new_container)
+    }
+}
+
 impl KnownNames {
+    /// A new container waits for its name for `timeout`.
+    #[must_use]
+    pub fn new(timeout: Duration) -> Self {
+        Self { timeout, by_slot: Vec::new() }
+    }
+
     /// Gives each container its name. `waiting_at` is the monotonic time now, if new containers may wait.
     pub fn join(
         &mut self,
@@ -42,7 +53,7 @@ impl KnownNames {
         for state in &snapshot.containers {
             let metadata = self.metadata(state, directory);
             if metadata.is_none() && waits_for_name(&state.container) {
-                let deadline = state.present_since + NAME_TIMEOUT;
+                let deadline = state.present_since + self.timeout;
                 if waiting_at.is_some_and(|now| now < deadline) {
                     next_deadline = Some(next_deadline.map_or(deadline, |next| next.min(deadline)));
                     continue;

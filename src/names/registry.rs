@@ -73,7 +73,7 @@ impl Registry {
 
     /// The directory, the status, and their version for [`Registry::wait`].
     #[must_use]
-    pub(crate) fn read(&self) -> (Arc<Directory>, DockerStatus, u64) {
+    pub fn read(&self) -> (Arc<Directory>, DockerStatus, u64) {
         let state = self.lock();
         (Arc::clone(&state.directory), state.status, state.version)
     }

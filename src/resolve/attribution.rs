@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn row_27_the_outermost_container_counts() {
+    fn the_outermost_container_counts() {
         let nested = format!("/docker/{ID}/kubelet/kubepods/burstable/pod{POD}/{OTHER}");
         assert_container(
             &nested,

@@ -21,7 +21,6 @@ use super::process_files::{KernelFields, ProcessFiles};
 use crate::model::cgroup_layout::CgroupLayout;
 use crate::model::container::Container;
 use crate::model::container_table::ContainerTable;
-use crate::model::forest::parents_and_depths::Forest;
 use crate::model::forest::root_kinds::RootOrigin;
 use crate::model::process::{Membership, NsPids, ProcessRecord, ProcessState, SkipReason};
 use crate::model::process_table::ProcessTable;
@@ -375,13 +374,9 @@ impl ContainerResolver {
         containers.count_members(records);
     }
 
-    /// Notes which processes have a parent inside their container: without it they are orphans later.
-    pub fn note_parents(&mut self, records: &[ProcessRecord], forest: &Forest) {
-        for (index, record) in records.iter().enumerate() {
-            if record.membership != Membership::HOST && forest.parent(index).is_some() {
-                self.cache.get_mut(index).had_parent_inside = true;
-            }
-        }
+    /// Notes that a process has a parent inside its container: without it, it is an orphan later.
+    pub fn note_parent_inside(&mut self, index: usize) {
+        self.cache.get_mut(index).had_parent_inside = true;
     }
 
     /// Where a root process came from.

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,10 +19,6 @@ use crate::serve::routes;
 use crate::serve::security::Security;
 use crate::serve::server::Server;
 
-/// Time for a TLS handshake, and for the head of a request. An idle connection is closed after it, too.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time in which a client must read some bytes of a response.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of the head of a request. Those of scrapers are below 1 KiB.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Encrypted bytes that TLS buffers for one connection.
@@ -72,7 +67,7 @@ async fn serve_stream(
     // Responses are written at once, so waiting for more data only delays them.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    stream.set_write_timeout(Some(server.timeouts.write));
     let stream = Box::pin(stream);
     let policy = server.security.as_ref().map(Security::policy);
     let Some(tls) = policy.as_ref().and_then(|policy| policy.tls.as_ref()) else {
@@ -81,7 +76,7 @@ async fn serve_stream(
     let handshake = TlsAcceptor::from(Arc::clone(&tls.server_config))
         .accept_with(stream, |connection| connection.set_buffer_limit(Some(TLS_BUFFER_BYTES)));
     let stream =
-        timeout(HEADER_TIMEOUT, handshake).await.map_err(|_| ConnectionError::HandshakeTimeout)??;
+        timeout(server.timeouts.header, handshake).await.map_err(|_| ConnectionError::HandshakeTimeout)??;
     if !tls.allows_client(stream.get_ref().1.peer_certificates()) {
         return Err(ConnectionError::ClientName);
     }
@@ -94,6 +89,7 @@ async fn serve_http(
     watcher: Watcher,
     slot: Arc<ConnectionSlot>,
 ) -> hyper::Result<()> {
+    let header_timeout = server.timeouts.header;
     let service = service_fn(move |request| {
         slot.touch();
         let server = Arc::clone(&server);
@@ -101,7 +97,7 @@ async fn serve_http(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     watcher.watch(connection).await

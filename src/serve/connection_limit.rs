@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tracing::warn;
 
-/// A connection is not evicted earlier after it was accepted or sent a request: its response may be under way.
-const MIN_IDLE_TIME: Duration = Duration::from_millis(250);
-/// Time from a request to the end of its response. A slower client would keep an old body in memory.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::serve::config::Timeouts;
+
 /// Evictions are logged again after this time without one.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -19,6 +18,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct ConnectionLimit {
     max: usize,
+    timeouts: Timeouts,
     state: Mutex<State>,
     released: Notify,
 }
@@ -48,8 +48,8 @@ pub(crate) struct ConnectionSlot {
 
 impl ConnectionLimit {
     #[must_use]
-    pub(crate) fn new(max: usize) -> Self {
-        Self { max, state: Mutex::default(), released: Notify::new() }
+    pub(crate) fn new(max: usize, timeouts: Timeouts) -> Self {
+        Self { max, timeouts, state: Mutex::default(), released: Notify::new() }
     }
 
     /// Waits until a slot is free, or a connection can be evicted.
@@ -71,7 +71,7 @@ impl ConnectionLimit {
     pub(crate) fn evict_idlest(&self) {
         let mut state = lock(&self.state);
         if let Some(idlest) = state.active.first_entry()
-            && idlest.get().since.elapsed() >= MIN_IDLE_TIME
+            && idlest.get().since.elapsed() >= self.timeouts.min_idle
         {
             idlest.remove().evicted.notify_one();
         }
@@ -85,8 +85,8 @@ impl ConnectionLimit {
             && let Some(idlest) = state.active.first_entry()
         {
             let idle = idlest.get().since.elapsed();
-            if idle < MIN_IDLE_TIME {
-                return Err(MIN_IDLE_TIME - idle);
+            if idle < self.timeouts.min_idle {
+                return Err(self.timeouts.min_idle - idle);
             }
             idlest.remove().evicted.notify_one();
             state.log_eviction(self.max);
@@ -127,7 +127,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// Resolves when [`RESPONSE_TIMEOUT`] has passed since the last request.
+    /// Resolves when the time-out of a response has passed since the last request.
     pub(crate) async fn response_timeout(&self) {
         while let Some(remaining) = self.remaining() {
             tokio::time::sleep(remaining).await;
@@ -137,7 +137,7 @@ impl ConnectionSlot {
     fn remaining(&self) -> Option<Duration> {
         let key = lock(&self.key);
         let since = lock(&self.limit.state).active.get(&key)?.since;
-        RESPONSE_TIMEOUT.checked_sub(since.elapsed()).filter(|remaining| !remaining.is_zero())
+        self.limit.timeouts.response.checked_sub(since.elapsed()).filter(|remaining| !remaining.is_zero())
     }
 
     /// Resolves when the slot was given to another connection.
@@ -165,7 +165,9 @@ mod tests {
     use super::*;
 
     fn block_on<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+        // The clock advances when all tasks wait, so no test depends on the speed of the machine.
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().start_paused(true).build().unwrap().block_on(future)
     }
 
     async fn is_evicted(slot: &ConnectionSlot) -> bool {
@@ -175,12 +177,13 @@ mod tests {
     #[test]
     fn the_longest_idle_connection_is_evicted_after_the_minimum_time() {
         block_on(async {
-            let limit = Arc::new(ConnectionLimit::new(2));
+            let timeouts = Timeouts::default();
+            let limit = Arc::new(ConnectionLimit::new(2, timeouts));
             let (first, second) = (limit.acquire().await, limit.acquire().await);
             let begun = Instant::now();
             first.touch();
             let _third = limit.acquire().await;
-            assert!(begun.elapsed() >= MIN_IDLE_TIME / 2, "not at once");
+            assert_eq!(begun.elapsed(), timeouts.min_idle, "not earlier");
             assert!(is_evicted(&second).await && !is_evicted(&first).await);
             // A slot that was evicted changes nothing.
             second.touch();
@@ -194,13 +197,28 @@ mod tests {
     #[test]
     fn a_released_slot_is_free_at_once() {
         block_on(async {
-            let limit = Arc::new(ConnectionLimit::new(1));
+            let limit = Arc::new(ConnectionLimit::new(1, Timeouts::default()));
             let slot = limit.acquire().await;
             let begun = Instant::now();
             let (next, ()) = tokio::join!(limit.acquire(), async { drop(slot) });
-            assert!(begun.elapsed() < MIN_IDLE_TIME);
+            assert_eq!(begun.elapsed(), Duration::ZERO);
             drop(next);
             assert!(lock(&limit.state).active.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_response_that_is_not_read_ends_after_its_timeout_counted_from_the_last_request() {
+        block_on(async {
+            let timeouts = Timeouts::default();
+            let connections = Arc::new(ConnectionLimit::new(1, timeouts));
+            let slot = connections.acquire().await;
+            tokio::time::sleep(timeouts.response / 2).await;
+            slot.touch();
+            let begun = Instant::now();
+            slot.response_timeout().await;
+            let waited = begun.elapsed();
+            assert!(waited >= timeouts.response && waited < timeouts.response * 2, "{waited:?}");
         });
     }
 }

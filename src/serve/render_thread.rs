@@ -118,7 +118,13 @@ impl Queue {
     }
 
     fn add(&self, add: impl FnOnce(&mut Jobs)) {
-        add(&mut self.lock());
+        let mut jobs = self.lock();
+        add(&mut jobs);
+        if jobs.is_closed {
+            // Nobody runs them. Dropping a job ends the request that waits for it.
+            jobs.metrics.clear();
+            jobs.pages.clear();
+        }
         self.added.notify_one();
     }
 
@@ -245,6 +251,14 @@ mod tests {
         assert_eq!(block_on(permit.run(|| 1)), Ok(1));
         drop(permit);
         assert_eq!(thread.page_permits.available_permits(), MAX_PAGES);
+    }
+
+    #[test]
+    fn jobs_after_the_end_fail() {
+        let thread = RenderThread::start().unwrap();
+        let permit = thread.page_permit().unwrap();
+        drop(thread);
+        assert_eq!(block_on(permit.run(|| 1)), Err(RenderError::Failed));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use crate::export::rendered::{Encoding, LatestSnapshot, RenderedSnapshot};
+use crate::model::snapshot::ContainerSummary;
 use crate::serve::negotiation;
 use crate::serve::pages::PageSettings;
 use crate::serve::render_thread::RenderError;
@@ -172,7 +173,7 @@ async fn api(server: &Server, path: &str) -> Result<FullResponse, RenderError> {
     let Some(name) = name else {
         return Ok(json(server.pages.containers_json(&snapshot).await?));
     };
-    match find(&snapshot, name) {
+    match find(server, &snapshot, name).await? {
         Ok(index) => Ok(json(server.pages.tree_json(&snapshot, index).await?)),
         Err(error) => Ok(json_error(status_of(&error), &error.to_string(), error.nearest())),
     }
@@ -192,7 +193,7 @@ async fn container_page(server: &Server, name: &str, query: &str) -> Result<Full
         return Ok(text(StatusCode::SERVICE_UNAVAILABLE, NO_SNAPSHOT));
     };
     let settings = page_settings(server, &snapshot);
-    match find(&snapshot, name) {
+    match find(server, &snapshot, name).await? {
         Ok(index) => {
             let options = ViewOptions::parse(query);
             let page = server.pages.container_page(&snapshot, index, options, &settings).await?;
@@ -206,9 +207,24 @@ async fn container_page(server: &Server, name: &str, query: &str) -> Result<Full
     }
 }
 
-fn find(snapshot: &RenderedSnapshot, encoded_name: &str) -> Result<usize, NotFound> {
-    let name = percent_decode_str(encoded_name).decode_utf8_lossy();
-    select::by_name_or_id(&snapshot.snapshot, &name)
+/// The index of a container. A name that no container has is compared with all names, which takes milliseconds, so the
+/// render thread does it.
+async fn find(
+    server: &Server,
+    snapshot: &Arc<RenderedSnapshot>,
+    encoded_name: &str,
+) -> Result<Result<usize, NotFound>, RenderError> {
+    let name = percent_decode_str(encoded_name).decode_utf8_lossy().into_owned();
+    let has_name = |container: &ContainerSummary| {
+        let ids = &container.container;
+        !name.is_empty() && [&*container.name, &ids.container_id, &ids.id].contains(&&*name)
+    };
+    if let Some(index) = snapshot.snapshot.containers.iter().position(has_name) {
+        return Ok(Ok(index));
+    }
+    let snapshot = Arc::clone(snapshot);
+    let permit = server.render_thread.page_permit()?;
+    permit.run(move || select::by_name_or_id(&snapshot.snapshot, &name)).await
 }
 
 fn status_of(error: &NotFound) -> StatusCode {

@@ -4,7 +4,6 @@
 //! client that sends its request or reads the response too slowly is disconnected.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
@@ -12,6 +11,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::export::rendered::LatestSnapshot;
+use crate::serve::config::Timeouts;
 use crate::serve::connection;
 use crate::serve::connection_limit::ConnectionLimit;
 use crate::serve::listen::Listeners;
@@ -19,9 +19,6 @@ use crate::serve::pages::Pages;
 use crate::serve::render_thread::RenderThread;
 use crate::serve::security::Security;
 use crate::serve::tls_error_log::TlsErrorLog;
-
-/// Time that running requests have to finish at shutdown.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What all connections share.
 pub struct Server {
@@ -33,12 +30,14 @@ pub struct Server {
     pub pages: Pages,
     /// `None` without `--web.config.file`.
     pub security: Option<Security>,
+    pub timeouts: Timeouts,
 }
 
 /// Serves until `shutdown` resolves, then waits for running requests.
 pub(crate) async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: impl Future<Output = ()>) {
     let server = Arc::new(server);
-    let limit = Arc::new(ConnectionLimit::new(server.max_connections));
+    let timeouts = server.timeouts;
+    let limit = Arc::new(ConnectionLimit::new(server.max_connections, timeouts));
     let graceful = GracefulShutdown::new();
     let tls_errors = Arc::new(TlsErrorLog::default());
     let mut listeners = Listeners::new(listeners);
@@ -65,7 +64,7 @@ pub(crate) async fn run(listeners: Vec<TcpListener>, server: Server, shutdown: i
         }
     }
     drop(listeners);
-    if timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await.is_err() {
+    if timeout(timeouts.shutdown, graceful.shutdown()).await.is_err() {
         warn!("shutdown timed out; some requests were aborted");
     }
 }

@@ -4,7 +4,6 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::crypto::ring;
@@ -14,6 +13,7 @@ use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion, version,
 };
 
+use super::PATIENCE;
 use super::http::{self, Response};
 
 /// Certificate and key, both in PEM.
@@ -24,10 +24,13 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// As `name.crt` and `name.key`.
+    /// As `name.crt` and `name.key`, each replaced as a whole.
     pub fn write(&self, directory: &Path, name: &str) {
-        std::fs::write(directory.join(format!("{name}.crt")), &self.certificate).expect("a scratch file");
-        std::fs::write(directory.join(format!("{name}.key")), &self.key).expect("a scratch file");
+        for (kind, content) in [("crt", &self.certificate), ("key", &self.key)] {
+            let unfinished = directory.join(".unfinished");
+            std::fs::write(&unfinished, content).expect("a scratch file");
+            std::fs::rename(&unfinished, directory.join(format!("{name}.{kind}"))).expect("a scratch file");
+        }
     }
 }
 
@@ -124,7 +127,7 @@ impl TlsClient<'_> {
         };
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
-        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
         let mut stream = StreamOwned::new(connection, socket);
         let mut head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
         for (name, value) in headers {

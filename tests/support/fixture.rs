@@ -15,6 +15,16 @@ pub struct Fixture {
     root: PathBuf,
 }
 
+/// Memory where there is room for the largest machine: a disk takes a minute for its small files when it is busy.
+fn scratch() -> &'static Path {
+    const ROOM: u64 = 1 << 30;
+    let memory = Path::new("/dev/shm");
+    match rustix::fs::statvfs(memory) {
+        Ok(it) if it.f_bavail * it.f_frsize >= ROOM => memory,
+        _ => Path::new(env!("CARGO_TARGET_TMPDIR")),
+    }
+}
+
 /// The content of `cgroup` for a member of the container.
 pub fn container_cgroup() -> String {
     format!("0::/docker/{CONTAINER_ID}\n")
@@ -77,8 +87,8 @@ impl Fixture {
     /// An empty machine that booted at Unix time 1700000000.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("fixture-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let fixture = Self { root: Path::new(env!("CARGO_TARGET_TMPDIR")).join(name) };
+        let name = format!("pstree-fixture-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let fixture = Self { root: scratch().join(name) };
         fixture.write("proc/stat", "cpu  1 2 3 4 5 6 7 8 9 10\nbtime 1700000000\nprocesses 1\n");
         fixture.write("proc/sys/kernel/pid_max", "4194304\n");
         fixture.write("proc/sys/kernel/threads-max", "127000\n");
@@ -100,10 +110,14 @@ impl Fixture {
         self.process(&Process { pid, parent, start, comm: b"worker", cgroup: &cgroup, ..Process::default() });
     }
 
+    /// Replaces the file as a whole: an exporter that reads it meanwhile sees the old or the new content.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.root.join(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a scratch directory");
-        fs::write(path, content).expect("a scratch file");
+        let directory = path.parent().expect("a parent");
+        fs::create_dir_all(directory).expect("a scratch directory");
+        let unfinished = directory.join(".unfinished");
+        fs::write(&unfinished, content).expect("a scratch file");
+        fs::rename(&unfinished, path).expect("a scratch file");
     }
 
     pub fn process(&self, process: &Process<'_>) -> &Self {

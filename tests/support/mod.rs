@@ -18,15 +18,16 @@ use std::time::{Duration, Instant};
 
 use exposition::Exposition;
 
-/// The time after which a condition that should come true counts as a failure.
+/// The time after which a condition that should come true counts as a failure. Nothing waits for as long unless it
+/// fails: the bound only ends tests that hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks again and again until `look` finds something. Panics with `what` when it takes too long.
+/// Repeats `look` until it finds something. Panics with `what` after [`PATIENCE`].
 pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     wait_at_most(PATIENCE, what, look)
 }
 
-/// [`wait_for`] with a bound that the test is about.
+/// [`wait_for`] with another bound.
 pub fn wait_at_most<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;
     loop {
@@ -86,17 +87,28 @@ impl Exporter {
 
     /// The next log line that contains `text`.
     pub fn log_line(&self, text: &str) -> String {
+        self.log_until(&[text]).pop().expect("at least that line")
+    }
+
+    /// The next log lines, up to and including the first that contains all `parts`.
+    pub fn log_until(&self, parts: &[&str]) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
+        let mut lines = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("no log line with {text:?}"));
-            if line.contains(text) {
-                return line;
+            let Ok(line) = self.log.recv_timeout(left) else {
+                panic!("no log line with {parts:?}, but {lines:#?}");
+            };
+            let is_last = parts.iter().all(|part| line.contains(part));
+            lines.push(line);
+            if is_last {
+                return lines;
             }
         }
     }
 
-    /// The log lines that have come so far and were not asked for.
+    /// The log lines that have come so far and were not asked for. Others may be on their way:
+    /// [`Exporter::stop_and_log`] returns all.
     pub fn log_so_far(&self) -> Vec<String> {
         self.log.try_iter().collect()
     }
@@ -137,9 +149,16 @@ impl Exporter {
     }
 
     /// Sends SIGTERM and waits for the end.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
+        self.stop_and_log().0
+    }
+
+    /// Sends SIGTERM, waits for the end, and returns all log lines that were not asked for.
+    pub fn stop_and_log(mut self) -> (ExitStatus, Vec<String>) {
         self.signal(rustix::process::Signal::TERM);
-        wait_for("the exporter stops", || self.child.try_wait().expect("wait works"))
+        let status = wait_for("the exporter stops", || self.child.try_wait().expect("wait works"));
+        // Ends with the pipe, which nobody else holds.
+        (status, self.log.iter().collect())
     }
 }
 

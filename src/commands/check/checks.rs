@@ -3,7 +3,6 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{getegid, geteuid};
@@ -20,8 +19,6 @@ use crate::names::registry::Directory;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::resolve::process_files::ProcessFiles as _;
 use crate::serve::security::Security;
-
-const DOCKER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Prints the report. Returns whether the containers of this machine can be monitored.
 ///
@@ -156,7 +153,9 @@ fn names(docker: Option<&DockerConfig>, report: &mut Report) -> Option<Directory
             return None;
         }
     };
-    match runtime.block_on(docker::ask_once(&docker.endpoint, DOCKER_TIMEOUT, |_, _| false)) {
+    match runtime
+        .block_on(docker::ask_once(&docker.endpoint, docker.timeouts.first_answer_once, |_, _| false))
+    {
         Ok((directory, _)) => {
             report.ok(SUBJECT, format!("{} from the Docker API at {}", directory.len(), docker.endpoint));
             Some(directory)
@@ -246,7 +245,7 @@ fn privileges(has_counts: bool, report: &mut Report) {
 
 fn web(config: &Config, report: &mut Report) {
     let Some(path) = &config.web.config_file else { return };
-    match Security::start(path) {
+    match Security::start(path, config.web.timeouts.reload_interval) {
         Ok(_) => report.ok("web configuration", path.display().to_string()),
         // The exporter would not start. The message contains the fix.
         Err(error) => report.fail("web configuration", error.to_string(), ""),

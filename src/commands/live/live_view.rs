@@ -10,7 +10,7 @@ use crate::model::process::{Comm, ProcessKey};
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
 use crate::model::text::sanitize;
 use crate::model::user_names::UserNames;
-use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentsByPid};
+use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts, ArgumentsByPid};
 use crate::observe::procfs::passwd::read_user_names;
 use crate::view::diff::diff;
 use crate::view::rows::arrange;
@@ -55,7 +55,8 @@ impl<'a> LiveView<'a> {
     pub(crate) fn new(config: &'a TreeConfig) -> anyhow::Result<Self> {
         let readers = if config.arguments {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-            Some((runtime, ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?))
+            let timeouts = ArgumentTimeouts::scaled(config.timeout_scale);
+            Some((runtime, ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS, timeouts)?))
         } else {
             None
         };

@@ -18,9 +18,6 @@ use crate::names::docker;
 use crate::names::registry::Registry;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 
-/// Limit on the wait for names from Docker before the first collection. Later collections do not wait.
-const INITIAL_DOCKER_WAIT: Duration = Duration::from_secs(2);
-
 /// Shows the trees until the user quits.
 ///
 /// # Errors
@@ -33,10 +30,11 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     let hidden = System::new(&config.collector.procfs).hides_other_users().then_some(HIDEPID_ADVICE);
     let mut view = LiveView::new(config)?;
     view.status_error = hidden.map(str::to_owned);
-    let has_docker = docker.is_some();
+    let first_answer = docker.as_ref().map(|docker| docker.timeouts.first_answer);
     start_background(docker, Arc::clone(&registry), Arc::clone(&is_stopping))?;
-    if has_docker {
-        registry.wait_for_first_answer(INITIAL_DOCKER_WAIT);
+    // Later collections do not wait for names.
+    if let Some(limit) = first_answer {
+        registry.wait_for_first_answer(limit);
     }
     let mut next = Instant::now() + period;
     // An error at the start is printed where it stays readable.
@@ -97,7 +95,12 @@ fn start_background(
         .spawn(move || {
             runtime.block_on(async {
                 if let Some(docker) = docker {
-                    tokio::spawn(docker::sync_registry(docker.endpoint, Arc::from([]), registry));
+                    tokio::spawn(docker::sync_registry(
+                        docker.endpoint,
+                        Arc::from([]),
+                        registry,
+                        docker.timeouts,
+                    ));
                 }
                 tokio::select! {
                     _ = terminate.recv() => {}

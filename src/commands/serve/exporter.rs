@@ -27,14 +27,9 @@ use crate::export::renderer::Renderer;
 use crate::names::config::DockerConfig;
 use crate::names::docker;
 use crate::names::registry::Registry;
-use crate::observe::procfs::cmdline::ArgumentReaders;
+use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts};
 use crate::serve::security::Security;
 use crate::serve::{self, Pages, RenderThread, Server, raise_nofile_limit};
-
-/// Time that the first collection waits for Docker's first response.
-const INITIAL_DOCKER_WAIT: Duration = Duration::from_secs(2);
-/// The same with `--once`, which has no later collection that could add names.
-const INITIAL_DOCKER_WAIT_ONCE: Duration = Duration::from_secs(5);
 
 /// A process whose command line cannot be read blocks one of these threads.
 const ARGUMENT_THREADS: usize = 4;
@@ -51,7 +46,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // Drops privileges, in this thread only, so all other threads are created after it.
     let pipeline = Pipeline::new(&config.collector)?;
     let security = match &config.web.config_file {
-        Some(path) if !config.once => Some(Security::start(path)?),
+        Some(path) if !config.once => Some(Security::start(path, config.web.timeouts.reload_interval)?),
         _ => None,
     };
     let config_status = security.as_ref().map(|security| Arc::clone(&security.status));
@@ -64,7 +59,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     }
     let is_proc = !pipeline.counts_events();
     let has_docker = config.docker.is_some();
-    let collector = Collector::new(pipeline, Arc::clone(&registry));
+    let mut collector = Collector::new(pipeline, Arc::clone(&registry));
+    if let Some(docker) = &config.docker {
+        collector.set_name_timeout(docker.timeouts.new_container);
+    }
     let schedule = Schedule::new(collector, config.collector.interval, has_docker);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -80,6 +78,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         }
         let listeners = listeners(&config.web).await?;
         let shutdown = shutdown_signal()?;
+        let first_answer = config.docker.as_ref().map(|docker| docker.timeouts.first_answer);
         if let Some(docker) = config.docker {
             spawn_docker(docker, &registry);
         }
@@ -95,13 +94,17 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         );
         let render_thread = Arc::new(RenderThread::start().context(NO_THREAD)?);
         let argument_readers = match config.web.arguments {
-            true => Some(ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS)?),
+            true => Some(ArgumentReaders::start(
+                &config.collector.procfs,
+                ARGUMENT_THREADS,
+                ArgumentTimeouts::scaled(config.timeout_scale),
+            )?),
             false => None,
         };
         let (names, published) = (Arc::clone(&registry), Arc::clone(&latest));
         let collector_ended = start_collector_thread(move || {
-            if has_docker {
-                names.wait_for_first_answer(INITIAL_DOCKER_WAIT);
+            if let Some(limit) = first_answer {
+                names.wait_for_first_answer(limit);
             }
             schedule.run(|collection| published.replace(render(&renderer, collection, web_config())));
         })?;
@@ -112,6 +115,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             render_thread: Arc::clone(&render_thread),
             pages: Pages::new(render_thread, argument_readers),
             security,
+            timeouts: config.web.timeouts,
         };
         notify_systemd(&[NotifyState::Ready, NotifyState::Status("serving")]);
         let shutdown = async {
@@ -177,7 +181,7 @@ fn start_collector_thread(body: impl FnOnce() + Send + 'static) -> anyhow::Resul
 
 fn spawn_docker(docker: DockerConfig, registry: &Arc<Registry>) {
     let labels: Arc<[String]> = docker.labels.into_iter().map(|label| label.key).collect();
-    tokio::spawn(docker::sync_registry(docker.endpoint, labels, Arc::clone(registry)));
+    tokio::spawn(docker::sync_registry(docker.endpoint, labels, Arc::clone(registry), docker.timeouts));
 }
 
 /// Resolves at the first SIGTERM or SIGINT. The handlers are installed when this function returns.
@@ -198,14 +202,14 @@ async fn print_once(
     docker: Option<DockerConfig>,
     registry: Arc<Registry>,
 ) -> anyhow::Result<()> {
-    let has_docker = docker.is_some();
+    let first_answer = docker.as_ref().map(|docker| docker.timeouts.first_answer_once);
     if let Some(docker) = docker {
         spawn_docker(docker, &registry);
     }
     let (sender, receiver) = oneshot::channel();
     let _ended = start_collector_thread(move || {
-        if has_docker {
-            registry.wait_for_first_answer(INITIAL_DOCKER_WAIT_ONCE);
+        if let Some(limit) = first_answer {
+            registry.wait_for_first_answer(limit);
         }
         let _ = sender.send(schedule.once());
     })?;

@@ -128,6 +128,8 @@ impl MergedNodes {
         self.node_of_record.resize(records.len(), NONE);
         self.of_slot.iter_mut().for_each(Vec::clear);
         self.of_slot.resize_with(slots, Vec::new);
+        // Siblings follow one another, and are often alike: the last look-up has the answer to the next.
+        let mut last = None;
         for index in forest.parents_first() {
             let record = &records[index];
             let Some(slot) = record.membership.slot() else {
@@ -135,13 +137,18 @@ impl MergedNodes {
             };
             let parent = forest.parent(index).map_or(NONE, |parent| self.node_of_record[parent]);
             let comm = comms.id_at(index);
-            let node = *self.node_of.entry(key(slot, parent, comm)).or_insert_with(|| {
-                let new = self.nodes.len() as u32;
-                let node = new_node(&mut self.nodes, parent, comm, comms.text(comm));
-                self.nodes.push(node);
-                self.of_slot[slot].push(new);
-                new
-            });
+            let key = key(slot, parent, comm);
+            let node = match last {
+                Some((last_key, node)) if last_key == key => node,
+                _ => *self.node_of.entry(key).or_insert_with(|| {
+                    let new = self.nodes.len() as u32;
+                    let node = new_node(&mut self.nodes, parent, comm, comms.text(comm));
+                    self.nodes.push(node);
+                    self.of_slot[slot].push(new);
+                    new
+                }),
+            };
+            last = Some((key, node));
             self.node_of_record[index] = node;
             let node = &mut self.nodes[node as usize];
             node.processes += 1;

@@ -17,14 +17,34 @@ use crate::model::process::ProcessKey;
 use crate::observe::procfs::walk::ProcSource;
 use crate::observe::source::SourceError;
 
-/// Timeout of [`ArgumentReaders::read`], for all its processes together.
-const READ_TIMEOUT: Duration = Duration::from_millis(500);
-/// A thread that reads one file for longer than this is blocked.
-const BLOCKED_AFTER: Duration = Duration::from_millis(100);
 /// Capacity of the queue, more than any readable tree has processes. Processes that do not fit get no arguments.
 const QUEUE_CAPACITY: usize = 32_768;
 /// Limit on the arguments that one call returns.
 const MAX_TOTAL_BYTES: usize = 4 << 20;
+
+/// Time-outs of [`ArgumentReaders`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ArgumentTimeouts {
+    /// For all processes of one call together.
+    pub read: Duration,
+    /// A thread that reads one file for longer than this is blocked.
+    pub blocked: Duration,
+}
+
+impl Default for ArgumentTimeouts {
+    fn default() -> Self {
+        Self { read: Duration::from_millis(500), blocked: Duration::from_millis(100) }
+    }
+}
+
+impl ArgumentTimeouts {
+    /// The defaults, each multiplied by `factor`.
+    #[must_use]
+    pub fn scaled(factor: f64) -> Self {
+        let all = Self::default();
+        Self { read: all.read.mul_f64(factor), blocked: all.blocked.mul_f64(factor) }
+    }
+}
 
 /// Arguments by pid on the host, separated by NUL.
 pub type ArgumentsByPid = FxHashMap<u32, Box<[u8]>>;
@@ -44,6 +64,7 @@ type Busy = Arc<Mutex<Vec<Option<(ProcessKey, Instant)>>>>;
 pub struct ArgumentReaders {
     jobs: SyncSender<Job>,
     busy: Busy,
+    timeouts: ArgumentTimeouts,
 }
 
 fn lock(busy: &Busy) -> MutexGuard<'_, Vec<Option<(ProcessKey, Instant)>>> {
@@ -55,7 +76,7 @@ impl ArgumentReaders {
     ///
     /// # Errors
     /// If the procfs cannot be opened or a thread cannot be created.
-    pub fn start(procfs: &Path, threads: usize) -> Result<Self, SourceError> {
+    pub fn start(procfs: &Path, threads: usize, timeouts: ArgumentTimeouts) -> Result<Self, SourceError> {
         let (jobs, receiver) = sync_channel(QUEUE_CAPACITY);
         let receiver = Arc::new(Mutex::new(receiver));
         let busy: Busy = Arc::new(Mutex::new(vec![None; threads]));
@@ -71,17 +92,17 @@ impl ArgumentReaders {
                 })
                 .map_err(thread_error)?;
         }
-        Ok(Self { jobs, busy })
+        Ok(Self { jobs, busy, timeouts })
     }
 
-    /// The arguments of these processes. Processes whose arguments cannot be read within 500 ms are missing.
+    /// The arguments of these processes. Processes whose arguments cannot be read in time are missing.
     pub async fn read(&self, keys: impl Iterator<Item = ProcessKey>) -> ArgumentsByPid {
         let (reply, mut replies) = unbounded_channel();
         let blocked: Vec<ProcessKey> = {
             let busy = lock(&self.busy);
             busy.iter()
                 .flatten()
-                .filter(|(_, since)| since.elapsed() > BLOCKED_AFTER)
+                .filter(|(_, since)| since.elapsed() > self.timeouts.blocked)
                 .map(|(key, _)| *key)
                 .collect()
         };
@@ -89,7 +110,7 @@ impl ArgumentReaders {
             let _ = self.jobs.try_send(Job { key, reply: reply.clone() });
         }
         drop(reply);
-        let deadline = Instant::now() + READ_TIMEOUT;
+        let deadline = Instant::now() + self.timeouts.read;
         let mut arguments_by_pid = ArgumentsByPid::default();
         let mut total = 0;
         while let Ok(Some((pid, arguments))) = timeout_at(deadline, replies.recv()).await {

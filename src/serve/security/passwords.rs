@@ -21,10 +21,8 @@ use crate::serve::security::config_error::ConfigError;
 const MAX_QUEUED: usize = 16;
 /// Since its last use. Longer than usual scrape intervals.
 const VERIFIED_TTL: Duration = Duration::from_secs(600);
-/// Verified passwords that are remembered. Far more than the users of one file that scrape.
+/// Maximum number of verified passwords. Scrapers use far fewer.
 const MAX_VERIFIED: usize = 1024;
-/// Time between checks whether the configuration changed.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +83,13 @@ pub(crate) struct PasswordChecker {
 type Digest = [u8; 32];
 
 impl PasswordChecker {
-    /// Creates the thread. It also calls `reload` every second.
+    /// Creates the thread. It also calls `reload` at every interval.
     ///
     /// # Errors
     /// If the thread cannot be created, or the system has no random bytes.
-    pub(crate) fn start(reload: impl FnMut() + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(interval: Duration, reload: impl FnMut() + Send + 'static) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(MAX_QUEUED);
-        std::thread::Builder::new().name("passwords".into()).spawn(move || run(&queue, reload))?;
+        std::thread::Builder::new().name("passwords".into()).spawn(move || run(&queue, interval, reload))?;
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| io::Error::other("the system returns no random bytes"))?;
         Ok(Self { jobs, verified: Mutex::default(), in_progress: Mutex::default(), key })
@@ -103,13 +101,13 @@ impl PasswordChecker {
         let known = std::str::from_utf8(&user).ok().and_then(|user| users.hashes.get(user));
         let Some(hash) = known.or_else(|| self.dummy_hash(users, &user)) else { return Verdict::Wrong };
         let digest = self.digest(&[&user, &password, hash.as_bytes()]);
-        if known.is_some() && self.was_verified(&digest) {
+        if known.is_some() && self.was_verified(&digest, Instant::now()) {
             return Verdict::Right;
         }
         match self.hash_once(digest, password, hash).await {
             None => Verdict::Busy,
             Some(is_right) if is_right && known.is_some() => {
-                self.remember(digest);
+                self.remember(digest, Instant::now());
                 Verdict::Right
             }
             Some(_) => Verdict::Wrong,
@@ -158,22 +156,23 @@ impl PasswordChecker {
     }
 
     /// Whether this password was right before. Extends the time for which it is remembered.
-    fn was_verified(&self, digest: &Digest) -> bool {
+    fn was_verified(&self, digest: &Digest, now: Instant) -> bool {
         let mut verified = lock(&self.verified);
-        let Some(last_used) = verified.get_mut(digest).filter(|used| used.elapsed() < VERIFIED_TTL) else {
+        let is_remembered = |used: &&mut Instant| now.saturating_duration_since(**used) < VERIFIED_TTL;
+        let Some(last_used) = verified.get_mut(digest).filter(is_remembered) else {
             return false;
         };
-        *last_used = Instant::now();
+        *last_used = now;
         true
     }
 
-    fn remember(&self, digest: Digest) {
+    fn remember(&self, digest: Digest, now: Instant) {
         let mut verified = lock(&self.verified);
         if verified.len() >= MAX_VERIFIED {
-            verified.retain(|_, last_used| last_used.elapsed() < VERIFIED_TTL);
+            verified.retain(|_, last_used| now.saturating_duration_since(*last_used) < VERIFIED_TTL);
         }
         if verified.len() < MAX_VERIFIED {
-            verified.insert(digest, Instant::now());
+            verified.insert(digest, now);
         }
     }
 }
@@ -184,8 +183,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The thread. Returns when the last sender is dropped.
-fn run(queue: &Receiver<Job>, mut reload: impl FnMut()) {
-    let mut next_reload = Instant::now() + RELOAD_INTERVAL;
+fn run(queue: &Receiver<Job>, interval: Duration, mut reload: impl FnMut()) {
+    let mut next_reload = Instant::now() + interval;
     loop {
         match queue.recv_timeout(next_reload.saturating_duration_since(Instant::now())) {
             // A closed reply means that the client has disconnected.
@@ -198,7 +197,7 @@ fn run(queue: &Receiver<Job>, mut reload: impl FnMut()) {
         }
         if next_reload <= Instant::now() {
             reload();
-            next_reload = Instant::now() + RELOAD_INTERVAL;
+            next_reload = Instant::now() + interval;
         }
     }
 }
@@ -224,6 +223,11 @@ mod tests {
         Users::new(BTreeMap::from([("alice".to_owned(), hash)])).unwrap()
     }
 
+    /// Never reloads.
+    fn start() -> io::Result<PasswordChecker> {
+        PasswordChecker::start(Duration::from_secs(3600), || ())
+    }
+
     fn basic(text: &str) -> Vec<u8> {
         format!("Basic {}", STANDARD.encode(text)).into_bytes()
     }
@@ -235,7 +239,7 @@ mod tests {
 
     #[test]
     fn only_the_right_password_of_a_known_user_is_accepted() {
-        let (passwords, users) = (PasswordChecker::start(|| ()).unwrap(), users());
+        let (passwords, users) = (start().unwrap(), users());
         let check = |text: &str| check(&passwords, &users, Some(&basic(text)));
         assert_eq!(check("alice:wonderland"), Verdict::Right);
         assert_eq!(passwords.verified.lock().unwrap().len(), 1);
@@ -249,7 +253,7 @@ mod tests {
 
     #[test]
     fn malformed_headers_are_rejected() {
-        let (passwords, users) = (PasswordChecker::start(|| ()).unwrap(), users());
+        let (passwords, users) = (start().unwrap(), users());
         for value in
             [&b""[..], b"Basic", b"Basic ", b"Basic !!!", b"Bearer abc", b"\xff\xff\xff\xff\xff\xff\xff"]
         {
@@ -260,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_changed_hash_invalidates_a_remembered_password() {
-        let passwords = PasswordChecker::start(|| ()).unwrap();
+        let passwords = start().unwrap();
         assert_eq!(check(&passwords, &users(), Some(&basic("alice:wonderland"))), Verdict::Right);
         let changed =
             Users::new(BTreeMap::from([("alice".to_owned(), bcrypt::hash("other", 4).unwrap())])).unwrap();
@@ -269,7 +273,7 @@ mod tests {
 
     #[test]
     fn passwords_longer_than_72_bytes_are_accepted() {
-        let passwords = PasswordChecker::start(|| ()).unwrap();
+        let passwords = start().unwrap();
         for length in [71, 72, 73, 200] {
             let password = "x".repeat(length);
             let hash = bcrypt::hash(&password, 4).unwrap();
@@ -286,7 +290,7 @@ mod tests {
         let (go, gate) = std::sync::mpsc::channel::<()>();
         let reloads = Arc::new(Mutex::new(0));
         let counter = Arc::clone(&reloads);
-        let passwords = PasswordChecker::start(move || {
+        let passwords = PasswordChecker::start(Duration::ZERO, move || {
             *counter.lock().unwrap() += 1;
             let _ = gate.recv();
         })
@@ -307,13 +311,14 @@ mod tests {
 
     #[test]
     fn use_extends_the_time_for_which_a_password_is_remembered() {
-        let (passwords, users) = (PasswordChecker::start(|| ()).unwrap(), users());
-        let value = basic("alice:wonderland");
-        assert_eq!(check(&passwords, &users, Some(&value)), Verdict::Right);
-        let Some(long_ago) = Instant::now().checked_sub(VERIFIED_TTL * 9 / 10) else { return };
-        lock(&passwords.verified).values_mut().for_each(|last_used| *last_used = long_ago);
-        assert_eq!(check(&passwords, &users, Some(&value)), Verdict::Right);
-        assert!(lock(&passwords.verified).values().all(|last_used| last_used.elapsed() < VERIFIED_TTL / 10));
+        let passwords = start().unwrap();
+        let digest = passwords.digest(&[b"alice:wonderland"]);
+        let now = Instant::now();
+        passwords.remember(digest, now);
+        let almost = VERIFIED_TTL * 9 / 10;
+        assert!(passwords.was_verified(&digest, now + almost));
+        assert!(passwords.was_verified(&digest, now + almost * 2), "counted from its last use");
+        assert!(!passwords.was_verified(&digest, now + almost * 2 + VERIFIED_TTL));
     }
 
     #[test]
@@ -321,7 +326,7 @@ mod tests {
         let hash = |cost| bcrypt::hash("x", cost).unwrap();
         let users = [("alice".to_owned(), hash(4)), ("bob".to_owned(), hash(6))];
         let users = Users::new(BTreeMap::from(users)).unwrap();
-        let passwords = PasswordChecker::start(|| ()).unwrap();
+        let passwords = start().unwrap();
         let cost = |name: &str| {
             let hash = passwords.dummy_hash(&users, name.as_bytes()).expect("there are users");
             assert!(!bcrypt::verify("", hash).unwrap_or(false));

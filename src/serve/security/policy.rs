@@ -1,9 +1,10 @@
 //! Who is served, and with which headers: the web configuration in force.
 //!
-//! The thread that checks passwords also reloads changed files every second, so that no request waits for a file.
+//! The thread that checks passwords also reloads changed files, so that no request waits for a file.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
@@ -48,11 +49,11 @@ impl Security {
     ///
     /// # Errors
     /// If the configuration is wrong, or the thread cannot be created.
-    pub fn start(path: &Path) -> Result<Self, SecurityError> {
+    pub fn start(path: &Path, reload_interval: Duration) -> Result<Self, SecurityError> {
         let mut watcher = ConfigWatcher::start(path).map_err(SecurityError::Load)?;
         let (policy, status) = (Arc::clone(&watcher.policy), Arc::clone(&watcher.status));
-        let passwords =
-            PasswordChecker::start(move || watcher.reload_if_changed()).map_err(SecurityError::Thread)?;
+        let passwords = PasswordChecker::start(reload_interval, move || watcher.reload_if_changed())
+            .map_err(SecurityError::Thread)?;
         Ok(Self { policy, passwords, status })
     }
 

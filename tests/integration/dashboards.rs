@@ -1,14 +1,11 @@
 //! The dashboards as Grafana reads them: the rules of grafana/dashboard-linter, and what provisioning and a
 //! large fleet need. What panels show is tested by `make incidents` and `dashboards/tests`.
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::dashboard::{self, Dashboard, dashboards, selectors};
 use pstree_exporter::export::catalog::{CATALOG, Kind};
 use serde_json::Value;
-use support::dashboard::{self, Dashboard, dashboards, selectors};
 
 /// The data source of every panel, variable and annotation.
 const DATASOURCE: &str = "${datasource}";

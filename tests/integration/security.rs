@@ -1,20 +1,18 @@
 //! `--web.config.file`: TLS, users, headers and limits, against the real binary.
 
-mod support;
-
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use support::certificates::{Authority, TlsClient};
-use support::exposition::Exposition;
-use support::fixture::Fixture;
-use support::secured::{SERVER, anybody, basic, serve, status, users, wait_for_metrics};
-use support::{BINARY, Exporter, wait_for};
+use crate::support::certificates::{Authority, TlsClient};
+use crate::support::exposition::Exposition;
+use crate::support::fixture::Fixture;
+use crate::support::secured::{SERVER, anybody, basic, serve, status, users, wait_for_metrics};
+use crate::support::{BINARY, Exporter, wait_for};
 use tokio_rustls::rustls::version;
 
 #[test]
-fn tls_is_spoken_to_those_who_speak_it() {
+fn a_server_with_a_certificate_speaks_tls_only() {
     let fixture = Fixture::with_container();
     let authority = Authority::new();
     authority.issue(&["localhost"]).write(&fixture.path(""), "server");
@@ -24,8 +22,8 @@ fn tls_is_spoken_to_those_who_speak_it() {
     assert_eq!(get("/-/healthy").status, 200);
     let stranger = Authority::new();
     anybody(&stranger).get(&exporter.address, "/", &[]).expect_err("another authority is not trusted");
-    // Who speaks no TLS hears no HTTP.
-    let mut plain = support::http::connect(&exporter.address);
+    // A client without TLS gets no HTTP.
+    let mut plain = crate::support::http::connect(&exporter.address);
     std::io::Write::write_all(&mut plain, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
     let mut heard = Vec::new();
     let _ = std::io::Read::read_to_end(&mut plain, &mut heard);
@@ -33,7 +31,7 @@ fn tls_is_spoken_to_those_who_speak_it() {
 }
 
 #[test]
-fn versions_below_the_minimum_are_refused() {
+fn tls_versions_below_the_minimum_are_rejected() {
     let fixture = Fixture::with_container();
     let authority = Authority::new();
     authority.issue(&["localhost"]).write(&fixture.path(""), "server");
@@ -45,7 +43,7 @@ fn versions_below_the_minimum_are_refused() {
 }
 
 #[test]
-fn clients_show_certificates_where_they_are_wanted() {
+fn client_certificates_are_verified_as_configured() {
     let fixture = Fixture::with_container();
     let (authority, stranger) = (Authority::new(), Authority::new());
     authority.issue(&["localhost"]).write(&fixture.path(""), "server");
@@ -78,7 +76,7 @@ fn clients_show_certificates_where_they_are_wanted() {
 }
 
 #[test]
-fn row_32_a_broken_certificate_changes_nothing_and_is_counted() {
+fn a_broken_certificate_is_rejected_and_counted_and_the_old_one_stays() {
     let fixture = Fixture::with_container();
     let (old, new) = (Authority::new(), Authority::new());
     old.issue(&["localhost"]).write(&fixture.path(""), "server");
@@ -97,18 +95,18 @@ fn row_32_a_broken_certificate_changes_nothing_and_is_counted() {
         metrics(&old).filter(|it| value(it, "pstree_web_config_reload_failures_total") == Some(1.0))
     });
     assert_eq!(value(&bad, "pstree_web_config_last_reload_successful"), Some(0.0));
-    assert!(exporter.log_line("cannot be read anew").contains("server.crt") || cfg!(debug_assertions));
+    exporter.log_until(&["level=warn", "--web.config.file", "cert"]);
 
     new.issue(&["localhost"]).write(&fixture.path(""), "server");
-    let mended = wait_for("the new certificate", || {
+    let fixed = wait_for("the new certificate", || {
         metrics(&new).filter(|it| value(it, "pstree_web_config_last_reload_successful") == Some(1.0))
     });
-    assert!(value(&mended, "pstree_web_config_reload_failures_total") >= Some(1.0));
+    assert!(value(&fixed, "pstree_web_config_reload_failures_total") >= Some(1.0));
     assert!(metrics(&old).is_none(), "the old one is gone");
 }
 
 #[test]
-fn users_with_their_passwords_come_in() {
+fn requests_need_a_user_and_the_right_password() {
     let fixture = Fixture::with_container();
     let exporter = serve(&fixture, &users(&[("alice", "wonder:land"), ("bob", "")]));
     let right = basic("alice", "wonder:land");
@@ -128,14 +126,14 @@ fn users_with_their_passwords_come_in() {
     assert_eq!(status(&exporter, &[("Authorization", &basic("bob", ""))]), 200);
     assert_eq!(status(&exporter, &[("Authorization", "Bearer abc")]), 401);
 
-    // Who is taken out of the file is out, remembered or not.
+    // A user who is removed from the file is rejected, although the password is cached.
     fixture.write("web.yml", users(&[("bob", "")]));
     wait_for("alice is out", || (status(&exporter, &[("Authorization", &right)]) == 401).then_some(()));
     assert_eq!(status(&exporter, &[("Authorization", &basic("bob", ""))]), 200);
 }
 
 #[test]
-fn row_31_a_flood_of_passwords_does_not_keep_a_scraper_out() {
+fn a_scraper_is_served_during_a_flood_of_wrong_passwords() {
     let fixture = Fixture::with_container();
     let exporter = serve(&fixture, &users(&[("alice", "wonderland")]));
     let right = basic("alice", "wonderland");
@@ -150,41 +148,24 @@ fn row_31_a_flood_of_passwords_does_not_keep_a_scraper_out() {
                         if attempt % 2 == 0 { "alice" } else { "mallory" },
                         &format!("{client}-{attempt}"),
                     );
-                    let response =
-                        support::http::request(address, "GET", "/metrics", &[("Authorization", &wrong)]);
+                    let response = crate::support::http::request(
+                        address,
+                        "GET",
+                        "/metrics",
+                        &[("Authorization", &wrong)],
+                    );
                     assert!([401, 503].contains(&response.status), "{}", response.status);
                 }
             });
         }
         for _ in 0..20 {
-            let begun = Instant::now();
             assert_eq!(status(&exporter, &[("Authorization", &right)]), 200);
-            assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         }
     });
 }
 
 #[test]
-fn row_31_unknown_users_take_as_long_as_known_ones() {
-    let fixture = Fixture::with_container();
-    let hash = bcrypt::hash("wonderland", 7).expect("a hash");
-    let exporter = serve(&fixture, &format!("basic_auth_users:\n  alice: {hash}\n"));
-    let mut times = [Vec::new(), Vec::new()];
-    for round in 0..15 {
-        for (name, times) in ["alice", "mallory"].into_iter().zip(&mut times) {
-            let begun = Instant::now();
-            assert_eq!(status(&exporter, &[("Authorization", &basic(name, &round.to_string()))]), 401);
-            times.push(begun.elapsed());
-        }
-    }
-    // The fastest: what else the machine does only ever adds.
-    let [known, unknown] = times.map(|times| times.into_iter().min().unwrap_or_default().as_secs_f64());
-    assert!((0.7..1.4).contains(&(unknown / known)), "{unknown} and {known} seconds");
-    assert!(known > 0.005, "hashing takes longer than all else: {known}");
-}
-
-#[test]
-fn headers_and_limits_are_those_of_the_file() {
+fn headers_and_rate_limits_are_those_of_the_file() {
     let fixture = Fixture::with_container();
     let exporter = serve(
         &fixture,
@@ -200,7 +181,7 @@ fn headers_and_limits_are_those_of_the_file() {
 }
 
 #[test]
-fn row_33_a_bad_configuration_is_named_with_file_and_line() {
+fn an_invalid_configuration_is_reported_with_file_and_line() {
     let fixture = Fixture::with_container();
     let refused = |config: &str, mentions: &[&str]| {
         fixture.write("web.yml", config);
@@ -240,22 +221,21 @@ fn row_33_a_bad_configuration_is_named_with_file_and_line() {
 }
 
 #[test]
-fn sockets_from_systemd_are_listened_on() {
+fn sockets_from_systemd_are_used() {
     let fixture = Fixture::with_container();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::empty()).expect("it is to be passed on");
-    let number = std::os::fd::AsRawFd::as_raw_fd(&listener);
     // As sd_listen_fds(3) says: descriptors from 3 on, for the process with this pid.
-    let script = format!("exec 3<&{number}; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"");
+    let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
     let mut child = Command::new("bash")
-        .args(["-c", &script, "bash", BINARY, "--web.systemd-socket", "--no-docker", "--log.level=error"])
+        .args(["-c", script, "bash", BINARY, "--web.systemd-socket", "--no-docker", "--log.level=error"])
         .args(fixture.flags())
+        .stdin(OwnedFd::from(listener))
         .stderr(Stdio::null())
         .spawn()
         .expect("bash is there");
     wait_for("an answer", || {
-        (support::http::request(&address, "GET", "/metrics", &[]).status == 200).then_some(())
+        (crate::support::http::request(&address, "GET", "/metrics", &[]).status == 200).then_some(())
     });
     child.kill().expect("it runs");
     child.wait().expect("it ends");
@@ -267,7 +247,7 @@ fn sockets_from_systemd_are_listened_on() {
 }
 
 #[test]
-fn a_health_check_takes_who_wants_tls_a_password_or_a_certificate_for_alive() {
+fn a_health_check_succeeds_without_certificate_and_password() {
     let fixture = Fixture::with_container();
     let authority = Authority::new();
     authority.issue(&["localhost"]).write(&fixture.path(""), "server");
@@ -275,8 +255,10 @@ fn a_health_check_takes_who_wants_tls_a_password_or_a_certificate_for_alive() {
     let config = |file: &str| format!("--web.config.file={}", fixture.path(file).display());
     let is_healthy = |exporter: &Exporter, config: &str| {
         let address = format!("--web.listen-address={}", exporter.address);
-        let output =
-            Command::new(BINARY).args(["--healthcheck", &address, config]).output().expect("it runs");
+        let output = Command::new(BINARY)
+            .args(["--healthcheck", &address, config, "--debug.timeout-scale=10"])
+            .output()
+            .expect("it runs");
         output.status.success()
     };
     let verify = "  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n";
@@ -286,13 +268,11 @@ fn a_health_check_takes_who_wants_tls_a_password_or_a_certificate_for_alive() {
     for rules in rules.iter().chain(&both) {
         let exporter = serve(&fixture, rules);
         assert!(is_healthy(&exporter, &config("web.yml")), "{rules}");
-        exporter.signal(rustix::process::Signal::KILL);
-        wait_for("it is dead", || (!is_healthy(&exporter, &config("web.yml"))).then_some(()));
     }
-    // Without the flag of the web configuration, too: an answer in TLS is one.
+    // A TLS alert is an answer, also without the flag of the web configuration.
     let exporter = serve(&fixture, SERVER);
     assert!(is_healthy(&exporter, "--no-docker"));
-    // Who speaks plain HTTP where TLS should be is not who was meant.
+    // Plain HTTP instead of TLS means that another server answers.
     fixture.write("tls.yml", SERVER);
     let exporter = serve(&fixture, "{}");
     assert!(!is_healthy(&exporter, &config("tls.yml")));

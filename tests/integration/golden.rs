@@ -1,14 +1,12 @@
 //! The exposition of the real binary on machines made of files, byte for byte, in both formats.
 //!
-//! After a change that is meant: `UPDATE_GOLDEN=1 cargo test --test golden`, then read the difference.
-
-mod support;
+//! After an intentional change: `UPDATE_GOLDEN=1 cargo test --test integration golden`, then review the difference.
 
 use std::fs;
 use std::path::Path;
 
-use support::exposition::Exposition;
-use support::fixture::{Fixture, Process};
+use crate::support::exposition::Exposition;
+use crate::support::fixture::{Fixture, Process};
 
 const WEB: &str = "b43d92bf1e5c6f78bb9b7bc6f40721280299855ba692092716e3a1b6c0b86f3f";
 const DATABASE: &str = "473a28bd49fcbf3a24eb55563125720311181ee184ae9b88fc9a3fbb30031e47";
@@ -220,7 +218,7 @@ fn podman_lxc_and_nspawn() {
 }
 
 #[test]
-fn torn() {
+fn inconsistent_processes() {
     let fixture = machine("0::/\n");
     let cgroup = format!("0::/docker/{WEB}\n");
     let of = |pid, parent, start| Process {
@@ -232,17 +230,17 @@ fn torn() {
         ..Process::default()
     };
     fixture.process(&of(100, 50, 300));
-    // Row 9: a parent that is missing. Row 8: a cycle, and a parent that is itself.
+    // A parent that is missing; a cycle; a process that is its own parent.
     fixture.process(&of(101, 9999, 310));
     fixture.process(&of(102, 103, 320)).process(&of(103, 102, 320)).process(&of(104, 104, 330));
-    // Row 7: the parent's pid has been given to somebody younger than the child.
+    // The parent's pid has been reused by a process younger than the child.
     fixture.process(&of(105, 106, 340)).process(&of(106, 100, 350));
-    // Row 4: garbage, empty, cut. Row 3 cannot be made for root; tests/faults.rs has it.
+    // Garbage, empty, truncated. A denied process is in faults.rs: plain files cannot deny root.
     for (pid, stat) in [(110, &b"garbage"[..]), (111, b""), (112, b"112 (worker) S 100 1 1 0 -1")] {
         fixture.process(&of(pid, 100, 360));
         fixture.write(&format!("proc/{pid}/stat"), stat);
     }
-    // Gone between listing and reading: no stat, or no cgroup any more.
+    // Exited between listing and reading: no stat, or no cgroup.
     fixture.process(&of(120, 100, 360)).process(&of(121, 100, 360));
     fixture.remove("proc/120/stat");
     fixture.remove("proc/121/cgroup");

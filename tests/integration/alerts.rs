@@ -1,15 +1,12 @@
 //! The rules name only what exists, and every alert says what an operator needs. What they find is tested by
 //! `alerts/tests` and on real containers by `make incidents`.
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::support::rules::{faster, files};
 use pstree_exporter::export::catalog::CATALOG;
-use support::rules::{faster, files};
 
 fn rules() -> Vec<(String, String)> {
     files()

@@ -1,9 +1,7 @@
 //! Whose forks were refused, where a cgroup above the container has the limit.
 
-mod support;
-
+use crate::support::fixture::Fixture;
 use pstree_exporter::observe::cgroupfs::pids::PidsReader;
-use support::fixture::Fixture;
 
 /// What `pids.events` of a container with this limit says, below a pod with a limit of 500.
 fn hits(own_limit: &str, is_counted_at_the_limit: bool) -> Option<u64> {

@@ -1,17 +1,15 @@
-//! `tree` and `roots` of the real binary on machines made of files: the picture of each option, byte for byte.
+//! `tree` and `roots` of the real binary on machines made of files: the output of each option, byte for byte.
 //!
-//! After a change that is meant: `UPDATE_GOLDEN=1 cargo test --test tree_command`, then read the difference.
-
-mod support;
+//! After an intentional change: `UPDATE_GOLDEN=1 cargo test --test integration tree_command`, then review the
+//! difference.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
+use crate::support::BINARY;
+use crate::support::fixture::{Fixture, Process};
 use serde_json::Value;
-use support::BINARY;
-use support::fixture::{Fixture, Process};
 
 const WEB: &str = "0::/lxc.payload.web\n";
 const DATABASE: &str = "0::/lxc.payload.database/postgresql.service\n";
@@ -79,8 +77,13 @@ fn machine() -> Fixture {
 }
 
 fn command(fixture: &Fixture, arguments: &[&str]) -> Command {
+    // Fifty seconds for command lines: none blocks.
+    command_with(fixture, "--debug.timeout-scale=100", arguments)
+}
+
+fn command_with(fixture: &Fixture, flag: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
-    command.arg(arguments[0]).args(fixture.flags()).arg("--no-docker").args(&arguments[1..]);
+    command.arg(arguments[0]).args(fixture.flags()).args(["--no-docker", flag]).args(&arguments[1..]);
     command.env_remove("DOCKER_HOST").env_remove("NO_COLOR").env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
     command
 }
@@ -109,7 +112,7 @@ fn check(name: &str, fixture: &Fixture, arguments: &[&str]) {
 }
 
 #[test]
-fn the_picture_of_each_option() {
+fn the_output_of_each_option() {
     let fixture = machine();
     check("all.txt", &fixture, &["tree"]);
     check("web.txt", &fixture, &["tree", "web"]);
@@ -174,7 +177,7 @@ fn a_locale_without_utf_8_gets_ascii() {
 }
 
 #[test]
-fn a_pipe_gets_no_colour_unless_asked_to() {
+fn a_pipe_gets_color_only_with_the_flag() {
     let fixture = machine();
     assert!(!printed(&fixture, &["tree"]).contains('\x1b'));
     assert!(!printed(&fixture, &["tree", "--color=never"]).contains('\x1b'));
@@ -193,7 +196,7 @@ fn roots_are_pids_for_xargs() {
 }
 
 #[test]
-fn what_is_not_there_is_said_in_one_line_with_the_nearest() {
+fn an_unknown_name_is_reported_in_one_line_with_the_nearest_name() {
     let fixture = machine();
     let refused = |arguments: &[&str], words: &[&str]| {
         let output = run(&fixture, arguments);
@@ -218,7 +221,7 @@ fn what_is_not_there_is_said_in_one_line_with_the_nearest() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_reader_that_closes_the_pipe_is_no_failure() {
     let fixture = machine();
     for arguments in [&["tree"][..], &["roots", "web"], &["tree", "--json"], &["tree", "--help"]] {
         let mut child = command(&fixture, arguments)
@@ -233,7 +236,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
-fn row_05_names_and_arguments_that_want_to_steer_the_terminal() {
+fn hostile_names_and_arguments_cannot_control_the_terminal() {
     let fixture = machine();
     let names: [&[u8]; 7] =
         [b") R 1 1", b"a\nb", b"\xff", b"", b"\"}\\", b"\x1b[31m\x9b", "\u{202e}x\u{85}\u{9b}".as_bytes()];
@@ -268,7 +271,7 @@ fn row_05_names_and_arguments_that_want_to_steer_the_terminal() {
 }
 
 #[test]
-fn row_10_a_chain_of_5000() {
+fn a_chain_of_5000_processes() {
     let fixture = Fixture::new();
     fixture.process(&Process::default());
     for pid in 100..5100 {
@@ -304,7 +307,7 @@ fn deepest(json: &str) -> usize {
 }
 
 #[test]
-fn row_11_10000_zombies_are_one_row_and_quick() {
+fn zombies_that_look_alike_are_one_row() {
     let fixture = Fixture::new();
     fixture.process(&Process::default());
     fixture.process(&Process { pid: 100, parent: 1, comm: b"careless", cgroup: WEB, ..Process::default() });
@@ -312,33 +315,29 @@ fn row_11_10000_zombies_are_one_row_and_quick() {
         let dead = Process { pid, parent: 100, comm: b"dead", state: 'Z', cgroup: WEB, ..Process::default() };
         fixture.process(&dead);
     }
-    let begun = Instant::now();
     let text = printed(&fixture, &["tree", "web"]);
-    let took = begun.elapsed();
     assert!(text.contains("10000*[dead]") && text.contains("10000 zombies"), "{text}");
-    // Of a debug build, on files that are slower than a procfs.
-    assert!(took < Duration::from_secs(4), "{took:?}");
     let all = printed(&fixture, &["tree", "web", "--no-fold"]);
     assert_eq!(all.lines().filter(|line| line.contains("zombie ") && line.ends_with("dead")).count(), 10_000);
 }
 
 #[test]
-fn row_14_a_command_line_that_blocks_costs_its_arguments_only() {
+fn a_command_line_that_blocks_costs_its_arguments_only() {
     let fixture = machine();
     fixture.process(&Process { pid: 301, parent: 100, comm: b"stuck", cgroup: WEB, ..Process::default() });
     let fifo = fixture.path("proc/301/cmdline");
     let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo is installed");
     assert!(made.success());
-    let begun = Instant::now();
-    let text = printed(&fixture, &["tree", "web", "--args"]);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    // Two seconds for all command lines.
+    let mut command = command_with(&fixture, "--debug.timeout-scale=4", &["tree", "web", "--args"]);
+    let text = String::from_utf8(command.output().expect("the command runs").stdout).expect("UTF-8");
     assert!(text.contains("stuck") && text.contains("sh -c make check"), "{text}");
 }
 
 #[test]
-fn a_pid_is_meant_before_the_beginning_of_an_id_and_host_shows_it() {
+fn digits_are_a_pid_before_they_are_the_beginning_of_an_id() {
     let fixture = machine();
-    // A container whose id begins like a pid of the host.
+    // The id of a container begins with a pid of the host.
     let cgroup = format!("0::/docker/6000{}\n", "ab".repeat(30));
     fixture.process(&Process { pid: 6000, parent: 1, comm: b"cron", start: 160, ..Process::default() });
     fixture.process(&Process {
@@ -357,7 +356,7 @@ fn a_pid_is_meant_before_the_beginning_of_an_id_and_host_shows_it() {
 }
 
 #[test]
-fn pids_of_the_host_are_those_of_the_host() {
+fn processes_of_the_host_show_their_host_pids() {
     let fixture = machine();
     fixture.process(&Process {
         pid: 500,
@@ -375,7 +374,7 @@ fn pids_of_the_host_are_those_of_the_host() {
 }
 
 #[test]
-fn what_a_title_leaves_behind_is_no_argument() {
+fn the_zero_bytes_after_a_title_are_no_arguments() {
     let fixture = machine();
     let arguments = b"postgres: writer \0\0\0\0\0";
     let cgroup = DATABASE;
@@ -408,7 +407,7 @@ fn what_a_title_leaves_behind_is_no_argument() {
 }
 
 #[test]
-fn a_torn_snapshot_is_drawn_all_the_same() {
+fn inconsistent_parents_lose_no_process() {
     let fixture = Fixture::new();
     fixture.process(&Process::default());
     // A cycle, a process that is its own parent, and one whose parent is gone.

@@ -1,6 +1,6 @@
 //! Every input that fuzzing has kept, and every finding, by the same checks; see fuzz/README.md.
 
-#[path = "../fuzz/checks/mod.rs"]
+#[path = "../../fuzz/checks/mod.rs"]
 mod checks;
 
 use std::fs;

@@ -1,27 +1,34 @@
-//! A Docker API that misbehaves: scripted, so that each fault is there on purpose. Numbers never depend on it.
-
-mod support;
+//! A scripted Docker API that answers, fails and hangs on purpose. No number depends on it.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
-use support::exposition::Exposition;
-use support::fixture::{CONTAINER_ID, Fixture, Process};
-use support::{wait_at_most, wait_for};
+use pstree_exporter::names::config::DockerTimeouts;
+use pstree_exporter::names::docker::sync_registry;
+use pstree_exporter::names::registry::Registry;
+
+use crate::support::exposition::Exposition;
+use crate::support::fixture::{CONTAINER_ID, Fixture, Process};
+use crate::support::wait_for;
 
 fn succeeded(metrics: &Exposition) -> bool {
     metrics.value("pstree_collector_success", &[("collector", "processes")]) == Some(1.0)
 }
+
+/// Every time-out is a twentieth: for tests that expect Docker to time out.
+const SHORT_TIMEOUTS: &str = "--debug.timeout-scale=0.05";
 
 /// A Docker API of our own, which answers as a test says.
 struct ScriptedDocker {
     path: PathBuf,
     /// Requests for the list of containers so far.
     lists: Arc<AtomicU32>,
+    /// Requests for the stream of events so far.
+    streams: Arc<AtomicU32>,
 }
 
 impl ScriptedDocker {
@@ -31,12 +38,12 @@ impl ScriptedDocker {
         let name = format!("pstree-docker-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         let listener = UnixListener::bind(&path).unwrap();
-        let lists = Arc::new(AtomicU32::new(0));
-        let (answer, counter) = (Arc::new(answer), Arc::clone(&lists));
+        let (lists, streams) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (answer, counters) = (Arc::new(answer), [Arc::clone(&lists), Arc::clone(&streams)]);
         std::thread::Builder::new()
             .spawn(move || {
                 for mut stream in listener.incoming().flatten() {
-                    let (answer, counter) = (Arc::clone(&answer), Arc::clone(&counter));
+                    let (answer, [lists, streams]) = (Arc::clone(&answer), counters.clone());
                     let serve = move || {
                         let mut head = Vec::new();
                         let mut byte = [0];
@@ -47,7 +54,8 @@ impl ScriptedDocker {
                         }
                         let head = String::from_utf8_lossy(&head).into_owned();
                         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-                        counter.fetch_add(u32::from(path.contains("/containers/json")), Ordering::Relaxed);
+                        lists.fetch_add(u32::from(path.contains("/containers/json")), Ordering::Relaxed);
+                        streams.fetch_add(u32::from(path.contains("/events")), Ordering::Relaxed);
                         // An error means that the exporter has hung up.
                         let _ = answer(&path, &mut stream);
                     };
@@ -55,7 +63,7 @@ impl ScriptedDocker {
                 }
             })
             .unwrap();
-        Self { path, lists }
+        Self { path, lists, streams }
     }
 
     fn flag(&self) -> String {
@@ -64,6 +72,10 @@ impl ScriptedDocker {
 
     fn lists(&self) -> u32 {
         self.lists.load(Ordering::Relaxed)
+    }
+
+    fn streams(&self) -> u32 {
+        self.streams.load(Ordering::Relaxed)
     }
 }
 
@@ -90,7 +102,7 @@ fn list_of(name: &str) -> String {
 const VERSION: &str = r#"{"ApiVersion":"1.41","Version":"20.10"}"#;
 
 /// A daemon that works, with one container.
-fn well(path: &str, stream: &mut UnixStream, name: &str) -> std::io::Result<()> {
+fn answer_well(path: &str, stream: &mut UnixStream, name: &str) -> std::io::Result<()> {
     match path {
         _ if path.contains("/containers/json") => json(stream, "200 OK", &list_of(name)),
         _ if path.contains("/version") => json(stream, "200 OK", VERSION),
@@ -108,9 +120,10 @@ fn silent_stream(stream: &mut UnixStream) -> std::io::Result<()> {
 #[test]
 fn names_come_from_the_docker_api() {
     let fixture = Fixture::with_container();
-    let docker = ScriptedDocker::start(|path, stream| well(path, stream, "web"));
+    let docker = ScriptedDocker::start(|path, stream| answer_well(path, stream, "web"));
     let exporter = fixture.exporter(&[&docker.flag(), "--docker.label=team"]);
-    let metrics = exporter.scrape();
+    let metrics = exporter
+        .scrape_until("the name", |metrics| (metrics.container_names() == ["web"]).then(|| metrics.clone()));
     let (info, _) = metrics.select("pstree_container_info", &[]).next().expect("one container");
     for (label, value) in [
         ("name", "web"),
@@ -125,47 +138,47 @@ fn names_come_from_the_docker_api() {
 }
 
 #[test]
-fn without_a_daemon_the_short_id_is_shown_at_once() {
+fn without_a_daemon_the_short_id_is_shown() {
     let fixture = Fixture::with_container();
     let exporter = fixture.exporter(&["--docker.host=unix:///nonexistent/docker.sock"]);
-    let metrics = exporter.scrape();
+    let metrics =
+        exporter.scrape_until("Docker is down", |metrics| is_down(metrics).then(|| metrics.clone()));
     assert_eq!(metrics.container_names(), [&CONTAINER_ID[..12]]);
-    assert_eq!(metrics.value("pstree_docker_up", &[]), Some(0.0));
-    exporter.log_line("does not answer");
+    exporter.log_until(&["level=warn", "docker=unix:///nonexistent/docker.sock"]);
 }
 
-/// Whatever the daemon does instead of answering: numbers come, and `pstree_docker_up` is 0 within 5 s.
+fn is_down(metrics: &Exposition) -> bool {
+    metrics.value("pstree_docker_up", &[]) == Some(0.0)
+}
+
+/// The daemon fails as scripted: the numbers are there all the same, and `pstree_docker_up` is 0.
 fn assert_survives(
     what: &str,
+    flags: &[&str],
     answer: impl Fn(&str, &mut UnixStream) -> std::io::Result<()> + Send + Sync + 'static,
 ) {
     let fixture = Fixture::with_container();
     let docker = ScriptedDocker::start(answer);
-    let begun = Instant::now();
-    let exporter = fixture.exporter(&[&docker.flag(), "--collection.interval=5s"]);
-    let metrics = wait_at_most(Duration::from_secs(5), what, || {
-        let response = exporter.get("/metrics", &[]);
-        let metrics = (response.status == 200).then(|| Exposition::parse(&response.text()))?;
-        (metrics.value("pstree_docker_up", &[]) == Some(0.0) && !metrics.container_names().is_empty())
-            .then_some(metrics)
+    let exporter = fixture.exporter(&[&[&*docker.flag(), "--collection.interval=5s"], flags].concat());
+    let metrics = exporter.scrape_until(what, |metrics| {
+        (is_down(metrics) && !metrics.container_names().is_empty()).then(|| metrics.clone())
     });
-    assert!(begun.elapsed() < Duration::from_secs(5), "{what}: {:?}", begun.elapsed());
     assert_eq!(metrics.container_names(), [&CONTAINER_ID[..12]], "{what}");
     assert!(succeeded(&metrics), "{what}");
-    let resident = metrics.value("process_resident_memory_bytes", &[]).unwrap();
+    let resident = metrics.value("process_resident_memory_bytes", &[]).expect("always there");
     assert!(resident < 64.0 * 1024.0 * 1024.0, "{what}: {resident} bytes");
 }
 
 #[test]
-fn row_21_a_socket_that_never_answers() {
-    assert_survives("never answers", |_, stream| stream.read(&mut [0]).map(drop));
+fn a_daemon_that_never_answers() {
+    assert_survives("never answers", &[SHORT_TIMEOUTS], |_, stream| stream.read(&mut [0]).map(drop));
 }
 
 #[test]
-fn row_21_an_endless_body() {
-    assert_survives("an endless list", |path, stream| {
+fn a_daemon_that_sends_an_endless_list() {
+    assert_survives("an endless list", &[], |path, stream| {
         if !path.contains("/containers/json") {
-            return well(path, stream, "web");
+            return answer_well(path, stream, "web");
         }
         write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
         let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
@@ -176,83 +189,84 @@ fn row_21_an_endless_body() {
 }
 
 #[test]
-fn row_21_a_body_that_trickles() {
-    assert_survives("a trickled list", |path, stream| {
-        if path.contains("/events") {
-            return silent_stream(stream);
+fn a_daemon_that_sends_a_list_byte_by_byte() {
+    assert_survives("a list byte by byte", &[SHORT_TIMEOUTS], |path, stream| {
+        if !path.contains("/containers/json") {
+            return answer_well(path, stream, "web");
         }
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")?;
         loop {
             stream.write_all(b" ")?;
-            std::thread::park_timeout(Duration::from_millis(100));
+            std::thread::park_timeout(Duration::from_millis(10));
         }
     });
 }
 
 #[test]
-fn row_21_invalid_json() {
-    assert_survives("invalid JSON", |path, stream| match path {
+fn a_daemon_that_sends_invalid_json() {
+    assert_survives("invalid JSON", &[], |path, stream| match path {
         _ if path.contains("/containers/json") => json(stream, "200 OK", "[{\"Id\": "),
-        _ => well(path, stream, "web"),
+        _ => answer_well(path, stream, "web"),
     });
 }
 
 #[test]
-fn row_21_an_error_500() {
-    assert_survives("500", |_, stream| json(stream, "500 Internal Server Error", r#"{"message":"broken"}"#));
+fn a_daemon_that_answers_with_an_error() {
+    assert_survives("500", &[], |_, stream| {
+        json(stream, "500 Internal Server Error", r#"{"message":"broken"}"#)
+    });
 }
 
 #[test]
-fn row_21_a_daemon_that_breaks_later() {
+fn names_stay_when_a_daemon_begins_to_fail() {
     let fixture = Fixture::with_container();
-    let is_broken = Arc::new(AtomicU32::new(0));
+    let is_broken = Arc::new(AtomicBool::new(false));
     let broken = Arc::clone(&is_broken);
     let docker = ScriptedDocker::start(move |path, stream| match path {
         // Pings are answered all the time; the list is not, nor does the event stream stay.
-        _ if path.contains("/containers/json") && broken.load(Ordering::Relaxed) == 1 => {
+        _ if path.contains("/containers/json") && broken.load(Ordering::Relaxed) => {
             json(stream, "500 Oops", "{}")
         }
         _ if path.contains("/events") => json(stream, "200 OK", ""),
-        _ => well(path, stream, "web"),
+        _ => answer_well(path, stream, "web"),
     });
     let exporter = fixture.exporter(&[&docker.flag(), "--collection.interval=100ms"]);
     exporter.scrape_until("the name", |metrics| (metrics.container_names() == ["web"]).then_some(()));
-    is_broken.store(1, Ordering::Relaxed);
-    let metrics = wait_at_most(Duration::from_secs(5), "Docker is down", || {
-        Some(exporter.scrape()).filter(|metrics| metrics.value("pstree_docker_up", &[]) == Some(0.0))
-    });
+    is_broken.store(true, Ordering::Relaxed);
+    let metrics =
+        exporter.scrape_until("Docker is down", |metrics| is_down(metrics).then(|| metrics.clone()));
     assert_eq!(metrics.container_names(), ["web"]);
 }
 
 #[test]
-fn a_daemon_that_is_away_is_logged_once_until_it_is_back() {
+fn a_daemon_that_is_down_is_logged_once_and_again_when_it_is_back() {
     let fixture = Fixture::with_container();
-    let (is_broken, refusals) = (Arc::new(AtomicU32::new(1)), Arc::new(AtomicU32::new(0)));
+    let (is_broken, refusals) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU32::new(0)));
     let (broken, refused) = (Arc::clone(&is_broken), Arc::clone(&refusals));
     let docker = ScriptedDocker::start(move |path, stream| {
-        if broken.load(Ordering::Relaxed) == 0 {
-            return well(path, stream, "web");
+        if !broken.load(Ordering::Relaxed) {
+            return answer_well(path, stream, "web");
         }
         refused.fetch_add(1, Ordering::Relaxed);
         json(stream, "500 Oops", "{}")
     });
     let exporter = fixture.exporter(&[&docker.flag(), "--collection.interval=100ms"]);
-    wait_for("it was asked often", || (refusals.load(Ordering::Relaxed) >= 6).then_some(()));
-    is_broken.store(0, Ordering::Relaxed);
+    wait_for("several retries", || (refusals.load(Ordering::Relaxed) >= 3).then_some(()));
+    is_broken.store(false, Ordering::Relaxed);
     exporter.scrape_until("the name", |metrics| (metrics.container_names() == ["web"]).then_some(()));
-    let log = exporter.log_so_far();
-    let of_docker: Vec<_> =
-        log.iter().chain(&exporter.first_lines).filter(|line| line.contains("docker=")).collect();
-    assert_eq!(of_docker.len(), 2, "{log:#?}");
+    let first_lines = exporter.first_lines.clone();
+    let (_, log) = exporter.stop_and_log();
+    let of_docker: Vec<_> = first_lines.iter().chain(&log).filter(|line| line.contains("docker=")).collect();
+    let [down, up] = of_docker[..] else { panic!("not two lines: {of_docker:#?}") };
     assert!(
-        of_docker.iter().any(|line| line.contains("--docker.host") && line.contains("--no-docker")),
-        "{log:#?}"
+        down.contains("level=warn") && down.contains("--docker.host") && down.contains("--no-docker"),
+        "{down}"
     );
-    assert!(of_docker.iter().any(|line| line.contains("container names come from")), "{log:#?}");
+    assert!(up.contains("level=info"), "{up}");
 }
 
 #[test]
-fn row_21_nulls_everywhere() {
+fn a_container_whose_values_are_null_is_shown_by_its_id() {
     let fixture = Fixture::with_container();
     let docker = ScriptedDocker::start(|path, stream| match path {
         _ if path.contains("/containers/json") => json(
@@ -262,7 +276,7 @@ fn row_21_nulls_everywhere() {
                 r#"[{{"Id":"{CONTAINER_ID}","Names":null,"Image":null,"Labels":null,"State":null}},{{"Id":null}}]"#
             ),
         ),
-        _ => well(path, stream, "web"),
+        _ => answer_well(path, stream, "web"),
     });
     let exporter = fixture.exporter(&[&docker.flag(), "--collection.interval=100ms"]);
     let metrics = exporter.scrape_until("the container by its id", |metrics| {
@@ -272,81 +286,105 @@ fn row_21_nulls_everywhere() {
 }
 
 #[test]
-fn row_23_an_event_stream_that_ends_or_is_silent_does_not_stop_names() {
+fn names_are_kept_up_to_date_although_every_event_stream_ends_at_once() {
     let fixture = Fixture::with_container();
-    let lists = Arc::new(AtomicU32::new(0));
-    let seen = Arc::clone(&lists);
-    // Renamed after the second list, without an event; every event stream ends at once.
+    let is_renamed = Arc::new(AtomicBool::new(false));
+    let renamed = Arc::clone(&is_renamed);
     let docker = ScriptedDocker::start(move |path, stream| {
         if path.contains("/events") {
             return json(stream, "200 OK", "");
         }
-        let count = if path.contains("/containers/json") { seen.fetch_add(1, Ordering::Relaxed) } else { 0 };
-        well(path, stream, if count < 2 { "before" } else { "after" })
+        answer_well(path, stream, if renamed.load(Ordering::Relaxed) { "after" } else { "before" })
     });
     let exporter = fixture.exporter(&[&docker.flag(), "--collection.interval=100ms"]);
     exporter
         .scrape_until("the first name", |metrics| (metrics.container_names() == ["before"]).then_some(()));
-    exporter
-        .scrape_until("the second name", |metrics| (metrics.container_names() == ["after"]).then_some(()));
-    assert_eq!(exporter.scrape().value("pstree_docker_up", &[]), Some(1.0));
+    is_renamed.store(true, Ordering::Relaxed);
+    let metrics = exporter.scrape_until("the second name", |metrics| {
+        (metrics.container_names() == ["after"]).then(|| metrics.clone())
+    });
+    assert_eq!(metrics.value("pstree_docker_up", &[]), Some(1.0));
 }
 
 #[test]
-fn row_23_a_silent_stream_is_relisted() {
-    let fixture = Fixture::with_container();
-    let docker = ScriptedDocker::start(|path, stream| well(path, stream, "web"));
-    let _exporter = fixture.exporter(&[&docker.flag()]);
-    // The first list, the one that covers the gap before the stream was open, and then one from time to time.
-    wait_at_most(Duration::from_secs(60), "a third list", || (docker.lists() >= 3).then_some(()));
+fn containers_are_listed_again_although_the_event_stream_is_silent() {
+    let docker = Arc::new(ScriptedDocker::start(|path, stream| answer_well(path, stream, "web")));
+    let endpoint = format!("unix://{}", docker.path.display()).parse().expect("an address");
+    // Only the intervals are short: the daemon has all the time it needs to answer.
+    let interval = Duration::from_millis(20);
+    let timeouts = DockerTimeouts {
+        first_relist: interval,
+        relist_interval: interval,
+        ping: Duration::from_secs(60),
+        list: Duration::from_secs(60),
+        ..DockerTimeouts::default()
+    };
+    let registry = Arc::new(Registry::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let names = sync_registry(endpoint, Arc::from([]), Arc::clone(&registry), timeouts);
+        let lists = async {
+            while docker.lists() < 5 {
+                tokio::time::sleep(interval).await;
+            }
+        };
+        tokio::select! {
+            () = names => {}
+            () = lists => {}
+            () = tokio::time::sleep(crate::support::PATIENCE) => panic!("{} lists", docker.lists()),
+        }
+    });
+    assert_eq!(docker.streams(), 1, "all by one stream");
+    assert_eq!(registry.read().0[CONTAINER_ID].name, "web");
 }
 
 #[test]
 fn a_new_container_waits_for_its_name_and_never_shows_two() {
     let fixture = Fixture::new();
     fixture.process(&Process::default());
-    let known = Arc::new(AtomicU32::new(0));
+    let known = Arc::new(AtomicBool::new(false));
     let is_known = Arc::clone(&known);
     let docker = ScriptedDocker::start(move |path, stream| match path {
-        _ if path.contains("/containers/json") && is_known.load(Ordering::Relaxed) == 0 => {
+        _ if path.contains("/containers/json") && !is_known.load(Ordering::Relaxed) => {
             json(stream, "200 OK", "[]")
         }
         _ if path.contains("/events") => {
             write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-            while is_known.load(Ordering::Relaxed) == 0 {
+            while !is_known.load(Ordering::Relaxed) {
                 std::thread::park_timeout(Duration::from_millis(10));
             }
             let event = "{\"Type\":\"container\",\"Action\":\"start\"}\n";
             write!(stream, "{:x}\r\n{event}\r\n", event.len())?;
             stream.read(&mut [0]).map(drop)
         }
-        _ => well(path, stream, "late"),
+        _ => answer_well(path, stream, "late"),
     });
-    let exporter = fixture.exporter(&[&docker.flag(), "--collection.interval=100ms"]);
+    // A new container waits 20 s, so that this test sees it wait on any machine.
+    let exporter =
+        fixture.exporter(&[&docker.flag(), "--collection.interval=100ms", "--debug.timeout-scale=10"]);
     exporter.scrape_until("Docker", |metrics| {
         (metrics.value("pstree_docker_up", &[]) == Some(1.0)).then_some(())
     });
     fixture.member(10, 1, 200);
-    exporter.scrape_until("the container", |metrics| {
-        (metrics.sum("pstree_containers", &[]) == 1.0).then_some(())
+    let metrics = exporter.scrape_until("the container", |metrics| {
+        (metrics.sum("pstree_containers", &[]) == 1.0).then(|| metrics.clone())
     });
-    assert_eq!(exporter.scrape().container_names(), [""; 0], "shown before it has a name");
-    known.store(1, Ordering::Relaxed);
+    assert_eq!(metrics.container_names(), [""; 0], "shown before it has a name");
+    known.store(true, Ordering::Relaxed);
     let names = exporter
         .scrape_until("a name", |metrics| Some(metrics.container_names()).filter(|names| !names.is_empty()));
     assert_eq!(names, ["late"]);
 }
 
 #[test]
-fn a_name_stays_while_docker_is_away() {
+fn a_name_stays_while_docker_is_down() {
     let fixture = Fixture::with_container();
-    let docker = ScriptedDocker::start(|path, stream| well(path, stream, "web"));
+    let docker = ScriptedDocker::start(|path, stream| answer_well(path, stream, "web"));
     let exporter = fixture.exporter(&[&docker.flag(), "--collection.interval=100ms"]);
     exporter.scrape_until("the name", |metrics| (metrics.container_names() == ["web"]).then_some(()));
     drop(docker);
-    let metrics = exporter.scrape_until("Docker is down", |metrics| {
-        (metrics.value("pstree_docker_up", &[]) == Some(0.0)).then(|| metrics.clone())
-    });
+    let metrics =
+        exporter.scrape_until("Docker is down", |metrics| is_down(metrics).then(|| metrics.clone()));
     assert_eq!(metrics.container_names(), ["web"]);
-    exporter.log_line("does not answer");
+    exporter.log_until(&["level=warn", "docker=unix://"]);
 }

@@ -1,15 +1,13 @@
-//! What may stand in `--web.config.file`, and what happens when it changes.
-
-mod support;
+//! What `--web.config.file` may contain, and what happens when it changes.
 
 use std::fs;
 
-use support::certificates::{Authority, TlsClient};
-use support::exposition::Exposition;
-use support::fixture::Fixture;
-use support::http::request;
-use support::secured::{SERVER, anybody, basic, serve, users, wait_for_metrics};
-use support::{Exporter, wait_for};
+use crate::support::certificates::{Authority, TlsClient};
+use crate::support::exposition::Exposition;
+use crate::support::fixture::Fixture;
+use crate::support::http::request;
+use crate::support::secured::{SERVER, anybody, basic, serve, users, wait_for_metrics};
+use crate::support::{Exporter, wait_for};
 
 const FAILURES: &str = "pstree_web_config_reload_failures_total";
 const IS_GOOD: &str = "pstree_web_config_last_reload_successful";
@@ -20,13 +18,23 @@ fn with_certificate() -> (Fixture, Authority) {
     (fixture, authority)
 }
 
+/// Waits until the exporter logs that it rejects the file, which names `parts`.
+fn rejected(exporter: &Exporter, parts: &[&str]) {
+    exporter.log_until(&[&["level=warn", "--web.config.file"], parts].concat());
+}
+
+/// Waits until the exporter logs that it uses the file as it is now.
+fn reloaded(exporter: &Exporter) {
+    exporter.log_until(&["level=info", "web.yml"]);
+}
+
 fn through_tls(exporter: &Exporter, authority: &Authority, headers: &[(&str, &str)]) -> Option<Exposition> {
     let response = anybody(authority).get(&exporter.address, "/metrics", headers).ok()?;
     (response.status == 200).then(|| Exposition::parse(&response.text()))
 }
 
 #[test]
-fn a_file_that_was_cut_opens_nothing() {
+fn a_truncated_file_removes_no_protection() {
     let (fixture, authority) = with_certificate();
     fixture.write("ca.crt", &authority.certificate);
     let scraper = authority.issue(&["prometheus.example"]);
@@ -47,8 +55,7 @@ fn a_file_that_was_cut_opens_nothing() {
     let cuts = [("", "tls_server_config"), (SERVER, "client_auth_type"), (&certificates, "basic_auth_users")];
     for (number, (cut, lost)) in cuts.into_iter().enumerate() {
         fixture.write("web.yml", cut);
-        let line = exporter.log_line("cannot be read anew");
-        assert!(line.contains(lost) && line.contains("restart"), "{line}");
+        rejected(&exporter, &[lost, "restart"]);
         wait_for("it is counted", || {
             let found = metrics().expect("served as before");
             let counted = (found.value(FAILURES, &[]), found.value(IS_GOOD, &[]));
@@ -58,43 +65,47 @@ fn a_file_that_was_cut_opens_nothing() {
         anybody(&authority).get(&exporter.address, "/metrics", &[]).expect_err("a certificate is wanted");
     }
     fixture.write("web.yml", &whole);
-    exporter.log_line("was read anew");
+    reloaded(&exporter);
     wait_for("it is good", || metrics().filter(|found| found.value(IS_GOOD, &[]) == Some(1.0)));
-    // To ask for more is no trouble, and to ask for it no longer is.
+    // A rate limit is no such protection: it may be added and removed.
     fixture.write("web.yml", whole.clone() + "rate_limit: {interval: 1ms, burst: 1000}\n");
-    exporter.log_line("was read anew");
+    reloaded(&exporter);
     fixture.write("web.yml", &whole);
-    exporter.log_line("was read anew");
+    reloaded(&exporter);
 }
 
 #[test]
-fn what_was_missing_is_found_when_it_comes() {
+fn a_file_that_was_missing_is_used_when_it_appears() {
     let (fixture, authority) = with_certificate();
     let exporter = serve(&fixture, SERVER);
     wait_for("a first collection", || through_tls(&exporter, &authority, &[]));
-    // The configuration comes before the certificate that it names, and is not touched again.
+    // The configuration is written before the certificate that it names, and does not change again.
     let renewed = Authority::new();
     fixture.write("web.yml", SERVER.replace("server.", "renewed."));
-    let line = exporter.log_line("cannot be read anew");
-    assert!(line.contains("renewed.crt"), "{line}");
-    // One trouble is one failure, however often it is looked at.
-    let looks = || {
-        let found = through_tls(&exporter, &authority, &[]).expect("served as before");
+    rejected(&exporter, &["renewed.crt"]);
+    let scrape = || through_tls(&exporter, &authority, &[]).expect("served as before");
+    let collections =
+        |found: &Exposition| found.value("pstree_collections_total", &[]).expect("always there");
+    // A collection publishes what was counted before it.
+    let first =
+        wait_for("the failure", || Some(scrape()).filter(|found| found.value(FAILURES, &[]) == Some(1.0)));
+    // The same failure counts once, however often the files are read again.
+    wait_for("more collections and reloads", || {
+        let found = scrape();
         assert_eq!(found.value(FAILURES, &[]), Some(1.0));
-        found.value("pstree_collections_total", &[]).expect("always there")
-    };
-    let three_seconds_later = looks() + 15.0;
-    wait_for("three seconds", || (looks() >= three_seconds_later).then_some(()));
+        (collections(&found) >= collections(&first) + 15.0).then_some(())
+    });
     renewed.issue(&["localhost"]).write(&fixture.path(""), "renewed");
-    let mended = wait_for("the new certificate", || through_tls(&exporter, &renewed, &[]));
-    wait_for("it is good", || {
+    let good = wait_for("the new certificate", || {
         through_tls(&exporter, &renewed, &[]).filter(|found| found.value(IS_GOOD, &[]) == Some(1.0))
     });
-    assert!(mended.value(FAILURES, &[]) <= Some(2.0), "the key came after the certificate");
+    // The certificate may have been read before its key was there.
+    let failures = good.value(FAILURES, &[]).expect("always there");
+    assert!((1.0..=2.0).contains(&failures), "{failures}");
 }
 
 #[test]
-fn what_others_take_is_taken() {
+fn configurations_of_other_exporters_are_accepted() {
     let (fixture, authority) = with_certificate();
     fixture.write("other.crt", "no certificate");
     for more in [
@@ -118,7 +129,7 @@ fn what_others_take_is_taken() {
             .collect::<String>()
     );
     let exporter = serve(&fixture, &inline);
-    wait_for("what is named comes before what is inline", || through_tls(&exporter, &authority, &[]));
+    wait_for("a named file takes precedence over inline text", || through_tls(&exporter, &authority, &[]));
     for nothing in ["tls_server_config: {}\n", "tls_server_config:\n  min_version: TLS13\n"] {
         let exporter = serve(&fixture, nothing);
         wait_for_metrics(&exporter, &[]);
@@ -126,7 +137,7 @@ fn what_others_take_is_taken() {
 }
 
 #[test]
-fn a_client_may_be_its_own_authority_while_it_is_valid() {
+fn a_self_signed_client_certificate_is_accepted_while_it_is_valid() {
     let (fixture, authority) = with_certificate();
     let (own, old, stranger) = (Authority::new(), Authority::expired(), Authority::new());
     fixture.write("clients.crt", format!("{}{}", own.certificate, old.certificate));
@@ -142,42 +153,38 @@ fn a_client_may_be_its_own_authority_while_it_is_valid() {
 }
 
 #[test]
-fn who_is_refused_by_tls_is_named_once() {
+fn a_client_that_tls_rejects_is_logged_once() {
     let (fixture, authority) = with_certificate();
     fixture.write("ca.crt", &authority.certificate);
     let exporter = serve(
         &fixture,
         &format!("{SERVER}  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n"),
     );
-    // Who comes and goes, as a port scan does, is not worth a line.
-    drop(support::http::connect(&exporter.address));
+    // A client that only connects, as a port scan does, is not worth a line.
+    drop(crate::support::http::connect(&exporter.address));
     let forged = Authority::new().issue(&["prometheus.example"]);
     let client = TlsClient { identity: Some(&forged), ..anybody(&authority) };
     for _ in 0..5 {
         client.get(&exporter.address, "/metrics", &[]).expect_err("an authority that is not trusted");
     }
-    let line = exporter.log_line("refused");
-    assert!(
-        line.contains("level=warn") && line.contains("127.0.0.1:") && line.contains("tls_server_config"),
-        "{line}"
-    );
     let scraper = authority.issue(&["prometheus.example"]);
     let client = TlsClient { identity: Some(&scraper), ..anybody(&authority) };
     assert_eq!(client.get(&exporter.address, "/-/healthy", &[]).expect("TLS").status, 200);
-    assert!(!exporter.log_so_far().iter().any(|line| line.contains("refused")), "once is enough");
+    let (_, log) = exporter.stop_and_log();
+    let rejections: Vec<_> = log.iter().filter(|line| line.contains("tls_server_config")).collect();
+    let [line] = rejections[..] else { panic!("not one line: {log:#?}") };
+    assert!(line.contains("level=warn") && line.contains("127.0.0.1:"), "{line}");
 }
 
 #[test]
 fn all_addresses_are_those_of_both_families() {
     let fixture = Fixture::with_container();
-    let port =
-        std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
-    for address in [format!(":{port}"), format!("[::]:{port}"), format!("localhost:{port}")] {
+    for address in [":0", "[::]:0", "localhost:0"] {
         let exporter = fixture.exporter(&["--no-docker", &format!("--web.listen-address={address}")]);
-        wait_for(&address, || {
-            let response = request(&format!("127.0.0.1:{port}"), "GET", "/-/healthy", &[]);
-            (response.status == 200).then_some(())
-        });
-        drop(exporter);
+        // Followed by the address that every exporter of the tests has.
+        let first = exporter.address.split(',').next().expect("an address");
+        let port = first.rsplit(':').next().expect("a port");
+        let response = request(&format!("127.0.0.1:{port}"), "GET", "/-/healthy", &[]);
+        assert_eq!(response.status, 200, "{address}");
     }
 }

@@ -1,0 +1,169 @@
+//! The stages from "export choice" to "starts": what is exported of each container, and its numbers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Pipeline;
+use crate::model::container::Container;
+use crate::model::event_counts::EventCounts;
+use crate::model::forest::max_min_cap::max_min_cap;
+use crate::model::forest::merged_nodes::{ExportedNode, OTHER};
+use crate::model::pids::PidsReading;
+use crate::model::process::Membership;
+use crate::model::rates::CountedStarts;
+use crate::model::snapshot::{ContainerNumbers, ContainerState};
+
+impl Pipeline {
+    /// The slots of the containers that are exported one by one, in the order of their paths, and of those beyond the
+    /// limit: the containers that came first are exported.
+    pub(super) fn choose_containers(&mut self) -> (Vec<usize>, Vec<usize>) {
+        let mut exported: Vec<(Duration, Arc<Container>, usize)> = self
+            .containers
+            .present()
+            .map(|(slot, entry)| (entry.present_since, Arc::clone(&entry.container), slot))
+            .collect();
+        self.runtimes.values_mut().for_each(|count| *count = 0);
+        for (_, container, _) in &exported {
+            *self.runtimes.entry(container.runtime).or_default() += 1;
+        }
+        let mut beyond = Vec::new();
+        if exported.len() > self.bounds.max_containers {
+            exported.sort_unstable_by(|(a_since, a, _), (b_since, b, _)| {
+                (a_since, &a.path).cmp(&(b_since, &b.path))
+            });
+            beyond = exported.split_off(self.bounds.max_containers);
+        }
+        exported.sort_unstable_by(|(_, a, _), (_, b, _)| a.path.cmp(&b.path));
+        let slots = |chosen: Vec<(Duration, Arc<Container>, usize)>| -> Vec<usize> {
+            chosen.into_iter().map(|(_, _, slot)| slot).collect()
+        };
+        let (exported, beyond) = (slots(exported), slots(beyond));
+        for &slot in &exported {
+            if let Some(entry) = self.containers.get_mut(slot) {
+                entry.is_in_overflow = false;
+            }
+        }
+        (exported, beyond)
+    }
+
+    /// The exported nodes of each of these containers.
+    pub(super) fn choose_nodes(&mut self, exported: &[usize], now: Duration) -> Vec<Vec<ExportedNode>> {
+        let counts = exported.iter().map(|&slot| self.nodes.count(slot));
+        let cap = max_min_cap(counts, self.bounds.nodes_per_container, self.bounds.nodes_per_host);
+        let Self { containers, nodes, comms, status, .. } = self;
+        exported
+            .iter()
+            .map(|&slot| {
+                let mut chosen = Vec::new();
+                let admit = |name| containers.get_mut(slot).is_some_and(|entry| entry.names.admit(name, now));
+                status.aggregated_nodes += nodes.select(slot, cap, comms, admit, &mut chosen);
+                chosen
+            })
+            .collect()
+    }
+
+    /// The pids controller's readings of each of these containers.
+    pub(super) fn read_pids(&mut self, exported: &[usize], unix: f64) -> Vec<PidsReading> {
+        if !self.pids.is_available() {
+            return vec![PidsReading::default(); exported.len()];
+        }
+        let begun = Instant::now();
+        self.pids.begin();
+        let mut any = exported.is_empty();
+        let readings = exported
+            .iter()
+            .map(|&slot| {
+                let Some(entry) = self.containers.get_mut(slot) else { return PidsReading::default() };
+                let reading = self.pids.read(&entry.container.path);
+                any |= reading.current.is_some();
+                entry.pids_limit = reading.limit;
+                reading
+            })
+            .collect();
+        let run = self.status.pids.get_or_insert_default();
+        run.success = any;
+        run.duration = begun.elapsed().as_secs_f64();
+        if any {
+            run.last_success = Some(unix);
+        }
+        readings
+    }
+
+    /// Processes that a container has started since the last collection, as an estimate.
+    fn count_starts(&mut self, slot: usize, refused: Option<u64>) -> u64 {
+        // What runs when the exporter starts was started before, perhaps long ago.
+        let is_first = self.status.collections == 0;
+        let Some(entry) = self.containers.get_mut(slot) else { return 0 };
+        let starts = entry.start_baseline.update(&self.member_pids[slot], refused);
+        if is_first { 0 } else { starts }
+    }
+
+    pub(super) fn container_state(
+        &mut self,
+        slot: usize,
+        nodes: Vec<ExportedNode>,
+        reading: PidsReading,
+        foreign_processes: Option<u64>,
+        now: Duration,
+    ) -> Option<Arc<ContainerState>> {
+        let starts = self.count_starts(slot, reading.refused);
+        let is_counted = self.events.is_some();
+        let entry = self.containers.get_mut(slot)?;
+        entry.observed_starts += starts;
+        if is_counted && entry.events.is_none() && self.resolver.cgroups.knows(&entry.container) {
+            entry.events = Some(EventCounts::default());
+        }
+        let events = entry.events.filter(|_| is_counted);
+        let counted = CountedStarts {
+            at: now,
+            forks: events.map(|events| events.forks),
+            observed: entry.observed_starts,
+        };
+        let before = entry.counted_starts.replace(counted).filter(|_| entry.present_since < now);
+        Some(Arc::new(ContainerState {
+            membership: Membership::container(slot),
+            container: Arc::clone(&entry.container),
+            numbers: ContainerNumbers {
+                stats: std::mem::take(&mut self.stats.containers[slot]),
+                nodes,
+                observed_starts: entry.observed_starts,
+                events,
+                starts: before.and_then(|before| counted.rate_since(&before)),
+                pids_current: reading.current,
+                pids_limit: reading.limit,
+                pids_peak: reading.peak,
+                pids_limit_hits: reading.limit_hits.map(|hits| entry.limit_hits.update(hits)),
+                frozen: reading.frozen,
+                foreign_processes,
+            },
+            present_since: entry.present_since,
+        }))
+    }
+
+    /// All containers beyond the limit, as one; `None` where there are none.
+    pub(super) fn sum_up_overflow(&mut self, beyond: &[usize]) -> Option<ContainerNumbers> {
+        if beyond.is_empty() {
+            return None;
+        }
+        let mut overflow = ContainerNumbers::default();
+        for &slot in beyond {
+            overflow.stats.merge(&self.stats.containers[slot]);
+            self.status.aggregated_nodes += self.nodes.count(slot) as u64;
+            self.overflow.starts += self.count_starts(slot, None);
+            if let Some(entry) = self.containers.get_mut(slot) {
+                entry.is_in_overflow = true;
+                self.overflow.events += entry.new_events;
+            }
+        }
+        overflow.observed_starts = self.overflow.starts;
+        let mut events = self.overflow.events;
+        events += self.containers.overflow_residual();
+        overflow.events = self.events.is_some().then_some(events);
+        overflow.nodes = vec![ExportedNode {
+            processes: overflow.stats.processes,
+            zombies: overflow.stats.zombies(),
+            ..ExportedNode::root(OTHER)
+        }];
+        Some(overflow)
+    }
+}

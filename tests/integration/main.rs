@@ -1,0 +1,27 @@
+//! Tests that require neither root, Docker nor network: one binary, so that it is linked once.
+//!
+//! Most of them run the real exporter on a machine made of files. A test waits for what it asserts and never asserts
+//! how long something takes; `make bench` measures that.
+
+mod alerts;
+mod api;
+mod cgroup_ids;
+mod cli;
+mod dashboards;
+mod docker_api;
+mod docs;
+mod faults;
+mod fuzz_corpus;
+mod golden;
+mod imports;
+mod pids_limit;
+mod properties;
+mod security;
+mod tree_command;
+mod trees;
+mod version;
+mod web;
+mod web_config;
+
+#[path = "../support/mod.rs"]
+mod support;
