@@ -4,7 +4,7 @@
 mod support;
 
 #[path = "../tests/support/http.rs"]
-#[allow(dead_code, reason = "the tests use all of it")]
+#[allow(dead_code, unreachable_pub, reason = "the tests use all of it")]
 mod http;
 
 use std::fs;

@@ -2,24 +2,23 @@
 //! of the live view takes beside a collection of the exporter. All in one run, as ratios. Wants root, and the packages
 //! that `make test` installs.
 
-#[path = "../tests/system/engine.rs"]
-#[allow(dead_code, reason = "the tests use all of it")]
-mod engine;
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "../tests/testkit/mod.rs"]
+mod testkit;
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use engine::Engine;
 use support::{BINARY, Exporter, wait_for};
+use testkit::engine::Engine;
 
 const CONTAINERS: usize = 100;
 const PROCESSES_EACH: usize = 100;
 const ROUNDS: usize = 15;
 
 fn main() {
-    let engine = Engine::start();
+    let engine = Engine::start(&[]);
     let children = (PROCESSES_EACH - 1).to_string();
     for number in 0..CONTAINERS {
         engine.run_workload(&format!("shop-{number}"), &[], &["fan", &children]);

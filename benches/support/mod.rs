@@ -1,5 +1,5 @@
 //! What the benchmarks share: real processes in real cgroups, and the bare loop.
-#![allow(dead_code, reason = "each benchmark uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each benchmark uses its part")]
 
 #[path = "../../tests/support/workload.rs"]
 pub mod workload;

@@ -1,6 +1,6 @@
-//! Every expression of every panel, annotation, variable and rule, asked of the Prometheus that the incidents
-//! filled: before them all must be understood, and what needs no incident has data; after them all have, but for what tells of
-//! broken exporters.
+//! Queries every expression of every panel, annotation, variable and rule. Before the incidents, Prometheus must accept
+//! all of them, and those that need no incident must have data. After the incidents all must have data, except those
+//! about broken exporters.
 
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,12 +11,12 @@ use crate::stack::Stack;
 use crate::support::dashboard::{dashboards, recorded};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     Quiet,
     AfterIncidents,
 }
 
-/// Parts of expressions that have no data while all is well, and why.
+/// Parts of expressions that have no data without an incident, and the reason.
 const NEED_AN_INCIDENT: [(&str, &str); 11] = [
     ("ALERTS", "nothing fires"),
     ("parent!=\"\"", "nothing has a child"),
@@ -31,7 +31,7 @@ const NEED_AN_INCIDENT: [(&str, &str); 11] = [
     ("hits_total", "nothing hit its limit"),
 ];
 
-/// Parts that have no data here even after the incidents: they tell of exporters that are broken, and both are well.
+/// Parts that have no data even after the incidents, because they are about broken exporters. Both work.
 const NEED_A_BROKEN_EXPORTER: [(&str, &str); 6] = [
     ("job=~\"pstree.*\"} == 0", "both are scraped"),
     ("pstree_collector_success{job=~\"$job\",instance=~\"$instance\"} == 0", "no collector fails"),
@@ -41,25 +41,27 @@ const NEED_A_BROKEN_EXPORTER: [(&str, &str); 6] = [
     ("name=\"\",alertname!=\"PstreeHostPidsExhausted\"", "no alert is about an exporter"),
 ];
 
-/// Recorded only from hours of history on, which `alerts/tests` has.
+/// Recorded only after hours of history; `alerts/tests` checks it.
 const NEEDS_HISTORY: &str = "name:pstree_starts:";
 
-/// What was wrong, a line each.
-pub fn check(stack: &Stack, factor: u32, phase: Phase) -> Vec<String> {
+/// Returns the errors, one line each.
+pub(crate) fn check(stack: &Stack, factor: u32, phase: Phase) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut asked = 0;
+    let mut queried = 0;
     for dashboard in dashboards() {
         for (place, expression) in dashboard.expressions() {
-            asked += 1;
+            queried += 1;
             let query = with_variables(&expression, factor);
             match over_all_time(stack, &query, factor) {
                 Err(error) => wrong.push(format!("{place}: {error} in {query}")),
-                Ok(0) if is_due(&expression, phase) => wrong.push(format!("{place}: no data for {query}")),
+                Ok(0) if must_have_data(&expression, phase) => {
+                    wrong.push(format!("{place}: no data for {query}"))
+                }
                 Ok(_) => {}
             }
         }
         for (place, selector) in dashboard.variable_queries() {
-            asked += 1;
+            queried += 1;
             let selector = with_variables(&selector, factor);
             match stack.ask("series", &[("match[]", &selector)]) {
                 Err(error) => wrong.push(format!("{place}: {error} in {selector}")),
@@ -69,26 +71,26 @@ pub fn check(stack: &Stack, factor: u32, phase: Phase) -> Vec<String> {
         }
     }
     for name in recorded().iter().filter(|name| !name.starts_with(NEEDS_HISTORY)) {
-        asked += 1;
+        queried += 1;
         match over_all_time(stack, name, factor) {
-            Ok(0) if is_due(name, phase) => wrong.push(format!("{name} was never recorded")),
+            Ok(0) if must_have_data(name, phase) => wrong.push(format!("{name} was never recorded")),
             Ok(_) => {}
             Err(error) => wrong.push(format!("{name}: {error}")),
         }
     }
     wrong.extend(unhealthy_rules(stack));
-    if asked < 50 {
-        wrong.push(format!("only {asked} expressions were found"));
+    if queried < 50 {
+        wrong.push(format!("only {queried} expressions were found"));
     }
     wrong
 }
 
-fn is_due(expression: &str, phase: Phase) -> bool {
+fn must_have_data(expression: &str, phase: Phase) -> bool {
     let has_one_of = |parts: &[(&str, &str)]| parts.iter().any(|(part, _)| expression.contains(part));
     !has_one_of(&NEED_A_BROKEN_EXPORTER) && (phase == Phase::AfterIncidents || !has_one_of(&NEED_AN_INCIDENT))
 }
 
-/// As Grafana does it, with everything chosen. `$1` in `label_replace` is no variable.
+/// Replaces variables as Grafana does, with everything selected. `$1` in `label_replace` is not a variable.
 fn with_variables(expression: &str, factor: u32) -> String {
     let milliseconds = (40_000 / factor).to_string();
     let window = format!("{milliseconds}ms");
@@ -110,7 +112,7 @@ fn with_variables(expression: &str, factor: u32) -> String {
     query + rest
 }
 
-/// How many series a range query over the last half hour gives.
+/// The number of series that a range query over the last half hour returns.
 fn over_all_time(stack: &Stack, query: &str, factor: u32) -> Result<usize, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
     let step = 10.0 / f64::from(factor);
@@ -126,7 +128,7 @@ fn count(list: &Value) -> usize {
 
 /// Rules that Prometheus could not evaluate.
 fn unhealthy_rules(stack: &Stack) -> BTreeSet<String> {
-    let rules = stack.ask("rules", &[]).expect("Prometheus tells its rules");
+    let rules = stack.ask("rules", &[]).expect("Prometheus returns its rules");
     let groups = rules["groups"].as_array().into_iter().flatten();
     let rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
     let unhealthy = rules.filter(|rule| !rule["lastError"].as_str().unwrap_or_default().is_empty());

@@ -1,37 +1,36 @@
-//! Incidents and benign loads on real containers, watched by the real exporter, Prometheus and Alertmanager with
-//! the shipped rules: `make incidents`. Prints the table that the README shows; fails when an incident is not
-//! caught in time by the alert meant for it, or when a benign load raises any.
+//! Incidents and harmless workloads in real containers, observed by the real exporter, Prometheus and Alertmanager with
+//! the shipped rules: `make incidents`. Prints the tables of `docs/alerts.md`. Fails if an incident does not fire its
+//! alert, or if a harmless workload fires any alert.
 //!
-//! Two exporters look at the same containers, one with the kernel's counts and one without. Intervals and the
-//! rules' durations are divided by `FACTOR` (5 by default; 1 is real time and takes 20 minutes).
+//! Two exporters observe the same containers, one with BPF and one without. Intervals and the durations in the rules are
+//! divided by `FACTOR` (default: 5; 1 is real time and takes 20 minutes).
 
-#[allow(dead_code, reason = "shared with the system tests")]
-#[path = "../system/engine.rs"]
-mod engine;
 mod expressions;
-mod loads;
 mod stack;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../testkit/mod.rs"]
+mod testkit;
+mod workloads;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use engine::Engine;
-use loads::{BENIGN, BUILD, Benign, INCIDENTS, Incident};
 use stack::{Alert, Stack};
 use support::Exporter;
+use testkit::engine::Engine;
+use workloads::{BUILD, HARMLESS, Harmless, INCIDENTS, Incident};
 
-/// The exporters by the source that they read from.
+/// The exporters, named by their source.
 const INSTANCES: [&str; 2] = ["bpf", "proc"];
 
-/// An operator hears of it within this, at the default intervals.
-const LIMIT: Duration = Duration::from_secs(60);
+/// Only ends incidents that no alert detects. How fast alerts fire is printed here and tested in `alerts/tests`.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let factor: u32 = std::env::var("FACTOR").map_or(5, |it| it.parse().expect("FACTOR is a whole number"));
-    let engine = Engine::start();
+    let engine = Engine::start(&[]);
     let interval = format!("--collection.interval={}ms", 5000 / factor);
     let exporters = INSTANCES.map(|source| {
         Exporter::start(&[&engine.flag(), &interval, &format!("--collection.source={source}")])
@@ -40,14 +39,14 @@ fn main() -> ExitCode {
     let mut stage = Stage { engine, stack: Stack::start(&targets, factor), factor, failures: Vec::new() };
 
     INCIDENTS.iter().for_each(|incident| incident.prepare(&stage.engine, factor));
-    stage.stack.look_until(Instant::now() + stage.scaled(75));
+    stage.stack.observe_until(Instant::now() + stage.scaled(75));
     stage.check_expressions(expressions::Phase::Quiet);
 
-    println!("\n| benign load | for, s | alerts |\n|---|--:|---|");
-    stage.play_benign(&[BUILD], 150);
-    stage.play_benign(&BENIGN, 300);
+    println!("\n| workload | duration, s | alerts |\n|---|--:|---|");
+    stage.play_harmless(&[BUILD], 150);
+    stage.play_harmless(&HARMLESS, 300);
 
-    println!("\n| incident | caught by | with the kernel's counts, s | without, s | other alerts |");
+    println!("\n| incident | detected by | with kernel counters, s | without, s | other alerts |");
     println!("|---|---|--:|--:|---|");
     INCIDENTS.iter().for_each(|incident| stage.play(incident));
     stage.check_expressions(expressions::Phase::AfterIncidents);
@@ -65,37 +64,37 @@ struct Stage {
 }
 
 impl Stage {
-    /// Seconds of an operator, as long as they take here.
+    /// Seconds at the default intervals, converted to the time that they take here.
     fn scaled(&self, seconds: u32) -> Duration {
         Duration::from_secs(seconds.into()) / self.factor
     }
 
-    /// Plays an incident for as long as it may take to be caught, and prints its line.
+    /// Plays an incident until its alert has fired for both exporters, and prints its row.
     fn play(&mut self, incident: &Incident) {
-        self.stack.look();
+        self.stack.observe();
         incident.begin(&self.engine, self.factor);
         let begin = Instant::now();
-        let end = begin + LIMIT / self.factor;
+        let end = begin + PATIENCE;
+        let expected = INSTANCES.map(|instance| Alert {
+            alert: incident.alert.into(),
+            instance: instance.into(),
+            name: Some(incident.container.into()),
+        });
         let pause = self.scaled(3);
         let (engine, stack) = (&self.engine, &mut self.stack);
         let act = incident.from_outside.map(|act| move || act(engine, incident.container));
-        meanwhile(act, pause, || stack.look_until(end));
+        repeat_during(act, pause, || stack.observe_until_seen(&expected, end));
         self.engine.docker(&["rm", "--force", "--volumes", incident.container]);
 
-        let seen_at = |instance: &str| {
-            let alert = Alert {
-                alert: incident.alert.into(),
-                instance: instance.into(),
-                name: Some(incident.container.into()),
-            };
-            self.stack.seen.get(&alert).map(|at| at.saturating_duration_since(begin) * self.factor)
-        };
-        let times = INSTANCES.map(|instance| match seen_at(instance) {
-            Some(time) if time <= LIMIT => format!("{:.0}", time.as_secs_f64()),
-            _ => {
-                let failure = format!("{} was not caught in {instance}", incident.title);
+        let times = expected.map(|alert| match self.stack.seen.get(&alert) {
+            Some(at) => {
+                let time = at.saturating_duration_since(begin) * self.factor;
+                format!("{:.0}", time.as_secs_f64())
+            }
+            None => {
+                let failure = format!("{} was not detected with {}", incident.title, alert.instance);
                 self.failures.push(failure);
-                "**missed**".into()
+                "**not detected**".into()
             }
         });
         let others = self.alerts(|alert, at| {
@@ -105,42 +104,48 @@ impl Stage {
         println!("| {} | {} | {} | {} | {others} |", incident.title, incident.alert, times[0], times[1]);
     }
 
-    /// Plays benign loads side by side for some seconds of an operator, and prints their lines.
-    fn play_benign(&mut self, loads: &[Benign], seconds: u32) {
+    /// Plays harmless workloads at the same time, for some seconds at the default intervals, and prints their rows.
+    fn play_harmless(&mut self, workloads: &[Harmless], seconds: u32) {
         let begin = Instant::now();
-        loads.iter().for_each(|load| (load.begin)(&self.engine, self.factor));
+        workloads.iter().for_each(|workload| (workload.begin)(&self.engine, self.factor));
         let end = Instant::now() + self.scaled(seconds);
         let pause = self.scaled(20);
         let (engine, stack) = (&self.engine, &mut self.stack);
-        let acts: Vec<_> = loads.iter().filter_map(|load| load.from_outside).collect();
-        meanwhile(Some(move || acts.iter().for_each(|act| act(engine))), pause, || stack.look_until(end));
+        let acts: Vec<_> = workloads.iter().filter_map(|workload| workload.from_outside).collect();
+        repeat_during(Some(move || acts.iter().for_each(|act| act(engine))), pause, || {
+            stack.observe_until(end)
+        });
         let played = begin.elapsed().as_secs() * u64::from(self.factor);
-        for load in loads {
-            let alerts = self
-                .alerts(|alert, _| alert.name.as_deref().is_some_and(|name| name.starts_with(load.prefix)));
+        for workload in workloads {
+            let alerts = self.alerts(|alert, _| {
+                alert.name.as_deref().is_some_and(|name| name.starts_with(workload.prefix))
+            });
             if alerts != "none" {
-                self.failures.push(format!("{} raised {alerts}", load.title));
+                self.failures.push(format!("{} fired {alerts}", workload.title));
             }
-            println!("| {} | {played} | {alerts} |", load.title);
+            println!("| {} | {played} | {alerts} |", workload.title);
         }
         let nameless = self.alerts(|alert, at| alert.name.is_none() && at >= begin);
         if nameless != "none" {
-            self.failures.push(format!("the benign loads raised {nameless}"));
+            self.failures.push(format!("the harmless workloads fired {nameless}"));
         }
-        let logs =
-            loads.iter().any(|load| load.prefix == "build").then(|| self.engine.docker(&["logs", "build"]));
+        let logs = workloads
+            .iter()
+            .any(|workload| workload.prefix == "build")
+            .then(|| self.engine.docker(&["logs", "build"]));
         if logs.is_some_and(|logs| !logs.contains("built")) {
-            self.failures.push("the build never built".into());
+            self.failures.push("the build finished nothing".into());
         }
         let all = self.engine.docker(&["ps", "--all", "--format={{.Names}}"]);
-        let mine = all.lines().filter(|name| loads.iter().any(|load| name.starts_with(load.prefix)));
+        let mine =
+            all.lines().filter(|name| workloads.iter().any(|workload| name.starts_with(workload.prefix)));
         let mine: Vec<&str> = mine.collect();
         self.engine.docker(&[&["rm", "--force", "--volumes"][..], &mine].concat());
     }
 
-    /// The names of the alerts that `is_meant`, each once, with the exporter where only one of them raised it.
-    fn alerts(&self, is_meant: impl Fn(&Alert, Instant) -> bool) -> String {
-        let seen = self.stack.seen.iter().filter(|&(alert, &at)| is_meant(alert, at));
+    /// The names of the alerts for which `is_relevant`, each once; with the exporter if it fired for only one.
+    fn alerts(&self, is_relevant: impl Fn(&Alert, Instant) -> bool) -> String {
+        let seen = self.stack.seen.iter().filter(|&(alert, &at)| is_relevant(alert, at));
         let mut by_name = std::collections::BTreeMap::<&str, Vec<&str>>::new();
         for (alert, _) in seen {
             let instances = by_name.entry(&alert.alert).or_default();
@@ -164,8 +169,8 @@ impl Stage {
     }
 }
 
-/// Does something again and again, `pause` apart, until `main` is done.
-fn meanwhile(act: Option<impl Fn() + Send>, pause: Duration, main: impl FnOnce()) {
+/// Repeats `act` with pauses until `main` returns.
+fn repeat_during(act: Option<impl Fn() + Send>, pause: Duration, main: impl FnOnce()) {
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let actor = act.map(|act| {

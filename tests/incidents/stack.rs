@@ -1,4 +1,4 @@
-//! A real Prometheus and a real Alertmanager with the shipped rules, made faster by a factor.
+//! A real Prometheus and a real Alertmanager with the shipped rules, faster by a factor.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,26 +11,26 @@ use serde_json::Value;
 
 use crate::support::{http, rules, wait_for};
 
-/// An alert as it reached Alertmanager: its name, the exporter, and the container if it is about one.
+/// An alert at Alertmanager: its name, the exporter, and the container if it has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Alert {
-    pub alert: String,
-    pub instance: String,
-    pub name: Option<String>,
+pub(crate) struct Alert {
+    pub(crate) alert: String,
+    pub(crate) instance: String,
+    pub(crate) name: Option<String>,
 }
 
-pub struct Stack {
+pub(crate) struct Stack {
     directory: PathBuf,
     servers: Vec<Child>,
     prometheus: String,
     alertmanager: String,
-    /// When each alert was first seen.
-    pub seen: BTreeMap<Alert, Instant>,
+    /// When each alert was first active.
+    pub(crate) seen: BTreeMap<Alert, Instant>,
 }
 
 impl Stack {
-    /// `targets` are pairs of instance and address. Scrapes and evaluates every 10 s, divided by the factor.
-    pub fn start(targets: &[(&str, &str)], factor: u32) -> Self {
+    /// `targets` are pairs of instance and address. The scrape and evaluation interval is 10 s, divided by the factor.
+    pub(crate) fn start(targets: &[(&str, &str)], factor: u32) -> Self {
         let directory = std::env::temp_dir().join(format!("pstree-incidents-{}", std::process::id()));
         fs::create_dir_all(&directory).expect("a scratch directory");
         for file in rules::files() {
@@ -88,12 +88,12 @@ impl Stack {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}; make packages installs it"));
+            .unwrap_or_else(|error| panic!("{program}: {error}; run make packages"));
         self.servers.push(server);
     }
 
-    /// Asks Prometheus' API; returns `data`, or the error that it names.
-    pub fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
+    /// Queries Prometheus' API. Returns `data`, or its error message.
+    pub(crate) fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
         let query: Vec<String> =
             parameters.iter().map(|(key, value)| format!("{key}={}", percent(value))).collect();
         let path = format!("/api/v1/{path}?{}", query.join("&"));
@@ -104,8 +104,8 @@ impl Stack {
         }
     }
 
-    /// Notes the alerts that are active at Alertmanager now, those muted by others included.
-    pub fn look(&mut self) {
+    /// Records the alerts that are active at Alertmanager now, also inhibited ones.
+    pub(crate) fn observe(&mut self) {
         let now = Instant::now();
         let alerts = http::json(&self.alertmanager, "/api/v2/alerts?active=true&inhibited=true");
         for alert in alerts.as_array().expect("a list of alerts") {
@@ -119,10 +119,18 @@ impl Stack {
         }
     }
 
-    /// Looks until `end`.
-    pub fn look_until(&mut self, end: Instant) {
+    /// Observes until all these alerts have fired, at most until `end`.
+    pub(crate) fn observe_until_seen(&mut self, alerts: &[Alert], end: Instant) {
+        while !alerts.iter().all(|alert| self.seen.contains_key(alert)) && Instant::now() < end {
+            self.observe();
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+    }
+
+    /// Observes until `end`.
+    pub(crate) fn observe_until(&mut self, end: Instant) {
         while Instant::now() < end {
-            self.look();
+            self.observe();
             std::thread::park_timeout(Duration::from_millis(100));
         }
     }

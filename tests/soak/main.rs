@@ -1,101 +1,93 @@
-//! For as long as it is told: containers and processes that come and go, a Docker that restarts and hangs, and scrapers
-//! that misbehave. `make soak TIME=1800`, in seconds. Prints what the exporters hold at the start and at the end, and
-//! fails when any of it has grown.
+//! Containers and processes that come and go, a Docker that restarts and hangs, and bad clients, for a given time:
+//! `make soak TIME=1800`, in seconds. Prints the resources that the exporters use at the start and at the end, and fails
+//! if any of them has grown.
 //!
-//! Two exporters look at the same, one with the kernel's counts and one without.
+//! Two exporters observe the machine, one with BPF and one without.
 //!
-//! No other container may run on the machine meanwhile: it would be seen, and taken for one that was left behind.
+//! No other container may run on the machine meanwhile: it would be taken for one that was not removed.
 
-#[allow(dead_code, reason = "shared with the system tests")]
-#[path = "../system/engine.rs"]
-mod engine;
-#[allow(dead_code, reason = "shared with the system tests")]
-#[path = "../system/groups.rs"]
-mod groups;
-mod rude;
-#[allow(dead_code, reason = "shared with the system tests")]
-#[path = "../system/spread.rs"]
-mod spread;
+mod bad_clients;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../testkit/mod.rs"]
+mod testkit;
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use engine::Engine;
 use rustix::process::Signal;
-use spread::Spread;
 use support::exposition::Exposition;
 use support::workload::Workload;
 use support::{Exporter, wait_for};
+use testkit::binaries::static_binary;
+use testkit::engine::Engine;
+use testkit::synthetic::{self, SyntheticContainers};
 
-/// Docker is restarted in every so many rounds, and stopped and continued in others.
+/// Of this many rounds, Docker is restarted in one, and stopped and continued in another.
 const ROUNDS_TO_RESTART: u32 = 4;
 
-/// Memory may differ by a twentieth, and by this where that is less: how far buffers grow depends on the load's
-/// highest peak.
-const LEAST_GROWTH_BYTES: f64 = 1_500_000.0;
+/// Memory may grow by a twentieth, but at least by this: the size of buffers depends on the highest peak of the load.
+const ALLOWED_GROWTH_BYTES: f64 = 1_500_000.0;
 
-/// An exporter keeps the counters of 2,000 containers that are gone. Their table grows once more when places that were
-/// given up have used its room, about now or some hundreds later: by less than what is allowed.
-const REMEMBERED_CONTAINERS: usize = 3_700;
+/// An exporter keeps the counters of 2,000 removed containers. Their table grows once more about here, by less than the
+/// allowed growth.
+const REMOVED_CONTAINERS: usize = 3_700;
 
 fn main() -> ExitCode {
     let seconds = std::env::var("TIME").map_or(120, |it| it.parse().expect("TIME is a number of seconds"));
-    let binary = std::env::var("PSTREE_STATIC_BINARY").expect("the static binary is named: run make soak");
-    let mut engine = Engine::start();
+    let mut engine = Engine::start(&[]);
     let exporters = ["bpf", "proc"].map(|source| {
-        let mut command = Command::new(&binary);
+        let mut command = Command::new(static_binary());
         command.args([&engine.flag(), "--collection.interval=200ms"]);
         command.args([format!("--collection.source={source}")]);
-        // Names that come and go would use up what is allowed in an hour.
+        // Changing names would otherwise use up the budget of an hour.
         command.arg("--bounds.new-nodes-per-hour=100000").env_remove("DOCKER_HOST");
         Exporter::spawn(command)
     });
-    let [with_kernel, without] = &exporters;
+    let [with_bpf, without] = &exporters;
     exporters.iter().for_each(|exporter| drop(exporter.scrape()));
 
-    // All that may grow has grown once: the first containers and rounds are not part of the comparison.
-    fill_memory_of_the_gone(&exporters);
+    // Buffers and tables reach their size first, so the first containers and rounds are not compared.
+    fill_the_table_of_removed_containers(&exporters);
     (0..ROUNDS_TO_RESTART).for_each(|number| round(number, &mut engine, &exporters));
     let begun = Instant::now();
-    let mut holdings = vec![[Holding::of(with_kernel), Holding::of(without)]];
+    let mut usages = vec![[Usage::of(with_bpf), Usage::of(without)]];
     let mut number = 0;
     while begun.elapsed() < Duration::from_secs(seconds) {
         round(number, &mut engine, &exporters);
         number += 1;
-        holdings.push([Holding::of(with_kernel), Holding::of(without)]);
+        usages.push([Usage::of(with_bpf), Usage::of(without)]);
     }
     println!("{number} rounds in {} s\n", begun.elapsed().as_secs());
     println!("| source | | at the start | at the end | highest |\n|---|---|--:|--:|--:|");
     let mut is_good = true;
     for (index, source) in ["BPF", "/proc"].into_iter().enumerate() {
-        let all: Vec<Holding> = holdings.iter().map(|both| both[index]).collect();
-        is_good &= Holding::compare(source, &all);
+        let all: Vec<Usage> = usages.iter().map(|both| both[index]).collect();
+        is_good &= Usage::compare(source, &all);
     }
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// In batches that are not much larger than what the rounds have at once: a peak of memory would hide what comes after.
-fn fill_memory_of_the_gone(exporters: &[Exporter; 2]) {
+/// In batches of about the size that the rounds have: a higher peak of memory would hide later growth.
+fn fill_the_table_of_removed_containers(exporters: &[Exporter; 2]) {
     const BATCH: usize = 50;
-    for first in (0..REMEMBERED_CONTAINERS).step_by(BATCH) {
-        let spread = Spread::start_from(first, BATCH, 1);
+    for first in (0..REMOVED_CONTAINERS).step_by(BATCH) {
+        let containers = SyntheticContainers::start_from(first, BATCH, 1);
         for exporter in exporters {
             exporter.scrape_until("a batch of containers", |metrics| {
-                (spread::processes(metrics) == BATCH as f64).then_some(())
+                (synthetic::processes(metrics) == BATCH as f64).then_some(())
             });
         }
-        drop(spread);
+        drop(containers);
     }
 }
 
-/// Everything that happens at once on a bad day. Leaves nothing behind.
+/// Everything bad at the same time. Removes all that it creates.
 fn round(number: u32, engine: &mut Engine, exporters: &[Exporter; 2]) {
     let addresses = exporters.each_ref().map(|exporter| exporter.address.clone());
     std::thread::scope(|scope| {
         for address in &addresses {
-            scope.spawn(|| rude::clients(address));
+            scope.spawn(|| bad_clients::run(address));
         }
         scope.spawn(churn_of_processes);
         churn_of_containers(number, engine);
@@ -108,7 +100,7 @@ fn round(number: u32, engine: &mut Engine, exporters: &[Exporter; 2]) {
         2 => {
             engine.signal(Signal::STOP);
             for exporter in exporters {
-                exporter.scrape_until("Docker is missed", |it| is_docker_up(it, 0.0));
+                exporter.scrape_until("the exporter detects that Docker hangs", |it| is_docker_up(it, 0.0));
             }
             engine.signal(Signal::CONT);
         }
@@ -121,8 +113,8 @@ fn round(number: u32, engine: &mut Engine, exporters: &[Exporter; 2]) {
     }
 }
 
-fn is_docker_up(metrics: &Exposition, wanted: f64) -> Option<()> {
-    (metrics.value("pstree_docker_up", &[]) == Some(wanted)).then_some(())
+fn is_docker_up(metrics: &Exposition, expected: f64) -> Option<()> {
+    (metrics.value("pstree_docker_up", &[]) == Some(expected)).then_some(())
 }
 
 fn churn_of_containers(round: u32, engine: &Engine) {
@@ -147,17 +139,17 @@ fn churn_of_processes() {
     }
 }
 
-/// What an exporter holds while nothing happens.
+/// The resources that an exporter uses while nothing happens.
 #[derive(Clone, Copy, Debug)]
-struct Holding {
+struct Usage {
     memory: f64,
     descriptors: f64,
     threads: f64,
     series: f64,
 }
 
-impl Holding {
-    /// Awaits that connections are closed: what holds them longer than anybody is served is a leak, too.
+impl Usage {
+    /// Waits until all connections are closed; one that stays open is a leak, too.
     fn of(exporter: &Exporter) -> Self {
         let open = || {
             let open = std::fs::read_dir(format!("/proc/{}/fd", exporter.pid())).expect("it runs");
@@ -166,16 +158,16 @@ impl Holding {
                 links.partition(|it| it.to_string_lossy().starts_with("socket:"));
             (sockets.len(), others.len())
         };
-        // Listener, event stream and its like, a signal's pair.
+        // The listener, Docker's connections, and a pair for signals.
         wait_for("connections are closed", || (open().0 <= 8).then_some(()));
-        // A collection opens some for a moment, a leak for ever.
-        let looks = (0..10).map(|_| {
+        // A collection opens some for a moment, so the minimum counts.
+        let counts = (0..10).map(|_| {
             std::thread::park_timeout(Duration::from_millis(20));
             open().1
         });
-        let descriptors = looks.min().expect("ten looks");
+        let descriptors = counts.min().expect("ten counts");
         let metrics = exporter.fresh_scrape();
-        let value = |name: &str| metrics.value(name, &[]).expect("always there");
+        let value = |name: &str| metrics.value(name, &[]).expect("always exported");
         Self {
             memory: value("process_resident_memory_bytes"),
             descriptors: descriptors as f64,
@@ -188,7 +180,7 @@ impl Holding {
         [self.memory, self.descriptors, self.threads, self.series]
     }
 
-    /// Prints the lines of one exporter. Returns whether nothing has grown.
+    /// Prints the rows of one exporter. Returns whether nothing has grown.
     fn compare(source: &str, all: &[Self]) -> bool {
         let quarter = all.len().div_ceil(4);
         let (early, late) = (&all[..quarter], &all[all.len() - quarter..]);
@@ -196,7 +188,7 @@ impl Holding {
         for (row, what) in ["resident bytes", "descriptors", "threads", "series"].into_iter().enumerate() {
             let highest = |part: &[Self]| part.iter().map(|it| it.rows()[row]).fold(0.0, f64::max);
             let (start, end) = (highest(early), highest(late));
-            let allowed = if row == 0 { (start * 0.05).max(LEAST_GROWTH_BYTES) } else { 0.0 };
+            let allowed = if row == 0 { (start * 0.05).max(ALLOWED_GROWTH_BYTES) } else { 0.0 };
             let has_grown = end > start + allowed;
             is_good &= !has_grown;
             let mark = if has_grown { " **has grown**" } else { "" };

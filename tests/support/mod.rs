@@ -1,5 +1,5 @@
 //! What the tests share: the real binary, its exposition, and conditions to wait for.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod certificates;
 pub mod dashboard;

@@ -1,46 +1,46 @@
-//! Row 28: whatever keeps BPF from working ends in `/proc`, and in one clear line that names the remedy.
+//! If BPF does not work, the exporter falls back to `/proc` and logs one line with the reason and the fix.
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::engine::{Engine, IMAGE};
-use crate::rights::public_binary;
-use crate::secure::Scratch;
 use crate::support::exposition::Exposition;
 use crate::support::workload::Workload;
 use crate::support::{BINARY, Exporter, http, wait_for};
+use crate::testkit::binaries::{public_binary, static_binary};
+use crate::testkit::cgroups::{LimitedCgroup, remove_cgroup};
+use crate::testkit::engine::{Engine, IMAGE};
+use crate::testkit::scratch::Scratch;
 
 const FAST: [&str; 2] = ["--no-docker", "--collection.interval=100ms"];
 
 fn source(metrics: &Exposition) -> (String, String) {
-    let (labels, _) = metrics.select("pstree_source_info", &[]).next().expect("always there");
+    let (labels, _) = metrics.select("pstree_source_info", &[]).next().expect("always exported");
     (labels["source"].clone(), labels["reason"].clone())
 }
 
-/// Runs `command` with the exporter's own arguments behind it; it must serve by `/proc` and say why in one
-/// line that has all of `mentions`.
+/// Starts an exporter with `command`, to which its flags are added. It must use `/proc` and log the reason in one line
+/// that contains all of `mentions`.
 fn assert_falls_back(mut command: Command, reason: &str, mentions: &[&str]) {
     command.args(FAST);
     let exporter = Exporter::spawn(command);
-    // The line comes before the one that says where it serves.
     let metrics = exporter.scrape();
     assert_eq!(source(&metrics), ("proc".to_owned(), reason.to_owned()));
     assert!(metrics.sum("pstree_host_processes", &[]) > 0.0);
     for family in ["pstree_host_forks_total", "pstree_events_lost_total", "pstree_events_unattributed_total"]
     {
-        assert_eq!(metrics.select(family, &[]).count(), 0, "{family}: what is not known has no sample");
+        assert_eq!(metrics.select(family, &[]).count(), 0, "{family}: an unknown value has no sample");
     }
     assert_eq!(metrics.value("pstree_collector_success", &[("collector", "events")]), None);
     let lines: Vec<&String> =
-        exporter.first_lines.iter().filter(|line| line.contains("read from /proc")).collect();
+        exporter.first_lines.iter().filter(|line| line.contains("reading processes from /proc")).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     for mention in mentions {
         assert!(lines[0].contains(mention), "{} lacks {mention:?}", lines[0]);
     }
 }
 
-/// A shell script in mounts of its own, which ends by running the exporter.
+/// A shell script in a mount namespace of its own, which runs the exporter at its end.
 fn with_mounts(script: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &format!("{script} && exec {BINARY} \"$@\""), "exporter"]);
@@ -58,14 +58,14 @@ fn as_nobody(capabilities: &str) -> Command {
 }
 
 #[test]
-fn row_28_without_rights() {
+fn missing_capabilities_are_logged() {
     assert_falls_back(as_nobody(""), "rights", &["level=info", "CAP_BPF and CAP_PERFMON are missing"]);
     assert_falls_back(as_nobody(",+bpf"), "rights", &["CAP_PERFMON is missing"]);
     assert_falls_back(as_nobody(",+perfmon"), "rights", &["CAP_BPF is missing"]);
 }
 
 #[test]
-fn row_28_bpf_alone_asked_for_without_rights_is_an_error() {
+fn requesting_bpf_without_its_capabilities_is_an_error() {
     let output = as_nobody("").args(["--collection.source=bpf", "--once"]).output().expect("setpriv runs");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
@@ -76,20 +76,21 @@ fn row_28_bpf_alone_asked_for_without_rights_is_an_error() {
 }
 
 #[test]
-fn two_capabilities_are_enough_and_none_is_kept() {
+fn two_capabilities_are_enough_for_bpf_and_are_dropped() {
     let exporter = start_with_both_capabilities(&[]);
     let metrics = exporter.scrape();
     assert_eq!(source(&metrics), ("bpf".to_owned(), "available".to_owned()));
     assert_no_capability(&exporter);
-    let before = metrics.value("pstree_host_forks_total", &[]);
+    let forks = |metrics: &Exposition| metrics.value("pstree_host_forks_total", &[]).expect("BPF counts");
+    let before = forks(&metrics);
     assert!(Command::new("true").status().expect("true runs").success());
     let after = exporter.fresh_scrape();
-    assert!(after.value("pstree_host_forks_total", &[]) > before, "it still counts");
+    assert!(forks(&after) > before, "it still counts");
     assert_eq!(after.value("pstree_collector_success", &[("collector", "events")]), Some(1.0));
 }
 
 #[test]
-fn no_capability_is_kept_where_it_is_of_no_use() {
+fn capabilities_are_dropped_if_bpf_is_not_used() {
     let exporter = start_with_both_capabilities(&["--collection.source=proc"]);
     assert_eq!(source(&exporter.scrape()), ("proc".to_owned(), "flag".to_owned()));
     assert_no_capability(&exporter);
@@ -131,78 +132,91 @@ fn assert_no_capability(exporter: &Exporter) {
 }
 
 #[test]
-fn row_28_without_the_kernels_types() {
+fn a_kernel_without_btf_is_logged() {
     let command = with_mounts("mount -t tmpfs none /sys/kernel/btf");
     assert_falls_back(command, "btf", &["level=warn", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
 }
 
 #[test]
-fn row_28_types_that_do_not_fit_are_refused() {
-    // Types of another kernel, or none that we know: the programs cannot be made to fit.
+fn btf_that_does_not_match_is_rejected() {
+    // Type information that cannot be parsed.
     let script = "mount -t tmpfs none /sys/kernel/btf && \
                   head -c 1000 /proc/self/exe >/sys/kernel/btf/vmlinux";
     assert_falls_back(with_mounts(script), "btf", &["level=warn"]);
 }
 
 #[test]
-fn row_28_without_the_default_hierarchy() {
+fn a_machine_without_the_default_hierarchy_is_logged() {
     let script = "for at in /sys/fs/cgroup/unified /sys/fs/cgroup; do \
                   ! mountpoint -q $at || { mount -t tmpfs none $at && break; }; done";
     assert_falls_back(with_mounts(script), "hierarchy", &["level=warn", "--path.cgroupfs"]);
 }
 
 #[test]
-fn row_28_a_cgroup_namespace_of_its_own() {
+fn a_cgroup_namespace_of_its_own_is_logged() {
     let mut command = Command::new("unshare");
     command.args(["--cgroup", BINARY]);
     assert_falls_back(command, "hierarchy", &["level=warn", "--cgroupns=host"]);
 }
 
 #[test]
-fn row_28_another_procfs() {
+fn a_procfs_of_another_pid_namespace_is_logged() {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", BINARY]);
     assert_falls_back(command, "procfs", &["level=warn", "--pid=host"]);
 }
 
 #[test]
-fn row_28_too_little_memory_to_load() {
-    let memory = [PathBuf::from("/sys/fs/cgroup/memory"), PathBuf::from("/sys/fs/cgroup")]
-        .into_iter()
-        .find(|root| root.join("cgroup.procs").exists())
-        .expect("a memory controller");
-    let group = memory.join("pstree-memory-test");
-    fs::create_dir_all(&group).expect("cgroups can be made");
-    let limit = ["memory.limit_in_bytes", "memory.max"].map(|name| group.join(name));
-    let limit = limit.iter().find(|file| file.exists()).expect("the memory controller");
-    fs::write(limit, "33554432").expect("a limit can be set");
-    let mut command = Command::new("sh");
-    let join = format!("echo $$ >{}/cgroup.procs; exec {BINARY} \"$@\"", group.display());
-    command.args(["-c", &join, "exporter"]);
-    assert_falls_back(command, "memory", &["level=warn", "limit is 32 MiB", "96 MiB"]);
-    wait_for("the cgroup is empty", || fs::remove_dir(&group).ok());
+fn too_little_memory_to_load_the_programs_is_logged() {
+    let group = LimitedCgroup::new("memory");
+    group.set(&["memory.limit_in_bytes", "memory.max"], 32 << 20);
+    assert_falls_back(group.command(BINARY), "memory", &["level=warn", "limit is 32 MiB", "96 MiB"]);
+}
+
+/// A cgroup v1 hierarchy without a controller, which also works on machines that otherwise use cgroup v2 only.
+/// Unmounted when dropped.
+struct V1Hierarchy(PathBuf);
+
+impl V1Hierarchy {
+    fn mount() -> Self {
+        let name = format!("pstree-v1-{}", std::process::id());
+        let hierarchy = Self(std::env::temp_dir().join(&name));
+        fs::create_dir_all(&hierarchy.0).expect("a scratch directory");
+        let mount = Command::new("mount")
+            .args(["-t", "cgroup", "-o", &format!("none,name={name}"), "none"])
+            .arg(&hierarchy.0)
+            .status();
+        assert!(mount.expect("util-linux is installed").success(), "the kernel supports cgroup v1");
+        hierarchy
+    }
+}
+
+impl Drop for V1Hierarchy {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(self.0.join("docker"));
+        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
+    }
 }
 
 #[test]
-fn row_28_a_container_of_cgroup_v1_alone_is_never_missed() {
-    let Some(v1) = ["/sys/fs/cgroup/pids"].map(PathBuf::from).into_iter().find(|root| root.is_dir()) else {
-        return assert!(PathBuf::from("/sys/fs/cgroup/cgroup.controllers").exists(), "cgroup v2 only");
-    };
+fn a_container_in_cgroup_v1_only_is_exported() {
+    let v1 = V1Hierarchy::mount();
     let id = format!("/docker/{:0>64}", "f1");
-    let group = v1.join(&id[1..]);
-    fs::create_dir_all(&group).expect("cgroups can be made");
+    let group = v1.0.join(&id[1..]);
+    fs::create_dir_all(&group).expect("root may create cgroups");
     let forest = Workload::start(&["fan", "2"]);
 
     let exporter = Exporter::start(&FAST);
     assert_eq!(source(&exporter.scrape()).0, "bpf");
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", forest.pid())).expect("it runs");
     for pid in children.split_whitespace().chain([forest.pid().to_string().as_str()]) {
-        fs::write(group.join("cgroup.procs"), pid).expect("a process can be moved");
+        fs::write(group.join("cgroup.procs"), pid).expect("root may move processes");
     }
     let metrics = exporter.fresh_scrape();
     let label = [("id", id.as_str())];
     assert_eq!(metrics.value("pstree_container_processes", &label), Some(3.0));
-    assert_eq!(metrics.value("pstree_container_forks_total", &label), None, "its events cannot be told");
+    assert_eq!(metrics.value("pstree_container_forks_total", &label), None, "its events cannot be assigned");
     let line = exporter.log_line("cgroup v1 alone");
     assert!(line.contains("level=warn"), "{line}");
     let metrics = exporter.fresh_scrape();
@@ -211,15 +225,15 @@ fn row_28_a_container_of_cgroup_v1_alone_is_never_missed() {
     assert_eq!(metrics.value("pstree_host_forks_total", &[]), None);
     drop(exporter);
 
-    // Where it is there from the beginning, BPF is not even tried.
+    // If it exists at the start, BPF is not tried.
     let mut command = Command::new(BINARY);
     command.env_remove("DOCKER_HOST");
     assert_falls_back(command, "hierarchy", &["level=warn", "cgroup v1 alone"]);
     drop(forest);
-    wait_for("the cgroup is empty", || fs::remove_dir(&group).ok());
+    remove_cgroup(&group);
 }
 
-/// From its nth call on, bpf(2) fails. By the first a map is made, by the 25th a program is loaded.
+/// bpf(2) fails from the given call on. The first call creates a map, the 25th loads a program.
 fn with_failing_bpf(error: &str, from: u32) -> Command {
     let mut command = Command::new("strace");
     command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e"]);
@@ -228,36 +242,35 @@ fn with_failing_bpf(error: &str, from: u32) -> Command {
 }
 
 #[test]
-fn row_28_what_the_kernel_refuses() {
+fn programs_that_the_kernel_rejects_are_logged() {
     for from in [1, 25] {
-        let mentions = ["level=warn", "the kernel refused", "Invalid argument"];
+        let mentions = ["level=warn", "the kernel rejected", "Invalid argument"];
         assert_falls_back(with_failing_bpf("EINVAL", from), "kernel", &mentions);
     }
-    // As an engine's seccomp profile does it.
+    // As the seccomp profile of a container engine does.
     let mentions = ["level=warn", "Operation not permitted", "seccomp"];
     assert_falls_back(with_failing_bpf("EPERM", 1), "kernel", &mentions);
 }
 
 #[test]
-fn row_28_bpf_that_fails_later_is_left() {
-    // By then everything is loaded, and collections have begun.
+fn bpf_that_fails_later_is_replaced_by_proc() {
+    // At that call, all programs are loaded, and collections have begun.
     let mut command = with_failing_bpf("EINVAL", 400);
     command.args(FAST);
     let exporter = Exporter::spawn(command);
     assert_eq!(source(&exporter.scrape()), ("bpf".to_owned(), "available".to_owned()));
-    let line = exporter.log_line("from /proc from now on");
+    let line = exporter.log_line("falling back to /proc");
     assert!(line.contains("level=warn") && line.contains("Invalid argument"), "{line}");
     let metrics = exporter.fresh_scrape();
     assert_eq!(source(&metrics), ("proc".to_owned(), "failed".to_owned()));
     assert_eq!(metrics.value("pstree_collector_success", &[("collector", "processes")]), Some(1.0));
 }
 
-/// As the README says it, for an engine that does not know CAP_BPF by name yet.
+/// With the flags from the README, for an engine that does not know CAP_BPF yet.
 #[test]
-fn in_a_container_with_one_capability_the_kernel_counts_for_all_others() {
-    let engine = Engine::start();
+fn a_container_with_one_capability_counts_the_forks_of_all_others() {
+    let engine = Engine::shared();
     engine.run_gated("web", "/bin/workload once forks 200");
-    let binary = std::env::var("PSTREE_STATIC_BINARY").expect("PSTREE_STATIC_BINARY is set: run make test");
     let flags = [
         "--read-only",
         "--cap-drop=ALL",
@@ -267,7 +280,7 @@ fn in_a_container_with_one_capability_the_kernel_counts_for_all_others() {
         "--cgroupns=host",
         "--network=host",
         "--volume=/sys/fs/cgroup:/host/cgroup:ro",
-        &format!("--volume={binary}:/pstree-exporter:ro"),
+        &format!("--volume={}:/pstree-exporter:ro", static_binary()),
     ];
     let command = ["/pstree-exporter", "--path.cgroupfs=/host/cgroup", "--collection.interval=200ms"];
     let more = ["--no-docker", "--web.listen-address=127.0.0.1:0"];

@@ -1,20 +1,23 @@
-//! Containers with a known forest give exactly the numbers that `ps`, `docker top` and `pids.current` give.
+//! Containers with a known forest: the metrics are equal to `ps`, `docker top` and `pids.current`.
 
-use crate::engine::Engine;
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::exposition::Exposition;
 use crate::support::{Exporter, wait_for};
-use crate::truth::{measured, members, pids_file, truth_of};
+use crate::testkit::cgroups::{hierarchies, remove_cgroup};
+use crate::testkit::engine::Engine;
+use crate::testkit::oracle::{expected_of, measured, members, pids_file, ps};
 
-/// Compares a container with what is true of it, once nothing moves any more.
+/// Compares a container's metrics with the oracle. Nothing may change meanwhile.
 fn assert_exact(engine: &Engine, metrics: &Exposition, name: &str) {
-    let truth = truth_of(&members(engine, name));
-    assert_eq!(measured(metrics, name), truth, "{name}");
+    let expected = expected_of(&members(engine, name));
+    assert_eq!(measured(metrics, name), expected, "{name}");
     let pid = engine.pid(name);
     let label = [("name", name)];
     let current = metrics.value("pstree_container_pids_current", &label);
     assert_eq!(current, pids_file(pid, "pids.current").map(|count| count as f64), "{name}");
-    // Tasks are threads and zombies; a leader that exited is both a thread and no zombie.
-    assert_eq!(current, Some((truth.threads + truth.zombies) as f64), "{name}");
+    // Tasks are threads and zombies. A leader that exited before its threads is not a zombie.
+    assert_eq!(current, Some((expected.threads + expected.zombies) as f64), "{name}");
 }
 
 fn roots(metrics: &Exposition, name: &str) -> [f64; 3] {
@@ -30,8 +33,8 @@ fn wait_for_processes(exporter: &Exporter, name: &str, count: f64) {
 }
 
 #[test]
-fn a_dozen_containers_match_ps_and_docker_top() {
-    let engine = Engine::start();
+fn thirteen_containers_match_ps_and_docker_top() {
+    let engine = Engine::shared();
     engine.run("plain", &["--", "/bin/sleep", "1000"]);
     engine.run("execs", &["--", "/bin/sleep", "1000"]);
     for _ in 0..3 {
@@ -52,11 +55,11 @@ fn a_dozen_containers_match_ps_and_docker_top() {
 
     for source in ["proc", "bpf"] {
         let source = format!("--collection.source={source}");
-        assert_dozen(&engine, &Exporter::start(&[&engine.flag(), "--collection.interval=250ms", &source]));
+        assert_all(&engine, &Exporter::start(&[&engine.flag(), "--collection.interval=250ms", &source]));
     }
 }
 
-fn assert_dozen(engine: &Engine, exporter: &Exporter) {
+fn assert_all(engine: &Engine, exporter: &Exporter) {
     wait_for_processes(exporter, "execs", 7.0);
     wait_for_processes(exporter, "shell", 9.0);
     let metrics = exporter.fresh_scrape();
@@ -81,13 +84,13 @@ fn assert_dozen(engine: &Engine, exporter: &Exporter) {
     assert_eq!(metrics.sum("pstree_containers", &[]), names.len() as f64);
     assert_eq!(metrics.value("pstree_containers", &[("runtime", "docker")]), Some(names.len() as f64));
 
-    // Row 26: who came in how.
+    // How the roots entered the container.
     assert_eq!(roots(&metrics, "plain"), [1.0, 0.0, 0.0]);
     assert_eq!(roots(&metrics, "execs"), [1.0, 3.0, 0.0]);
     assert_eq!(roots(&metrics, "with-init"), [1.0, 0.0, 0.0]);
     assert_eq!(roots(&metrics, "pid-host"), [1.0, 0.0, 0.0]);
     assert_eq!(roots(&metrics, "pid-shared"), [1.0, 0.0, 0.0]);
-    // Row 12: a leader that exited is none of the zombies. Row 13: threads are no processes.
+    // A leader that exited before its threads is not a zombie. Threads are not processes.
     let value = |family: &str, name: &str| metrics.value(family, &[("name", name)]);
     assert_eq!(value("pstree_container_zombie_processes", "leader"), Some(0.0));
     assert_eq!(value("pstree_container_processes", "threads"), Some(1.0));
@@ -100,9 +103,9 @@ fn assert_dozen(engine: &Engine, exporter: &Exporter) {
         Some(4.0)
     );
     assert_eq!(value("pstree_container_pids_limit", "limited"), Some(40.0));
-    assert_eq!(value("pstree_container_pids_limit", "plain"), None, "unlimited is no number");
+    assert_eq!(value("pstree_container_pids_limit", "plain"), None, "unlimited has no sample");
     assert_ages(engine, &metrics);
-    // The bound of the contract, for far fewer commands than it allows.
+    // docs/metrics.md promises at most 72 series for ten commands; these containers have fewer commands.
     for name in names {
         let series =
             metrics.samples.iter().filter(|(_, labels, _)| labels.get("name").is_some_and(|it| it == name));
@@ -110,7 +113,7 @@ fn assert_dozen(engine: &Engine, exporter: &Exporter) {
     }
 }
 
-/// `ps` knows how long a process runs, in seconds.
+/// Compares with `ps`, which reports the age of a process in seconds.
 fn assert_ages(engine: &Engine, metrics: &Exposition) {
     let started = metrics
         .value("pstree_container_oldest_root_start_time_seconds", &[("name", "plain"), ("kind", "init")]);
@@ -122,18 +125,18 @@ fn assert_ages(engine: &Engine, metrics: &Exposition) {
 }
 
 #[test]
-fn containers_and_host_together_are_what_ps_shows() {
-    let engine = Engine::start();
+fn containers_and_host_together_have_all_processes_of_ps() {
+    let engine = Engine::shared();
     engine.run_workload("fan", &[], &["fan", "10"]);
     engine.run_workload("dead", &[], &["zombies", "5"]);
     let exporter = engine.exporter();
-    // Kernel threads come and go: until nothing does between the two looks.
+    // Kernel threads come and go: repeated until none does between the two counts.
     wait_for("the same count", || {
         let metrics = exporter.fresh_scrape();
-        let rows = crate::truth::ps();
+        let rows = ps();
         let seen = metrics.sum("pstree_host_processes", &[]) + metrics.sum("pstree_container_processes", &[]);
         let kernel_threads = rows.values().filter(|row| row.pid == 2 || row.parent == 2).count();
-        // ps itself was not there.
+        // The row of ps itself is not counted.
         let matches = seen == (rows.len() - 1) as f64
             && metrics.value("pstree_host_kernel_threads", &[]) == Some(kernel_threads as f64);
         matches.then_some(())
@@ -141,8 +144,8 @@ fn containers_and_host_together_are_what_ps_shows() {
 }
 
 #[test]
-fn row_05_a_process_that_names_itself_badly() {
-    let engine = Engine::start();
+fn hostile_process_names_are_exported_as_printable_text() {
+    let engine = Engine::shared();
     let names: [&[u8]; 6] = [b") R 1 1", b"a\nb", b"\xff", b"\"}\\", b"\x1b[31m", "\u{202e}x".as_bytes()];
     for (number, name) in names.iter().enumerate() {
         let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -161,43 +164,44 @@ fn row_05_a_process_that_names_itself_badly() {
 }
 
 #[test]
-fn row_26_intruders_nested_containers_and_shared_namespaces() {
-    let engine = Engine::start();
+fn a_foreign_process_in_a_containers_pid_namespace_is_counted_apart() {
+    let engine = Engine::shared();
     engine.run("victim", &["--", "/bin/sleep", "1000"]);
     let pid = engine.pid("victim").to_string();
-    // Into the pid namespace but not into the cgroup; nsenter forks, so its child is the one inside.
-    let mut intruder = std::process::Command::new("nsenter")
+    // It enters the pid namespace but not the cgroup. nsenter forks; the child is inside.
+    let mut nsenter = std::process::Command::new("nsenter")
         .args(["-t", &pid, "-p", "sleep", "1000"])
         .spawn()
         .expect("nsenter runs");
     let exporter = engine.exporter();
-    exporter.scrape_until("an intruder", |metrics| {
-        (metrics.value("pstree_host_namespace_intruders", &[("name", "victim")]) == Some(1.0)).then_some(())
+    exporter.scrape_until("a foreign process", |metrics| {
+        (metrics.value("pstree_container_namespace_intruders", &[("name", "victim")]) == Some(1.0))
+            .then_some(())
     });
     let metrics = exporter.scrape();
     assert_eq!(metrics.value("pstree_container_processes", &[("name", "victim")]), Some(1.0));
-    let child = crate::truth::ps().values().find(|row| row.parent == intruder.id()).map(|row| row.pid);
-    let child = rustix::process::Pid::from_raw(child.expect("nsenter forks") as i32).expect("a pid");
-    rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("our own process");
-    intruder.wait().expect("nsenter ends with its child");
-    exporter.scrape_until("no intruder", |metrics| {
-        (metrics.value("pstree_host_namespace_intruders", &[("name", "victim")]) == Some(0.0)).then_some(())
+    let child = ps().values().find(|row| row.parent == nsenter.id()).map(|row| row.pid);
+    let child = Pid::from_raw(child.expect("nsenter forks") as i32).expect("a pid");
+    kill_process(child, Signal::KILL).expect("our own process");
+    nsenter.wait().expect("nsenter ends with its child");
+    exporter.scrape_until("no foreign process", |metrics| {
+        (metrics.value("pstree_container_namespace_intruders", &[("name", "victim")]) == Some(0.0))
+            .then_some(())
     });
 }
 
 #[test]
-fn row_26_orphans_of_a_shared_pid_namespace_are_adopted() {
-    let engine = Engine::start();
+fn orphans_in_a_shared_pid_namespace_are_adopted_roots() {
+    let engine = Engine::shared();
     engine.run("owner", &["--", "/bin/sleep", "1000"]);
     engine.run_workload("guest", &["--pid=container:owner"], &["orphan"]);
     let exporter = engine.exporter();
     wait_for_processes(&exporter, "guest", 3.0);
     assert_eq!(roots(&exporter.scrape(), "guest"), [1.0, 0.0, 0.0]);
     let init = engine.pid("guest");
-    let middle =
-        crate::truth::ps().values().find(|row| row.parent == init).map(|row| row.pid).expect("a child");
-    let middle = rustix::process::Pid::from_raw(middle as i32).expect("a pid");
-    rustix::process::kill_process(middle, rustix::process::Signal::USR1).expect("our own process");
+    let middle = ps().values().find(|row| row.parent == init).map(|row| row.pid).expect("a child");
+    let middle = Pid::from_raw(middle as i32).expect("a pid");
+    kill_process(middle, Signal::USR1).expect("our own process");
     exporter.scrape_until("an adopted root", |metrics| {
         (roots(metrics, "guest") == [1.0, 0.0, 1.0]).then_some(())
     });
@@ -205,21 +209,22 @@ fn row_26_orphans_of_a_shared_pid_namespace_are_adopted() {
 }
 
 #[test]
-fn row_27_a_cgroup_named_as_another_container_counts_for_the_outer_one() {
-    let engine = Engine::start();
+fn a_cgroup_with_the_name_of_another_container_counts_for_the_outer_container() {
+    let engine = Engine::shared();
     let victim = engine.run("victim", &["--", "/bin/sleep", "1000"]);
     let outer = engine.run_workload("outer", &[], &["fan", "2"]);
-    let hierarchies = ["pids", "unified"].map(|name| format!("/sys/fs/cgroup/{name}/docker/{outer}/docker"));
+    let parents: Vec<_> =
+        hierarchies().iter().map(|root| root.join(format!("docker/{outer}/docker"))).collect();
     let child = wait_for("a child", || {
         let init = engine.pid("outer");
-        crate::truth::ps().values().find(|row| row.parent == init).map(|row| row.pid)
+        ps().values().find(|row| row.parent == init).map(|row| row.pid)
     });
-    for hierarchy in &hierarchies {
-        let inner = format!("{hierarchy}/{victim}");
-        std::fs::create_dir_all(&inner).expect("a cgroup can be made");
-        std::fs::write(format!("{inner}/cgroup.procs"), child.to_string()).expect("a process can be moved");
+    for parent in &parents {
+        let inner = parent.join(&victim);
+        std::fs::create_dir_all(&inner).expect("root may create cgroups");
+        std::fs::write(inner.join("cgroup.procs"), child.to_string()).expect("root may move processes");
     }
-    // Started afterwards, so that nothing is known of the process from before.
+    // Started afterwards, so that it has not cached the process before.
     let exporter = engine.exporter();
     wait_for_processes(&exporter, "outer", 3.0);
     let metrics = exporter.fresh_scrape();
@@ -227,12 +232,8 @@ fn row_27_a_cgroup_named_as_another_container_counts_for_the_outer_one() {
     assert_eq!(metrics.sum("pstree_containers", &[]), 2.0);
     assert_eq!(metrics.value("pstree_container_pids_current", &[("name", "outer")]), Some(3.0));
     engine.docker(&["kill", "outer"]);
-    for hierarchy in &hierarchies {
-        for path in [format!("{hierarchy}/{victim}"), hierarchy.clone()] {
-            wait_for("the cgroup is empty", || match std::fs::remove_dir(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => None,
-                _ => Some(()),
-            });
-        }
+    for parent in &parents {
+        remove_cgroup(&parent.join(&victim));
+        remove_cgroup(parent);
     }
 }

@@ -1,15 +1,16 @@
-//! The image of `deploy/Dockerfile`, built and run on a real engine with the flags that the README gives.
+//! The image of `deploy/Dockerfile`, built and run on a real engine with the flags from the README.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use crate::engine::Engine;
-use crate::inside::static_binary;
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::exposition::Exposition;
-use crate::support::{wait_at_most, wait_for};
+use crate::support::wait_for;
+use crate::testkit::binaries::static_binary;
+use crate::testkit::engine::Engine;
 
 const TAG: &str = "pstree-exporter";
 
@@ -23,16 +24,16 @@ fn build(engine: &Engine) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The words of the README's command that begins so, without `docker run -d` and what a machine without a bridge
-/// cannot do; Docker's socket is this engine's.
+/// The arguments of the README's command that contains `must_have`, without `docker run -d` and without the published
+/// port, which this engine has no network for. The path of Docker's socket is this engine's.
 fn readme_flags(engine: &Engine, must_have: &str) -> Vec<String> {
     let readme =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
     let blocks = readme.split("```").filter(|block| block.contains("docker run -d --name pstree-exporter"));
     let block =
         blocks.into_iter().find(|block| block.contains(must_have)).expect("the README has the command");
-    let command = block.split("docker run -d").nth(1).expect("it is there").replace("\\\n", " ");
-    let socket = engine.address().replace("unix://", "");
+    let command = block.split("docker run -d").nth(1).expect("just found").replace("\\\n", " ");
+    let socket = engine.socket();
     let group = "\"$(stat -c %g /var/run/docker.sock)\"";
     let of_socket = fs::metadata(&socket).expect("the engine has a socket").gid().to_string();
     let command = command.replace(group, &of_socket).replace("--publish 10073:10073", "--network none");
@@ -45,7 +46,7 @@ fn run(engine: &Engine, flags: &[String], before: &[&str]) {
     engine.docker(&[&["run", "-d", "--health-interval=1s"], before, &flags].concat());
 }
 
-/// What it serves in its own network, where it has the port to itself.
+/// A scrape in its own network namespace, where the port is free.
 fn scrape(engine: &Engine) -> Option<Exposition> {
     let pid = engine.pid("pstree-exporter").to_string();
     let output = Command::new("nsenter")
@@ -57,13 +58,13 @@ fn scrape(engine: &Engine) -> Option<Exposition> {
 
 fn status_of(pid: u32, key: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with(key)).expect("the kernel says it");
+    let line = status.lines().find(|line| line.starts_with(key)).expect("the kernel reports it");
     line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn the_image_is_small_says_what_it_is_and_runs_with_the_least_rights() {
-    let engine = Engine::start();
+fn the_image_is_small_has_labels_and_runs_without_privileges() {
+    let engine = Engine::shared();
     build(&engine);
     let inspect = |format: &str| engine.docker(&["image", "inspect", "--format", format, TAG]);
     let size: u64 = inspect("{{.Size}}").parse().expect("bytes");
@@ -82,7 +83,7 @@ fn the_image_is_small_says_what_it_is_and_runs_with_the_least_rights() {
         scrape(&engine).filter(|it| it.value("pstree_container_processes", &[("name", "web")]) == Some(4.0))
     });
     let (info, _) = metrics.select("pstree_container_info", &[("name", "web")]).next().expect("its name");
-    assert!(info["id"].starts_with("/docker/"), "as cAdvisor has it: {}", info["id"]);
+    assert!(info["id"].starts_with("/docker/"), "spelled as cAdvisor spells it: {}", info["id"]);
     assert_eq!(metrics.value("pstree_container_pids_current", &[("name", "web")]), Some(4.0));
     assert_eq!(
         metrics.value("pstree_container_root_processes", &[("name", "web"), ("kind", "init")]),
@@ -96,29 +97,27 @@ fn the_image_is_small_says_what_it_is_and_runs_with_the_least_rights() {
     assert_eq!(status_of(pid, "CapBnd:"), "0000000000000000");
     assert_eq!(status_of(pid, "NoNewPrivs:"), "1");
     let health = || engine.docker(&["inspect", "--format={{.State.Health.Status}}", "pstree-exporter"]);
-    wait_for("the engine takes it for healthy", || (health() == "healthy").then_some(()));
-    // It stops at once, not after the ten seconds that Docker waits.
-    let begun = Instant::now();
-    engine.docker(&["stop", "pstree-exporter"]);
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    wait_for("the engine reports it as healthy", || (health() == "healthy").then_some(()));
+    // It stops on SIGTERM: 137 would be the SIGKILL that follows.
+    engine.docker(&["stop", "--time=60", "pstree-exporter"]);
     assert_eq!(engine.docker(&["inspect", "--format={{.State.ExitCode}}", "pstree-exporter"]), "0");
 }
 
 #[test]
-fn an_exporter_that_hangs_is_unhealthy() {
-    let engine = Engine::start();
+fn the_health_check_detects_an_exporter_that_hangs() {
+    let engine = Engine::shared();
     build(&engine);
     run(
         &engine,
         &readme_flags(&engine, "--user 65534:65534"),
-        &["--health-retries=1", "--health-timeout=5s"],
+        &["--health-retries=1", "--health-timeout=2s"],
     );
     let health = || engine.docker(&["inspect", "--format={{.State.Health.Status}}", "pstree-exporter"]);
     wait_for("it is healthy", || (health() == "healthy").then_some(()));
     let pid = engine.pid("pstree-exporter");
-    let pid = rustix::process::Pid::from_raw(pid as i32).expect("a pid");
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
-    wait_at_most(Duration::from_secs(40), "it is unhealthy", || (health() == "unhealthy").then_some(()));
-    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("it runs");
+    let pid = Pid::from_raw(pid as i32).expect("a pid");
+    kill_process(pid, Signal::STOP).expect("it runs");
+    wait_for("it is unhealthy", || (health() == "unhealthy").then_some(()));
+    kill_process(pid, Signal::CONT).expect("it runs");
     wait_for("it is healthy again", || (health() == "healthy").then_some(()));
 }

@@ -1,38 +1,38 @@
-//! Tests on the real thing: a Docker engine, podman, Prometheus, namespaces and cgroups. They want root and
-//! the packages that `make test` installs; what is missing is a failure, never a skip.
+//! Tests with real parts: a Docker engine, podman, Prometheus, a browser, namespaces and cgroups. They require root and
+//! the packages that `make test` installs. If something is missing, a test fails; no test is skipped.
 //!
-//! Run one at a time: they look at the machine as a whole.
+//! Run one at a time, because they observe the whole machine. A test waits for what it asserts and never asserts how
+//! long something takes; `make bench` measures that.
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../testkit/mod.rs"]
+mod testkit;
 
+mod browser;
 mod churn;
-mod engine;
-mod events;
+mod clients;
+mod docker;
+mod docker_proxy;
+mod event_counts;
 mod fallbacks;
 mod forests;
-mod groups;
 mod image;
 mod incidents;
-mod inside;
-mod live;
-mod load;
+mod inside_containers;
+mod large_forests;
+mod limits;
+mod live_view;
 mod memory;
 mod names;
-mod nesting;
-mod pages;
+mod nested_cgroups;
 mod podman;
-mod pressure;
-mod proxy;
-mod readers;
-mod restarts;
+mod prometheus;
 mod rights;
-mod scraped;
-mod secure;
+mod slow_readers;
 mod sources;
-mod spread;
 mod stack;
 mod starts;
 mod time;
+mod tls;
 mod trees;
-mod truth;

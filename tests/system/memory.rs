@@ -1,40 +1,41 @@
-//! Many processes, and little memory to look at them.
+//! Many processes, and little memory for the exporter.
 
 use std::fs;
 
-use crate::inside::static_binary;
-use crate::pressure::OwnGroup;
-use crate::spread::{Spread, is_spread, processes};
 use crate::support::{Exporter, http};
+use crate::testkit::binaries::static_binary;
+use crate::testkit::cgroups::LimitedCgroup;
+use crate::testkit::synthetic::{SyntheticContainers, is_synthetic, processes};
 
 const MIB: u64 = 1 << 20;
+/// The memory limit in the manifests in `deploy/`.
 const MEMORY_LIMIT: u64 = 64 * MIB;
 const LIMIT_FILES: [&str; 2] = ["memory.limit_in_bytes", "memory.max"];
 const PROCESSES: f64 = 10_000.0;
 
 #[test]
-fn row_18_ten_thousand_processes_in_64_mib() {
-    // Many trees, and one that is as large as all of them.
+fn ten_thousand_processes_fit_into_64_mib() {
+    // Many trees, and one tree of the same size.
     for (containers, size) in [(100, 100), (1, 10_000)] {
-        let _spread = Spread::start(containers, size);
+        let _containers = SyntheticContainers::start(containers, size);
         for source in ["auto", "bpf"] {
-            let group = OwnGroup::make("memory");
-            // Programs for the kernel are loaded where there is room for it, then the room is taken away.
+            let group = LimitedCgroup::new("memory");
+            // BPF programs require more memory while they are loaded; then the limit is lowered.
             group.set(&LIMIT_FILES, if source == "bpf" { 256 * MIB } else { MEMORY_LIMIT });
             let mut command = group.command(&static_binary());
             let source_flag = format!("--collection.source={source}");
-            command.args(["--no-docker", "--collection.interval=1s", &source_flag]);
+            command.args(["--no-docker", "--collection.interval=250ms", &source_flag]);
             let exporter = Exporter::spawn(command);
             let first = exporter.scrape();
             group.set(&LIMIT_FILES, MEMORY_LIMIT);
-            let (labels, _) = first.select("pstree_source_info", &[]).next().expect("always there");
+            let (labels, _) = first.select("pstree_source_info", &[]).next().expect("always exported");
             let wanted = if source == "bpf" { ("bpf", "flag") } else { ("proc", "memory") };
             assert_eq!((labels["source"].as_str(), labels["reason"].as_str()), wanted);
             let peak = group.file(&["memory.max_usage_in_bytes", "memory.peak"]);
-            // Cannot be begun anew everywhere; where it cannot, loading counts, too.
+            // Old kernels cannot reset it; there, loading counts, too.
             let _ = fs::write(&peak, "0");
 
-            ask_for_everything(&exporter, containers);
+            request_everything(&exporter, containers);
 
             let failed =
                 fs::read_to_string(group.file(&["memory.failcnt", "memory.events"])).expect("counts");
@@ -45,21 +46,21 @@ fn row_18_ten_thousand_processes_in_64_mib() {
                 .sum();
             let peak: u64 = fs::read_to_string(&peak).expect("a peak").trim().parse().expect("bytes");
             let status = fs::read_to_string(format!("/proc/{}/status", exporter.pid())).expect("it runs");
-            let own = status.lines().find(|line| line.starts_with("VmHWM")).expect("always there");
-            eprintln!("{containers} x {size} by {source}: {} KiB charged at most, {own}", peak >> 10);
+            let own = status.lines().find(|line| line.starts_with("VmHWM")).expect("always exported");
+            eprintln!("{containers} x {size} with {source}: {} KiB charged at most, {own}", peak >> 10);
             assert!(peak < MEMORY_LIMIT && failed == 0, "{peak} bytes, {failed} times at the limit");
-            assert!(exporter.stop().success(), "it was never killed");
+            assert!(exporter.stop().success(), "it was not killed");
         }
     }
 }
 
-/// Every format and every page, by several clients at a time, for several collections.
-fn ask_for_everything(exporter: &Exporter, containers: usize) {
+/// Every format and every page, by several clients at the same time, during several collections.
+fn request_everything(exporter: &Exporter, containers: usize) {
     let metrics = exporter.fresh_scrape();
     assert_eq!(processes(&metrics), PROCESSES);
     let infos = metrics.select("pstree_container_info", &[]).map(|(labels, _)| labels);
     let names: Vec<&str> =
-        infos.filter(|labels| is_spread(labels)).map(|labels| labels["container_id"].as_str()).collect();
+        infos.filter(|labels| is_synthetic(labels)).map(|labels| labels["container_id"].as_str()).collect();
     assert_eq!(names.len(), containers);
     let name = names[0];
     let openmetrics = ("Accept", "application/openmetrics-text;version=1.0.0");
@@ -74,9 +75,9 @@ fn ask_for_everything(exporter: &Exporter, containers: usize) {
         ("/api/v1/containers".into(), vec![]),
         (format!("/api/v1/containers/{name}/tree"), vec![]),
     ];
-    let collections = || exporter.scrape().value("pstree_collections_total", &[]).expect("always there");
-    let enough = collections() + 6.0;
-    while collections() < enough {
+    let collections = || exporter.scrape().value("pstree_collections_total", &[]).expect("always exported");
+    let end = collections() + 6.0;
+    while collections() < end {
         let address = &exporter.address;
         std::thread::scope(|scope| {
             for (path, headers) in requests.iter().chain(&requests) {

@@ -1,13 +1,14 @@
-//! Containers of podman, with storage of the test's own, and names from podman's service.
+//! Containers of podman, with storage of the test's own, and names from podman's API service.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::support::{Exporter, wait_for, workload};
+use crate::testkit::child::KillOnDrop;
 
 struct Podman {
     directory: PathBuf,
-    service: Option<Child>,
+    service: Option<KillOnDrop>,
 }
 
 impl Podman {
@@ -33,7 +34,7 @@ impl Podman {
     fn command(&self, arguments: &[&str]) -> Command {
         let at = |name: &str| self.directory.join(name).display().to_string();
         let mut command = Command::new("podman");
-        // The vfs driver and cgroupfs ask nothing of the machine; crun refuses hybrid cgroups.
+        // The vfs driver and cgroupfs work on every machine; crun does not support hybrid cgroups.
         command
             .args([
                 "--root",
@@ -59,7 +60,7 @@ impl Podman {
         let address = format!("unix://{}", self.directory.join("podman.sock").display());
         let service =
             self.command(&["system", "service", "--time=0", &address]).stderr(Stdio::null()).spawn();
-        self.service = Some(service.expect("podman is installed"));
+        self.service = Some(KillOnDrop(service.expect("podman is installed")));
         wait_for("podman's socket", || self.directory.join("podman.sock").exists().then_some(()));
         address
     }
@@ -68,10 +69,7 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.command(&["rm", "--all", "--force", "--time=0"]).output();
-        if let Some(mut service) = self.service.take() {
-            let _ = service.kill();
-            let _ = service.wait();
-        }
+        drop(self.service.take());
         let _ = self.command(&["rmi", "--all", "--force"]).output();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
@@ -80,7 +78,7 @@ impl Drop for Podman {
 #[test]
 fn podman_containers_have_their_names_and_forests() {
     let mut podman = Podman::new();
-    // Raising limits, which podman does by default, wants a capability that a machine may lack.
+    // By default podman raises limits, which requires a capability that a machine may not have.
     let flags = [
         "run",
         "--detach",
@@ -104,7 +102,7 @@ fn podman_containers_have_their_names_and_forests() {
     assert_eq!(metrics.value("pstree_container_root_processes", &[("kind", "init")]), Some(1.0));
     assert_eq!(metrics.sum("pstree_container_root_processes", &[]), 1.0);
     assert_eq!(metrics.value("pstree_docker_up", &[]), Some(1.0));
-    // conmon, the monitor, is no part of it; podman's events are understood.
+    // conmon, the monitor, is not part of the container. Podman's events are understood, too.
     podman.run(&["rename", "shop", "store"]);
     exporter.scrape_until("the new name", |metrics| (metrics.container_names() == ["store"]).then_some(()));
     let log = exporter.log_so_far();

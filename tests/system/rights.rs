@@ -1,24 +1,14 @@
-//! Less than the whole machine to be seen: the exporter says so, once, with the remedy.
+//! An exporter that cannot see the whole machine logs the reason and the fix once; one without any privilege exports
+//! every number.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 use crate::support::exposition::Exposition;
 use crate::support::workload::Workload;
 use crate::support::{BINARY, Exporter};
-
-/// Where everybody may run it: the build directory may be closed to other users.
-pub fn public_binary() -> String {
-    let directory = std::env::temp_dir().join(format!("pstree-public-{}", std::process::id()));
-    fs::create_dir_all(&directory).expect("a scratch directory");
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).expect("our own directory");
-    let path = directory.join("pstree-exporter");
-    if !path.exists() {
-        fs::copy(BINARY, &path).expect("the binary is built");
-    }
-    path.display().to_string()
-}
+use crate::testkit::binaries::public_binary;
+use crate::testkit::cgroups::ContainerCgroup;
 
 fn run(command: &str, arguments: &[&str]) -> (Exposition, String) {
     let output: Output = Command::new(command).args(arguments).output().expect("util-linux is installed");
@@ -36,7 +26,7 @@ fn partial(metrics: &Exposition, reason: &str) -> Option<f64> {
 }
 
 #[test]
-fn row_20_hidepid() {
+fn hidepid_is_logged_with_the_fix() {
     let mount = std::env::temp_dir().join(format!("pstree-hidepid-{}", std::process::id()));
     fs::create_dir_all(&mount).expect("a scratch directory");
     let script = format!(
@@ -51,12 +41,12 @@ fn row_20_hidepid() {
         1,
         "{log}"
     );
-    assert_eq!(seen(&metrics), 1.0, "only itself");
+    assert_eq!(seen(&metrics), 1.0, "only itself is visible");
     fs::remove_dir(mount).expect("the mount was private");
 }
 
 #[test]
-fn row_20_a_pid_namespace_of_its_own() {
+fn a_pid_namespace_of_its_own_is_logged_with_the_fix() {
     let (metrics, log) =
         run("unshare", &["--pid", "--fork", "--mount-proc", BINARY, "--once", "--no-docker"]);
     assert_eq!(partial(&metrics, "pid_namespace"), Some(1.0));
@@ -69,8 +59,8 @@ fn row_20_a_pid_namespace_of_its_own() {
 }
 
 #[test]
-fn without_any_right_all_numbers_are_there() {
-    let group = crate::groups::Group::make("a1");
+fn an_exporter_without_privileges_exports_the_same_numbers_as_root() {
+    let group = ContainerCgroup::new("a1");
     let forest = Workload::start(&["zombies", "3"]);
     group.add(forest.pid());
     let as_nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
@@ -92,8 +82,8 @@ fn without_any_right_all_numbers_are_there() {
 }
 
 #[test]
-fn root_is_told_that_it_is_not_needed() {
+fn running_as_root_without_need_is_logged_once() {
     let exporter = Exporter::start(&["--no-docker", "--collection.source=proc"]);
-    let told = exporter.first_lines.iter().filter(|line| line.contains("running as root"));
-    assert_eq!(told.count(), 1, "{:?}", exporter.first_lines);
+    let lines = exporter.first_lines.iter().filter(|line| line.contains("running as root"));
+    assert_eq!(lines.count(), 1, "{:?}", exporter.first_lines);
 }

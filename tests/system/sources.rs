@@ -1,8 +1,8 @@
-//! Both sources give the same snapshot: the procfs before and after, the kernel's list in between.
+//! Both sources give the same snapshot: procfs is read before and after, the kernel's list in between.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
 use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
@@ -11,8 +11,11 @@ use pstree_exporter::model::forest::stats::ForestStats;
 use pstree_exporter::model::process::{Membership, ProcessKey, ProcessRecord, ProcessState};
 use pstree_exporter::model::snapshot::ContainerState;
 
-use crate::engine::Engine;
+use crate::support::Exporter;
 use crate::support::workload::{self, Workload};
+use crate::testkit::binaries::public_binary;
+use crate::testkit::child::KillOnDrop;
+use crate::testkit::engine::Engine;
 
 fn pipeline(source: SourceFlag) -> Pipeline {
     let config = CollectorConfig {
@@ -23,13 +26,13 @@ fn pipeline(source: SourceFlag) -> Pipeline {
         bounds: Bounds::default(),
         container_name: None,
     };
-    Pipeline::new(&config).expect("the source can be had")
+    Pipeline::new(&config).expect("the source is available")
 }
 
-/// Where a process is, and what is known of it.
-type Seen = BTreeMap<ProcessKey, (Option<String>, ProcessRecord)>;
+/// Every process with its container.
+type Records = BTreeMap<ProcessKey, (Option<String>, ProcessRecord)>;
 
-fn collect(pipeline: &mut Pipeline) -> Seen {
+fn collect(pipeline: &mut Pipeline) -> Records {
     let snapshot = pipeline.collect().expect("a collection");
     let paths: HashMap<Membership, String> = snapshot
         .containers
@@ -40,8 +43,8 @@ fn collect(pipeline: &mut Pipeline) -> Seen {
     snapshot.processes.records.iter().map(|record| (record.key, (container(record), *record))).collect()
 }
 
-/// What both must agree on. Slots are each pipeline's own; a kernel worker's name has what it works on only
-/// in a procfs; what runs may sleep the next moment.
+/// The part of a record that must be equal. Slot numbers differ between pipelines; only procfs adds to a kernel worker's
+/// name what it works on; a process that runs may sleep in the next moment.
 fn comparable(
     (container, record): &(Option<String>, ProcessRecord),
 ) -> impl PartialEq + std::fmt::Debug + use<> {
@@ -61,8 +64,8 @@ fn comparable(
     )
 }
 
-/// Compares every process that the procfs shows alike before and after. Returns how many.
-fn assert_same(before: &Seen, between: &Seen, after: &Seen) -> usize {
+/// Compares every process whose record in procfs is the same before and after. Returns their number.
+fn assert_same(before: &Records, between: &Records, after: &Records) -> usize {
     let mut compared = 0;
     for (key, seen) in before {
         let expected = comparable(seen);
@@ -79,26 +82,15 @@ fn assert_same(before: &Seen, between: &Seen, after: &Seen) -> usize {
     compared
 }
 
-/// Ends with the test.
-struct Churn(Child);
-
-impl Churn {
-    fn start() -> Self {
-        let storm = format!("while :; do {} once forks 50; done", workload::binary().display());
-        Self(Command::new("sh").args(["-c", &storm]).spawn().expect("sh runs"))
-    }
-}
-
-impl Drop for Churn {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Short-lived processes on the host.
+fn fork_churn() -> KillOnDrop {
+    let storm = format!("while :; do {} once forks 50; done", workload::binary().display());
+    KillOnDrop(Command::new("sh").args(["-c", &storm]).spawn().expect("sh runs"))
 }
 
 #[test]
-fn both_sources_give_the_same_snapshot_through_churn() {
-    let engine = Engine::start();
+fn both_sources_give_the_same_snapshot_during_churn() {
+    let engine = Engine::shared();
     engine.run_workload("zombies", &[], &["zombies", "12"]);
     engine.run_workload("leader", &["--init"], &["zombie-leader", "3"]);
     engine.run_workload("threads", &[], &["threads", "25"]);
@@ -108,9 +100,9 @@ fn both_sources_give_the_same_snapshot_through_churn() {
     engine.docker(&["pause", "paused"]);
     engine.run("forking", &["--", "/bin/sh", "-c", "while :; do /bin/true; /bin/sleep 0.01 & done"]);
     let hostile = Workload::start(&["name", "29205220310a"]);
-    let churn = Churn::start();
+    let churn = fork_churn();
 
-    // In this order: the rights are given up with the first.
+    // In this order: the first drops the capabilities afterwards.
     let mut bpf = pipeline(SourceFlag::Bpf);
     let mut proc = pipeline(SourceFlag::Proc);
     let mut compared = 0;
@@ -126,13 +118,14 @@ fn both_sources_give_the_same_snapshot_through_churn() {
     assert!(compared > 60 * 80, "only {compared} records were compared");
 
     drop(churn);
-    // Where nothing moves, what is made of the records is the same, too.
+    // When nothing changes, the results are the same, too.
     engine.docker(&["rm", "--force", "forking"]);
     let (proc, bpf) = (proc.collect().expect("a collection"), bpf.collect().expect("a collection"));
-    assert!(!proc.containers.is_empty());
+    assert_eq!(proc.containers.len(), 6);
+    assert_eq!(bpf.containers.len(), 6);
     for (proc, bpf) in proc.containers.iter().zip(&bpf.containers) {
         let stats = |state: &ContainerState| {
-            // A zombie is first seen by one a moment earlier or later.
+            // The two see a zombie for the first time at slightly different times.
             let stats = ForestStats { oldest_zombie_since: None, ..state.stats.clone() };
             (state.container.path.clone(), stats, state.foreign_processes)
         };
@@ -141,14 +134,15 @@ fn both_sources_give_the_same_snapshot_through_churn() {
 }
 
 #[test]
-fn intruders_are_found_without_the_right_to_ask_procfs() {
-    let engine = Engine::start();
+fn foreign_processes_are_found_without_access_to_their_namespace_links() {
+    let engine = Engine::shared();
     engine.run_workload("web", &[], &["fan", "2"]);
     let target = engine.pid("web").to_string();
-    let mut intruder = Command::new("nsenter")
+    let nsenter = Command::new("nsenter")
         .args(["--pid", "--target", &target, "/bin/sleep", "1000"])
         .spawn()
         .expect("util-linux is installed");
+    let _nsenter = KillOnDrop(nsenter);
     let as_nobody = [
         "--reuid=65534",
         "--regid=65534",
@@ -158,12 +152,10 @@ fn intruders_are_found_without_the_right_to_ask_procfs() {
         "--bounding-set=-all,+bpf,+perfmon",
     ];
     let mut command = Command::new("setpriv");
-    command.args(as_nobody).arg(crate::rights::public_binary());
+    command.args(as_nobody).arg(public_binary());
     command.args(["--no-docker", "--collection.interval=200ms", "--collection.source=bpf"]);
-    let exporter = crate::support::Exporter::spawn(command);
-    exporter.scrape_until("the intruder, and nsenter's child", |metrics| {
-        (metrics.sum("pstree_host_namespace_intruders", &[]) == 1.0).then_some(())
+    let exporter = Exporter::spawn(command);
+    exporter.scrape_until("the child of nsenter", |metrics| {
+        (metrics.sum("pstree_container_namespace_intruders", &[]) == 1.0).then_some(())
     });
-    let _ = intruder.kill();
-    let _ = intruder.wait();
 }

@@ -1,20 +1,21 @@
-//! The stack to try: what `deploy/compose.yaml` names is there, and the same files work with Debian's servers.
+//! The stack of `deploy/compose.yaml`: the files that it names exist, and they work with Debian's servers.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::engine::Engine;
-use crate::scraped::Prometheus;
 use crate::support::{http, rules, wait_for};
+use crate::testkit::child::KillOnDrop;
+use crate::testkit::engine::Engine;
+use crate::testkit::prometheus::{Prometheus, free_address};
 
 const CLONE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Paths that compose.yaml takes from the machine and not from the clone.
-const OF_THE_MACHINE: [&str; 2] = ["/sys/fs/cgroup", "/var/run/docker.sock"];
+const HOST_PATHS: [&str; 2] = ["/sys/fs/cgroup", "/var/run/docker.sock"];
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(CLONE).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -24,7 +25,7 @@ fn read(path: &str) -> String {
 fn services() -> Value {
     let to_json = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
     let file = fs::File::open(Path::new(CLONE).join("deploy/compose.yaml")).expect("compose.yaml");
-    // Debian's own, which has yaml beside it.
+    // Debian's Python, for which the yaml module is installed.
     let output =
         Command::new("/usr/bin/python3").args(["-c", to_json]).stdin(file).output().expect("python3 runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -32,7 +33,7 @@ fn services() -> Value {
     file["services"].clone()
 }
 
-/// What a service mounts, as source and target: the short form `source:target[:options]`.
+/// The mounts of a service, as source and target. Their short form is `source:target[:options]`.
 fn mounts(service: &Value) -> impl Iterator<Item = (&str, &str)> {
     service["volumes"].as_array().expect("volumes").iter().map(|mount| {
         let (source, rest) = mount.as_str().expect("the short form").split_once(':').expect("a target");
@@ -46,14 +47,14 @@ fn in_clone(path: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn compose_finds_what_it_mounts_and_builds() {
+fn every_file_that_compose_mounts_or_builds_exists() {
     let services = services();
     let services = services.as_object().expect("services by name");
     assert_eq!(services.keys().collect::<Vec<_>>(), ["alertmanager", "exporter", "grafana", "prometheus"]);
     for (source, _) in services.values().flat_map(mounts) {
-        // A name without a path is a volume that Compose keeps.
-        let is_there = !source.contains('/') || (source.starts_with('.') && in_clone(source).exists());
-        assert!(is_there || OF_THE_MACHINE.contains(&source), "{source}");
+        // A name without a path is a volume.
+        let exists = !source.contains('/') || (source.starts_with('.') && in_clone(source).exists());
+        assert!(exists || HOST_PATHS.contains(&source), "{source}");
     }
     let build = &services["exporter"]["build"];
     let (context, dockerfile) = (build["context"].as_str().unwrap(), build["dockerfile"].as_str().unwrap());
@@ -61,7 +62,7 @@ fn compose_finds_what_it_mounts_and_builds() {
 }
 
 #[test]
-fn its_files_name_each_other_by_service_and_port() {
+fn its_files_refer_to_each_other_by_service_and_port() {
     let services = services();
     for (path, service, port) in [
         ("deploy/prometheus/targets-compose/exporters.yaml", "exporter", 10073),
@@ -72,7 +73,7 @@ fn its_files_name_each_other_by_service_and_port() {
         let published = services[service]["ports"][0].as_str().expect("address:port:port");
         assert!(published.ends_with(&format!(":{port}")), "{service}: {published}");
     }
-    // Where Grafana looks for dashboards, there they are.
+    // The dashboards are mounted where Grafana searches for them.
     let provider = read("deploy/grafana/provisioning/dashboards/pstree.yaml");
     let path = provider.lines().find_map(|it| it.trim().strip_prefix("path: ")).expect("a path");
     for dashboard in ["fleet", "container", "exporter"] {
@@ -83,27 +84,20 @@ fn its_files_name_each_other_by_service_and_port() {
     }
 }
 
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn prometheus_and_alertmanager_run_on_its_files() {
-    let engine = Engine::start();
+    let engine = Engine::shared();
     let exporter = engine.exporter();
     let directory = std::env::temp_dir().join(format!("pstree-stack-{}", std::process::id()));
     let home = directory.join("deploy/prometheus");
     fs::create_dir_all(home.join("targets")).expect("a scratch directory");
     symlink(format!("{CLONE}/alerts"), directory.join("alerts")).expect("a scratch link");
     let config = home.join("prometheus.yml");
-    fs::write(&config, read("deploy/prometheus/prometheus.yml")).expect("a scratch file");
+    // Only the interval and the ports differ.
+    let text = read("deploy/prometheus/prometheus.yml");
+    assert!(text.contains("interval: 10s"), "{text}");
+    fs::write(&config, text.replace("interval: 10s", "interval: 1s")).expect("a scratch file");
     let alertmanager = free_address();
-    // Only the ports are the test's own.
     for (file, shipped, address) in [
         ("exporters.yaml", "localhost:10073", &exporter.address),
         ("alertmanagers.yaml", "localhost:9093", &alertmanager),
@@ -113,7 +107,7 @@ fn prometheus_and_alertmanager_run_on_its_files() {
         fs::write(home.join("targets").join(file), text.replace(shipped, address)).expect("a scratch file");
     }
 
-    let _alertmanager = Server(
+    let _alertmanager = KillOnDrop(
         Command::new("prometheus-alertmanager")
             .arg(format!("--config.file={CLONE}/deploy/alertmanager/alertmanager.yml"))
             .arg(format!("--storage.path={}", directory.join("alertmanager").display()))
@@ -154,9 +148,4 @@ fn prometheus_and_alertmanager_run_on_its_files() {
         .collect();
     assert_eq!(loaded.len(), shipped);
     assert!(loaded.iter().all(|rule| rule["health"] != "err"), "{loaded:#?}");
-}
-
-fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").to_string()
 }

@@ -1,5 +1,5 @@
 /* Makes process forests of a known shape, for tests and benchmarks. Static, so that it runs in an image
- * that holds nothing else. Prints "ready" once the forest stands, then waits to be killed.
+ * that contains nothing else. Prints "ready" when all processes run, then waits to be killed.
  *
  *   workload fan N              one parent with N children
  *   workload chain N            N processes, each the child of the one before (itself included)
@@ -62,23 +62,45 @@ static void die_with_parent(void) {
     if (getppid() != parent) _exit(1);
 }
 
+static pid_t *children;
+static long child_count;
+
+static void expect_children(long count) {
+    children = calloc(count + 1, sizeof *children);
+    if (!children) fail("calloc");
+    child_count = 0;
+}
+
+/* Kills and reaps all, also those that lost their parent: cgroups are empty when this process has ended, even if
+ * the machine's init is slow. */
+static void end_children(int signal_number) {
+    (void)signal_number;
+    for (long i = 0; i < child_count; i++) kill(children[i], SIGKILL);
+    while (wait(NULL) > 0 || errno == EINTR) {}
+    _exit(0);
+}
+
 static void fan(long count) {
+    expect_children(count);
     for (long i = 0; i < count; i++) {
-        if (fork_or_fail() == 0) {
+        pid_t child = fork_or_fail();
+        if (child == 0) {
             die_with_parent();
             wait_for_ever();
         }
+        children[child_count++] = child;
     }
 }
 
-/* Forks a child that executes this program anew for the rest of the chain: without that, each fork would copy
- * the memory bookkeeping of all its ancestors. The last one writes to a pipe that the first reads. */
+/* Forks a child that executes this program again for the rest of the chain: otherwise each fork would copy the
+ * memory bookkeeping of all its ancestors. The last one writes to a pipe that the first reads. */
 static void chain_link(long left, const char *pipe_end) {
     if (left == 0) {
         if (write(atoi(pipe_end), "x", 1) != 1) fail("write");
         return;
     }
-    if (fork_or_fail() == 0) {
+    pid_t child = fork_or_fail();
+    if (child == 0) {
         char self[512] = {0}, rest[32];
         if (readlink("/proc/self/exe", self, sizeof self - 1) < 0) fail("readlink");
         snprintf(rest, sizeof rest, "%ld", left - 1);
@@ -86,11 +108,14 @@ static void chain_link(long left, const char *pipe_end) {
         execl(self, "workload", "chain-link", rest, pipe_end, (char *)NULL);
         fail(self);
     }
+    children[child_count++] = child;
 }
 
 static void chain(long count) {
     int ends[2];
     char byte, pipe_end[16];
+    expect_children(1);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (pipe(ends) != 0) fail("pipe");
     snprintf(pipe_end, sizeof pipe_end, "%d", ends[1]);
     chain_link(count - 1, pipe_end);
@@ -146,21 +171,9 @@ static void write_pid(const char *directory) {
     close(file);
 }
 
-static pid_t *group_leaders;
-static long group_count;
-
-/* Reaps all, so that no cgroup waits for an init that takes its time. */
-static void end_groups(int signal_number) {
-    (void)signal_number;
-    for (long i = 0; i < group_count; i++) kill(group_leaders[i], SIGKILL);
-    while (wait(NULL) > 0 || errno == EINTR) {}
-    _exit(0);
-}
-
 static void spread(const char *roots, long groups, long size, long first) {
-    group_leaders = calloc(groups, sizeof *group_leaders);
-    if (!group_leaders) fail("calloc");
-    /* The groups' own children come here when their parent is gone. */
+    expect_children(groups);
+    /* The groups' children are reparented to this process when their parent ends. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     for (long group = 0; group < groups; group++) {
         int ends[2];
@@ -183,9 +196,8 @@ static void spread(const char *roots, long groups, long size, long first) {
         if (read(ends[0], &byte, 1) != 1) fail("read");
         close(ends[0]);
         close(ends[1]);
-        group_leaders[group_count++] = leader;
+        children[child_count++] = leader;
     }
-    signal(SIGTERM, end_groups);
 }
 
 static void quit(int signal_number) {
@@ -281,6 +293,7 @@ int main(int argc, char **argv) {
     if (!strcmp(mode, "fan")) fan(count);
     else if (!strcmp(mode, "chain")) chain(count);
     else if (!strcmp(mode, "chain-link") && argc > 3) {
+        expect_children(1);
         chain_link(count, argv[3]);
         wait_for_ever();
     } else if (!strcmp(mode, "threads")) threads(count - 1);
@@ -291,7 +304,7 @@ int main(int argc, char **argv) {
         syscall(SYS_exit, 0);
     } else if (!strcmp(mode, "name") && argc > 2) set_name_from_hex(argv[2]);
     else if (!strcmp(mode, "names")) names(count, argc > 3 ? atol(argv[3]) : 0, 0);
-    else if (!strcmp(mode, "spread") && argc > 4) 
+    else if (!strcmp(mode, "spread") && argc > 4)
         spread(argv[2], atol(argv[3]), atol(argv[4]), argc > 5 ? atol(argv[5]) : 0);
     else if (!strcmp(mode, "orphan")) orphan();
     else if (!strcmp(mode, "forks")) forks(count);
@@ -303,6 +316,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     if (once) return 0;
+    if (children) signal(SIGTERM, end_children);
     ready();
     wait_for_ever();
 }

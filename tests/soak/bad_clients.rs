@@ -1,4 +1,4 @@
-//! Scrapers, some of which misbehave.
+//! Good and bad clients.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use crate::support::http::{connect, request};
 use crate::support::slow::SlowClients;
 
-/// Everything once; two hundred slow clients are there all the time.
-pub fn clients(address: &str) {
+/// Requests of all kinds, beside two hundred slow clients.
+pub(crate) fn run(address: &str) {
     let _slow = SlowClients::start(address, 200);
     let openmetrics = [("Accept", "application/openmetrics-text;version=1.0.0"), ("Accept-Encoding", "gzip")];
     for _ in 0..20 {
@@ -18,18 +18,18 @@ pub fn clients(address: &str) {
         {
             request(address, "GET", path, &[]);
         }
-        gone_in_mid_answer(address);
-        garbage(address);
+        close_during_the_response(address);
+        send_garbage(address);
     }
 }
 
-fn gone_in_mid_answer(address: &str) {
+fn close_during_the_response(address: &str) {
     let mut stream = connect(address);
     let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
     let _ = stream.read(&mut [0; 10]);
 }
 
-fn garbage(address: &str) {
+fn send_garbage(address: &str) {
     for bytes in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n"[..], b"GET / HTTP/9\r\n\r\n", &[b'A'; 70_000]]
     {
         let Ok(mut stream) = TcpStream::connect(address) else { continue };

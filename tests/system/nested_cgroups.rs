@@ -1,4 +1,4 @@
-//! Cgroups that a container nests below its own until the kernel can no longer tell their path.
+//! Cgroups that a container nests so deeply that the kernel cannot report their path.
 
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -7,13 +7,13 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, unlinkat};
 
-use crate::groups::{Group, hierarchies};
 use crate::support::{Exporter, wait_for};
+use crate::testkit::cgroups::{ContainerCgroup, hierarchies};
 
-/// Each as long as a name may be: together more than PATH_MAX.
+/// Each has the longest possible name: together they exceed PATH_MAX.
 const LEVELS: usize = 18;
 
-/// Below one cgroup, from the outermost; removed when dropped.
+/// Cgroups below one another, outermost first. Removed when dropped.
 struct Nest(Vec<OwnedFd>);
 
 fn name() -> String {
@@ -29,7 +29,7 @@ impl Nest {
         let mut all = vec![outermost.expect("a directory")];
         for _ in 0..LEVELS {
             let last = all.last().expect("one at least");
-            mkdirat(last, name(), Mode::RWXU).expect("cgroups can be made");
+            mkdirat(last, name(), Mode::RWXU).expect("root may create cgroups");
             all.push(open(last, &name()));
         }
         Self(all)
@@ -42,8 +42,9 @@ impl Nest {
             OFlags::WRONLY | OFlags::CLOEXEC,
             Mode::empty(),
         );
-        let written = rustix::io::write(procs.expect("it is there").as_fd(), pid.to_string().as_bytes());
-        written.expect("a process can be moved");
+        let written =
+            rustix::io::write(procs.expect("the kernel provides it").as_fd(), pid.to_string().as_bytes());
+        written.expect("root may move processes");
     }
 }
 
@@ -61,7 +62,7 @@ impl Drop for Nest {
     }
 }
 
-/// Starts three children when it is told to, and ends with them.
+/// A shell that starts three children when it reads a line, and kills them when it is dropped.
 struct Parent(Child);
 
 impl Parent {
@@ -81,9 +82,9 @@ impl Drop for Parent {
 }
 
 #[test]
-fn row_27_no_depth_hides_a_process() {
+fn processes_in_deeply_nested_cgroups_are_counted() {
     for source in ["proc", "bpf"] {
-        let group = Group::make("d1");
+        let group = ContainerCgroup::new("d1");
         let flags = ["--no-docker", "--collection.interval=100ms"];
         let exporter = Exporter::start(&[&flags[..], &[&format!("--collection.source={source}")]].concat());
         let nests: Vec<Nest> =
@@ -92,7 +93,7 @@ fn row_27_no_depth_hides_a_process() {
         group.add(parent.0.id());
         let label = [("id", group.id.as_str())];
         let processes = |count: f64| {
-            exporter.scrape_until(&format!("{count} processes by {source}"), |metrics| {
+            exporter.scrape_until(&format!("{count} processes with {source}"), |metrics| {
                 (metrics.value("pstree_container_processes", &label) == Some(count)).then(|| metrics.clone())
             })
         };
@@ -102,7 +103,7 @@ fn row_27_no_depth_hides_a_process() {
         let metrics = processes(4.0);
         let malformed = [("reason", "malformed")];
         assert_eq!(metrics.value("pstree_collection_skipped_processes_total", &malformed), Some(0.0));
-        // Nor does it keep the collector busy.
+        // It stays so.
         for _ in 0..10 {
             exporter.fresh_scrape();
         }

@@ -1,37 +1,76 @@
-//! A Docker engine of the test's own: own data, own socket, no network, stopped by its pid.
+//! A Docker engine of the tests' own: own data, own socket, no network, stopped by its pid.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Exporter, wait_at_most, wait_for, workload};
 
-/// The image that all containers run: busybox and our own programs, nothing else.
+/// The image that all containers run: busybox and our own programs.
 pub const IMAGE: &str = "pstree-test";
+
+/// Waits until its standard input ends, which happens when the test binary ends, also by a signal. Then removes
+/// everything that an engine leaves behind: containers, the daemon, mounts and files.
+///   $1  the engine's directory   $2  the address of its API
+const CLEAN_UP: &str = r#"
+trap '' INT TERM HUP
+cat >/dev/null
+pid=$(cat "$1/pid" 2>/dev/null)
+if [ -n "$pid" ]; then
+    kill -CONT "$pid"
+    docker --host "$2" ps -aq | xargs -r docker --host "$2" rm --force --volumes
+    kill -TERM "$pid"
+    tries=0
+    while [ -e "$1/pid" ] && [ $tries -lt 300 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+fi
+umount "$1/exec/netns/default" "$1/data"
+rm -rf "$1"
+"#;
 
 pub struct Engine {
     directory: PathBuf,
     daemon: Option<Child>,
     flags: Vec<String>,
+    cleaner: Child,
 }
 
 impl Engine {
-    pub fn start() -> Self {
-        Self::start_with(&[])
+    /// The engine that the tests share: starting one takes two seconds. It is empty at first, and all containers are
+    /// removed when the result is dropped. A test that stops the daemon starts its own with [`Engine::start`].
+    pub fn shared() -> SharedEngine {
+        // Statics are not dropped; the cleaner removes this engine.
+        static SHARED: OnceLock<Mutex<Engine>> = OnceLock::new();
+        let engine = SHARED.get_or_init(|| Mutex::new(Self::start(&[])));
+        // A test that failed has still removed its containers.
+        SharedEngine(engine.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// `flags` beyond those that keep it apart from the machine.
-    pub fn start_with(flags: &[&str]) -> Self {
+    /// `flags` are added to those that isolate the engine from the machine.
+    pub fn start(flags: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("pstree-engine-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).expect("a scratch directory");
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let mut engine = Self { directory, daemon: None, flags };
+        let cleaner = Command::new("sh")
+            .args(["-c", CLEAN_UP, "sh"])
+            .arg(&directory)
+            .arg(address_in(&directory))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh runs");
+        let mut engine = Self { directory, daemon: None, flags, cleaner };
         engine.up();
         engine.import_image();
         engine
@@ -65,21 +104,27 @@ impl Engine {
         wait_for("dockerd stops", || daemon.try_wait().expect("wait works"));
     }
 
-    /// SIGSTOP and SIGCONT.
+    /// Sends a signal to the daemon, for example SIGSTOP.
     pub fn signal(&self, signal: Signal) {
         send(self.daemon.as_ref().expect("dockerd runs").id(), signal);
     }
 
+    /// The address of the API, as `--docker.host` takes it.
     pub fn address(&self) -> String {
-        format!("unix://{}", self.directory.join("docker.sock").display())
+        address_in(&self.directory)
     }
 
-    /// The flag that points the exporter here.
+    /// The path of the API's socket.
+    pub fn socket(&self) -> String {
+        self.directory.join("docker.sock").display().to_string()
+    }
+
+    /// The flag with which the exporter uses this engine.
     pub fn flag(&self) -> String {
         format!("--docker.host={}", self.address())
     }
 
-    /// An exporter that collects often and takes names from here.
+    /// An exporter that collects often and takes names from this engine.
     pub fn exporter(&self) -> Exporter {
         Exporter::start(&[&self.flag(), "--collection.interval=250ms"])
     }
@@ -90,7 +135,7 @@ impl Engine {
         command
     }
 
-    /// Runs `docker` and returns what it prints. Panics when it fails.
+    /// Runs `docker` and returns what it prints. Panics if it fails.
     pub fn docker(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().expect("docker is installed");
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -98,7 +143,7 @@ impl Engine {
         String::from_utf8(output.stdout).expect("docker prints text").trim().to_owned()
     }
 
-    /// `docker run -d`, with a name; returns the id. `arguments` hold flags, then the command, divided by `--`.
+    /// `docker run -d` with a name; returns the id. `arguments` are flags, `--` and the command.
     pub fn run(&self, name: &str, arguments: &[&str]) -> String {
         let split = arguments.iter().position(|&argument| argument == "--").expect("flags -- command");
         let (flags, command) = (&arguments[..split], &arguments[split + 1..]);
@@ -106,14 +151,14 @@ impl Engine {
         self.docker(&all)
     }
 
-    /// Runs a workload in a container and waits until its forest stands.
+    /// Runs a workload in a container and waits until all its processes run.
     pub fn run_workload(&self, name: &str, flags: &[&str], workload: &[&str]) -> String {
         let id = self.run(name, &[flags, &["--", "/bin/workload"], workload].concat());
-        wait_for("the workload is ready", || self.docker(&["logs", name]).contains("ready").then_some(()));
+        self.wait_for_line(name, "ready");
         id
     }
 
-    /// Runs a workload in an image that holds it and nothing else, as `FROM scratch` makes them.
+    /// Runs a workload in an image that contains only its binary, as `FROM scratch` makes them.
     pub fn run_bare(&self, name: &str, workload: &[&str]) {
         let root = self.directory.join("bare");
         fs::create_dir_all(&root).expect("a scratch directory");
@@ -122,17 +167,17 @@ impl Engine {
         self.docker(
             &[&["run", "-d", "--network=none", "--name", name, "bare-test", "/workload"], workload].concat(),
         );
-        wait_for("the workload is ready", || self.docker(&["logs", name]).contains("ready").then_some(()));
+        self.wait_for_line(name, "ready");
     }
 
-    /// Runs a script that begins once [`Engine::open_gate`] is called, and says `done` in the end.
+    /// Runs a script that begins after [`Engine::open_gate`] and prints `done` at its end.
     pub fn run_gated(&self, name: &str, script: &str) {
         self.run_gated_with(&[], name, "", script);
     }
 
     /// `before` runs before the gate.
     pub fn run_gated_with(&self, flags: &[&str], name: &str, before: &str, script: &str) {
-        // Who opens the gate may close it late: to the last reader that is an end of file, not an end.
+        // The writer may close the fifo after the last `read`, which then sees an end of file; so it is repeated.
         let whole = format!(
             "{before}\necho waiting; read gate < /gate\n{script}\necho done; until read gate < /gate; do :; done"
         );
@@ -140,7 +185,7 @@ impl Engine {
         self.wait_for_line(name, "waiting");
     }
 
-    /// Lets a gated container go on.
+    /// Starts the script of a gated container.
     pub fn open_gate(&self, name: &str) {
         fs::write(format!("/proc/{}/root/gate", self.pid(name)), "open\n").expect("the container waits");
     }
@@ -152,12 +197,22 @@ impl Engine {
 
     fn wait_for_line(&self, name: &str, line: &str) {
         let is_there = || self.docker(&["logs", name]).lines().any(|it| it == line).then_some(());
-        wait_at_most(Duration::from_secs(120), line, is_there);
+        wait_at_most(Duration::from_secs(300), line, is_there);
     }
 
-    /// The host's pid of a container's init.
+    /// The pid of a container's init on the host.
     pub fn pid(&self, name: &str) -> u32 {
         self.docker(&["inspect", "--format={{.State.Pid}}", name]).parse().expect("a pid")
+    }
+
+    fn remove_containers(&self) {
+        let containers =
+            self.command(&["ps", "-aq"]).output().map(|output| output.stdout).unwrap_or_default();
+        let containers = String::from_utf8_lossy(&containers).into_owned();
+        let ids: Vec<&str> = containers.split_whitespace().collect();
+        if !ids.is_empty() {
+            let _ = self.command(&[&["rm", "--force", "--volumes"][..], &ids].concat()).output();
+        }
     }
 
     fn import_image(&self) {
@@ -170,7 +225,7 @@ impl Engine {
         for applet in ["sh", "sleep", "true", "false", "cat", "chroot"] {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
         }
-        // What reads from it waits without a fork until the test opens it, too.
+        // A shell that reads from it waits without a fork until the test opens it.
         let fifo = Command::new("mkfifo").arg(root.join("gate")).status();
         assert!(fifo.expect("coreutils are installed").success());
         self.import(&root, IMAGE);
@@ -191,6 +246,10 @@ impl Engine {
     }
 }
 
+fn address_in(directory: &Path) -> String {
+    format!("unix://{}", directory.join("docker.sock").display())
+}
+
 fn send(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid as i32).expect("a pid");
     kill_process(pid, signal).expect("our own process can be signalled");
@@ -198,29 +257,34 @@ fn send(pid: u32, signal: Signal) {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if let Some(daemon) = &self.daemon {
-            send(daemon.id(), Signal::CONT);
-        }
-        let containers =
-            self.command(&["ps", "-aq"]).output().map(|output| output.stdout).unwrap_or_default();
-        let containers = String::from_utf8_lossy(&containers).into_owned();
-        let ids: Vec<&str> = containers.split_whitespace().collect();
-        if !ids.is_empty() {
-            let _ = self.command(&[&["rm", "--force"][..], &ids].concat()).output();
-        }
-        if !std::thread::panicking() {
-            self.down();
-        } else if let Some(mut daemon) = self.daemon.take() {
+        if std::thread::panicking() {
             let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
-            let last: Vec<&str> = log.lines().rev().take(15).collect();
-            eprintln!("the end of dockerd's log, backwards:\n{}", last.join("\n"));
-            send(daemon.id(), Signal::TERM);
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the end of dockerd's log:\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
+        }
+        drop(self.cleaner.stdin.take());
+        let _ = self.cleaner.wait();
+        if let Some(mut daemon) = self.daemon.take() {
+            // Already ended, unless it never started properly.
+            let _ = daemon.kill();
             let _ = daemon.wait();
         }
-        // A daemon that left containers running, or was killed, has left its mounts.
-        for mount in ["exec/netns/default", "data"] {
-            let _ = Command::new("umount").arg(self.directory.join(mount)).output();
-        }
-        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The shared engine, for one test at a time. All containers are removed when this is dropped.
+pub struct SharedEngine(MutexGuard<'static, Engine>);
+
+impl Deref for SharedEngine {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.0
+    }
+}
+
+impl Drop for SharedEngine {
+    fn drop(&mut self) {
+        self.0.remove_containers();
     }
 }

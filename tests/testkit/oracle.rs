@@ -1,11 +1,11 @@
-//! What is true of a container, found without the exporter: by `ps`, `docker top` and the cgroup's files.
+//! The expected numbers of a container, determined without the exporter: by `ps`, `docker top` and cgroup files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
-use crate::engine::Engine;
 use crate::support::exposition::Exposition;
+use crate::testkit::engine::Engine;
 
 /// A row of `ps`.
 #[derive(Clone, Debug)]
@@ -33,9 +33,9 @@ pub fn ps() -> BTreeMap<u32, Row> {
     String::from_utf8_lossy(&output.stdout).lines().filter_map(parse).collect()
 }
 
-/// What the metrics must say.
+/// The values that the metrics must have.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Truth {
+pub struct Expected {
     pub processes: u64,
     pub threads: u64,
     pub zombies: u64,
@@ -48,8 +48,7 @@ pub struct Truth {
     pub zombies_by_parent: BTreeMap<String, u64>,
 }
 
-/// The members of a container: what `docker top` lists, and the zombies below it, which no list of a cgroup
-/// has.
+/// The processes of a container: those that `docker top` lists, and the zombies below them, which no cgroup lists.
 pub fn members(engine: &Engine, name: &str) -> BTreeSet<u32> {
     let top = engine.docker(&["top", name, "-eo", "pid"]);
     let mut members: BTreeSet<u32> =
@@ -64,7 +63,7 @@ pub fn members(engine: &Engine, name: &str) -> BTreeSet<u32> {
     members
 }
 
-pub fn truth_of(members: &BTreeSet<u32>) -> Truth {
+pub fn expected_of(members: &BTreeSet<u32>) -> Expected {
     let all = ps();
     let inside = |pid: &u32| members.contains(pid);
     let rows: Vec<&Row> = members.iter().map(|pid| &all[pid]).collect();
@@ -78,30 +77,31 @@ pub fn truth_of(members: &BTreeSet<u32>) -> Truth {
         path.reverse();
         path
     };
-    let mut truth = Truth { processes: rows.len() as u64, ..Truth::default() };
+    let mut expected = Expected { processes: rows.len() as u64, ..Expected::default() };
     for row in rows {
         let is_zombie = row.state == 'Z' && row.threads <= 1;
         let path = path_of(row);
         let depth = path.len() as u64;
-        truth.zombies += u64::from(is_zombie);
-        truth.threads += if is_zombie { 0 } else { row.threads };
-        truth.roots += u64::from(depth == 1);
-        truth.depth = truth.depth.max(depth);
+        expected.zombies += u64::from(is_zombie);
+        expected.threads += if is_zombie { 0 } else { row.threads };
+        expected.roots += u64::from(depth == 1);
+        expected.depth = expected.depth.max(depth);
         let children = members.iter().filter(|pid| all[pid].parent == row.pid).count() as u64;
-        truth.max_children = truth.max_children.max(children);
-        *truth.by_state.entry(state_name(row, is_zombie)).or_default() += 1;
+        expected.max_children = expected.max_children.max(children);
+        *expected.by_state.entry(state_name(row, is_zombie)).or_default() += 1;
         let bucket = if depth < 16 { depth.to_string() } else { "16+".to_owned() };
-        *truth.by_depth.entry(bucket).or_default() += 1;
-        *truth.nodes.entry(shown_path(path)).or_default() += 1;
+        *expected.by_depth.entry(bucket).or_default() += 1;
+        *expected.nodes.entry(exported_path(path)).or_default() += 1;
         if is_zombie {
-            *truth.zombies_by_parent.entry(all[&row.parent].comm.clone()).or_default() += 1;
+            *expected.zombies_by_parent.entry(all[&row.parent].comm.clone()).or_default() += 1;
         }
     }
-    truth
+    expected
 }
 
-/// A label has at most 128 characters, and a node must have room for a child `;other`: deeper ones are in that.
-fn shown_path(mut path: Vec<String>) -> String {
+/// A label value has at most 128 characters, and each node reserves room for a child `;other`, which contains all
+/// deeper nodes.
+fn exported_path(mut path: Vec<String>) -> String {
     let is_short = |path: &[String]| path.join(";").chars().count() <= 128 - ";other".len();
     if is_short(&path) {
         return path.join(";");
@@ -120,13 +120,13 @@ fn state_name(row: &Row, is_zombie: bool) -> &'static str {
         'T' => "stopped",
         't' => "tracing_stop",
         'I' => "idle",
-        // A leader that exited while its threads sleep on.
+        // A leader that exited while its threads still sleep.
         _ => "sleeping",
     }
 }
 
-/// The same out of the metrics.
-pub fn measured(metrics: &Exposition, name: &str) -> Truth {
+/// The same, from the metrics.
+pub fn measured(metrics: &Exposition, name: &str) -> Expected {
     let name = [("name", name)];
     let whole = |family: &str| {
         metrics.value(family, &name).unwrap_or_else(|| panic!("no {family} of {name:?}")) as u64
@@ -137,7 +137,7 @@ pub fn measured(metrics: &Exposition, name: &str) -> Truth {
     };
     let states = ["running", "sleeping", "disk_sleep", "stopped", "tracing_stop", "zombie", "dead", "idle"];
     let by_state = by("pstree_container_processes_by_state", "state");
-    Truth {
+    Expected {
         processes: whole("pstree_container_processes"),
         threads: whole("pstree_container_threads"),
         zombies: whole("pstree_container_zombie_processes"),
@@ -146,12 +146,12 @@ pub fn measured(metrics: &Exposition, name: &str) -> Truth {
         max_children: whole("pstree_container_tree_max_children"),
         by_state: states.into_iter().filter_map(|state| Some((state, *by_state.get(state)?))).collect(),
         by_depth: by("pstree_container_processes_by_depth", "depth"),
-        nodes: by("pstree_container_tree_node_processes", "node"),
+        nodes: by("pstree_container_tree_node_processes", "path"),
         zombies_by_parent: by("pstree_container_zombie_processes_by_parent", "parent"),
     }
 }
 
-/// A file of the pids controller, read straight from the container's cgroup; `None` for `max`.
+/// A file of the pids controller in the container's cgroup; `None` for `max`.
 pub fn pids_file(pid: u32, file: &str) -> Option<u64> {
     let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("the container runs");
     let line = |wanted: fn(&str) -> bool| cgroup.lines().find(|line| wanted(line)).map(str::to_owned);

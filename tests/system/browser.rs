@@ -1,14 +1,14 @@
-//! The pages in a real Chromium, on real containers. `tests/browser/pages.mjs` is the person who looks.
+//! The pages in a real Chromium, with real containers. `tests/browser/pages.mjs` is the person who uses them.
 
 use std::path::Path;
 use std::process::Command;
 
-use crate::engine::Engine;
 use crate::support::{Exporter, wait_for};
+use crate::testkit::engine::Engine;
 
 #[test]
-fn somebody_looks_at_the_pages() {
-    let engine = Engine::start();
+fn the_pages_work_in_a_browser() {
+    let engine = Engine::shared();
     engine.run_workload("calm", &[], &["fan", "2"]);
     engine.run_workload("careless", &[], &["zombies", "3"]);
     engine.run(
@@ -32,13 +32,13 @@ fn somebody_looks_at_the_pages() {
     });
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
     std::fs::create_dir_all(&out).expect("a scratch directory");
-    let driven = Command::new("node")
+    let run = Command::new("node")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/pages.mjs"))
         .env("PAGES", format!("http://{}", exporter.address))
         .env("OUT", &out)
         .env("DOCKER_HOST", engine.address())
         .output()
         .expect("node is installed");
-    let said = [driven.stdout, driven.stderr].concat();
-    assert!(driven.status.success(), "{}", String::from_utf8_lossy(&said));
+    let output = [run.stdout, run.stderr].concat();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&output));
 }

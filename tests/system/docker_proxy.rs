@@ -1,33 +1,24 @@
-//! The proxy of `deploy/docker-proxy`, as shipped, before a real engine: it passes on what the exporter asks, and
-//! refuses everything else, however it is spelled.
+//! The proxy in `deploy/docker-proxy` in front of a real engine: it forwards the requests of the exporter and rejects all
+//! others, in every spelling.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::process::{ChildStdout, Command, Stdio};
 
-use crate::engine::Engine;
-use crate::support::{Exporter, wait_at_most, wait_for};
+use crate::support::{Exporter, wait_for};
+use crate::testkit::child::KillOnDrop;
+use crate::testkit::engine::{Engine, IMAGE};
+use crate::testkit::prometheus::free_address;
 
 /// A group that is not root's.
 const GROUP: u32 = 65534;
 
-/// HAProxy with the shipped file, or who asks it: ended with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The proxy on a socket of its own.
+/// HAProxy with the shipped configuration, on a socket of its own.
 struct Proxy {
     directory: PathBuf,
-    _haproxy: Ended,
+    _haproxy: KillOnDrop,
 }
 
 impl Proxy {
@@ -55,26 +46,26 @@ impl Drop for Proxy {
     }
 }
 
-/// The stream of events, from before the test began, through the proxy.
+/// The stream of all events since the engine was started, through the proxy.
 struct Events {
-    _curl: Ended,
+    _curl: KillOnDrop,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Events {
     fn follow(proxy: &Proxy) -> Self {
         let mut curl = Command::new("curl")
-            .args(["--silent", "--no-buffer", "--max-time", "60", "--unix-socket"])
+            .args(["--silent", "--no-buffer", "--max-time", "600", "--unix-socket"])
             .arg(proxy.socket())
             .arg("http://docker/events?since=1")
             .stdout(Stdio::piped())
             .spawn()
             .expect("curl is installed");
         let lines = BufReader::new(curl.stdout.take().expect("stdout is piped")).lines();
-        Self { _curl: Ended(curl), lines }
+        Self { _curl: KillOnDrop(curl), lines }
     }
 
-    /// Reads on to an event of this kind.
+    /// Reads the stream until an event of this kind.
     fn wait_for(&mut self, kind: &str) {
         let action = format!("\"Action\":\"{kind}\"");
         let is_there = self.lines.by_ref().map_while(Result::ok).any(|line| line.contains(&action));
@@ -82,23 +73,19 @@ impl Events {
     }
 }
 
-fn haproxy(engine: &Engine, listen: &str) -> Ended {
+fn haproxy(engine: &Engine, listen: &str) -> KillOnDrop {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/docker-proxy/haproxy.cfg");
     let haproxy = Command::new("haproxy")
         .arg("-f")
         .arg(file)
-        .env("DOCKER_SOCKET", docker_socket(engine))
+        .env("DOCKER_SOCKET", engine.socket())
         .env("DOCKER_PROXY", listen)
         .env("DOCKER_PROXY_GID", GROUP.to_string())
         .spawn();
-    Ended(haproxy.expect("haproxy is installed"))
+    KillOnDrop(haproxy.expect("haproxy is installed"))
 }
 
-fn docker_socket(engine: &Engine) -> String {
-    engine.address().trim_start_matches("unix://").to_owned()
-}
-
-/// The status that a request gets; its path is sent as it is written.
+/// The status of the response to a request. The path is sent unchanged.
 fn status(socket: &str, arguments: &[&str], path: &str) -> String {
     let output = Command::new("curl")
         .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--max-time", "10"])
@@ -111,31 +98,29 @@ fn status(socket: &str, arguments: &[&str], path: &str) -> String {
 }
 
 #[test]
-fn names_and_renames_come_through_it() {
-    let mut engine = Engine::start();
+fn names_and_renames_are_read_through_the_proxy() {
+    let mut engine = Engine::start(&[]);
     engine.run("before", &["--", "/bin/sleep", "1000"]);
     let proxy = Proxy::start(&engine);
     let socket = fs::metadata(proxy.socket()).expect("a socket");
     assert_eq!((socket.permissions().mode() & 0o777, socket.gid()), (0o660, GROUP));
 
-    // Events come at once and go on to come: without them the exporter would ask for the list every second.
+    // The proxy forwards the stream of events without a delay and does not end it.
     let mut events = Events::follow(&proxy);
     events.wait_for("start");
     let exporter = Exporter::start(&[&proxy.flag(), "--collection.interval=250ms"]);
     for (old, new) in [("before", "between"), ("between", "after")] {
         exporter.scrape_until(old, |metrics| (metrics.container_names() == [old]).then_some(()));
         engine.docker(&["rename", old, new]);
-        wait_at_most(Duration::from_secs(4), new, || {
-            (exporter.scrape().container_names() == [new]).then_some(())
-        });
+        exporter.scrape_until(new, |metrics| (metrics.container_names() == [new]).then_some(()));
         events.wait_for("rename");
     }
     assert_eq!(exporter.scrape().value("pstree_docker_up", &[]), Some(1.0));
     let metrics = exporter.scrape();
     let (info, _) = metrics.select("pstree_container_info", &[]).next().expect("one container");
-    assert_eq!(info["image"], crate::engine::IMAGE);
+    assert_eq!(info["image"], IMAGE);
 
-    // Nothing hides that Docker is away.
+    // The proxy does not hide that Docker does not run.
     engine.docker(&["rm", "--force", "after"]);
     engine.down();
     exporter.scrape_until("Docker is away", |metrics| {
@@ -144,22 +129,22 @@ fn names_and_renames_come_through_it() {
 }
 
 #[test]
-fn names_come_over_tcp() {
-    let engine = Engine::start();
+fn names_are_read_through_the_proxy_over_tcp() {
+    let engine = Engine::shared();
     engine.run("web", &["--", "/bin/sleep", "1000"]);
-    let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
-    let _haproxy = haproxy(&engine, &address.to_string());
+    let address = free_address();
+    let _haproxy = haproxy(&engine, &address);
     let exporter =
         Exporter::start(&[&format!("--docker.host=tcp://{address}"), "--collection.interval=250ms"]);
     exporter.scrape_until("its name", |metrics| (metrics.container_names() == ["web"]).then_some(()));
 }
 
 #[test]
-fn everything_else_is_refused() {
-    let engine = Engine::start();
+fn all_other_requests_are_rejected() {
+    let engine = Engine::shared();
     engine.run("web", &["--", "/bin/sleep", "1000"]);
     let proxy = Proxy::start(&engine);
-    let (docker, proxy) = (docker_socket(&engine), proxy.socket().display().to_string());
+    let (docker, proxy) = (engine.socket(), proxy.socket().display().to_string());
 
     for path in
         ["/_ping", "/version", "/v1.41/version", "/containers/json", "/v1.41/containers/json?all=true"]
@@ -196,7 +181,7 @@ fn everything_else_is_refused() {
     ];
     for path in reads {
         assert_eq!(status(&proxy, &[], path), "403", "GET {path}");
-        assert_ne!(status(&docker, &[], path), "403", "it is the proxy that refuses");
+        assert_ne!(status(&docker, &[], path), "403", "the engine itself rejected it: {path}");
     }
     let writes: [(&str, &str); 12] = [
         ("POST", "/containers/create"),
@@ -215,7 +200,7 @@ fn everything_else_is_refused() {
     for (method, path) in writes {
         assert_eq!(status(&proxy, &["--request", method], path), "403", "{method} {path}");
     }
-    // No other protocol on a path that is passed on, and no request inside of another one.
+    // No other protocol on a path that is forwarded, and no request inside another one.
     for headers in [
         &["--header", "Upgrade: tcp", "--header", "Connection: Upgrade"][..],
         &["--header", "Upgrade: h2c", "--header", "Connection: Upgrade, HTTP2-Settings"],

@@ -1,23 +1,23 @@
-//! What is played: nine incidents that must be caught, and eight benign loads on which nothing may fire.
+//! Nine incidents that must be detected, and eight harmless workloads for which no alert may fire.
 //!
-//! What is fast by nature (forks, a build, connections) runs at its own speed; what takes minutes for an operator
-//! (a leak, a health check, cron) runs faster by the factor, as the rules' durations do.
+//! What is fast by nature (forks, a build, connections) runs at its own speed. What takes minutes in reality (a leak, a
+//! health check, cron) is faster by the factor, like the durations in the rules.
 
-use crate::engine::{Engine, IMAGE};
+use crate::testkit::engine::{Engine, IMAGE};
 
 /// An incident in a container of its own.
-pub struct Incident {
-    pub title: &'static str,
-    pub container: &'static str,
-    pub alert: &'static str,
-    pub flags: &'static [&'static str],
-    /// Gets the factor; what the container runs once its gate is open, if it is the container that does it.
-    pub script: fn(u32) -> String,
-    /// What is done from outside once the container runs; called again and again.
-    pub from_outside: Option<fn(&Engine, &str)>,
+pub(crate) struct Incident {
+    pub(crate) title: &'static str,
+    pub(crate) container: &'static str,
+    pub(crate) alert: &'static str,
+    pub(crate) flags: &'static [&'static str],
+    /// The script of the container, from the factor. It begins when the gate is opened.
+    pub(crate) script: fn(u32) -> String,
+    /// What is done from outside while the container runs; called repeatedly.
+    pub(crate) from_outside: Option<fn(&Engine, &str)>,
 }
 
-pub const INCIDENTS: [Incident; 9] = [
+pub(crate) const INCIDENTS: [Incident; 9] = [
     Incident {
         title: "fork bomb without limit",
         container: "bomb",
@@ -35,7 +35,7 @@ pub const INCIDENTS: [Incident; 9] = [
         from_outside: None,
     },
     Incident {
-        title: "slow leak of processes, one a second",
+        title: "slow leak of processes, one per second",
         container: "leak",
         alert: "PstreeProcessGrowth",
         flags: &[],
@@ -55,7 +55,7 @@ pub const INCIDENTS: [Incident; 9] = [
         container: "unhealthy",
         alert: "PstreeZombiesGrowing",
         flags: &[],
-        // The check leaves its child to the container's init, and this one never waits.
+        // The check leaves its child to the container's init, which never reaps it.
         script: |_| "exec /bin/sleep 100000".into(),
         from_outside: None,
     },
@@ -78,7 +78,7 @@ pub const INCIDENTS: [Incident; 9] = [
         }),
     },
     Incident {
-        title: "recursion 200 deep",
+        title: "recursion 200 levels deep",
         container: "recursion",
         alert: "PstreeTreeTooDeep",
         flags: &[],
@@ -96,14 +96,14 @@ pub const INCIDENTS: [Incident; 9] = [
 ];
 
 impl Incident {
-    /// A container that waits. Its health check begins with it, so that incident has none yet.
-    pub fn prepare(&self, engine: &Engine, factor: u32) {
+    /// Starts the container, which waits. A health check would begin with the container, so that incident starts later.
+    pub(crate) fn prepare(&self, engine: &Engine, factor: u32) {
         if !self.has_health_check() {
             engine.run_gated_with(self.flags, self.container, "", &(self.script)(factor));
         }
     }
 
-    pub fn begin(&self, engine: &Engine, factor: u32) {
+    pub(crate) fn begin(&self, engine: &Engine, factor: u32) {
         if self.has_health_check() {
             let interval = format!("--health-interval={}ms", 5000 / factor);
             let check = "--health-cmd=sleep 0.1 & true";
@@ -118,19 +118,19 @@ impl Incident {
     }
 }
 
-/// A load that is as it should be, in one container or several.
-pub struct Benign {
-    pub title: &'static str,
-    /// What its containers' names begin with.
-    pub prefix: &'static str,
-    /// Begins the load; gets the factor.
-    pub begin: fn(&Engine, u32),
-    /// What is done from outside while it goes on; called again and again.
-    pub from_outside: Option<fn(&Engine)>,
+/// A normal workload in one or more containers.
+pub(crate) struct Harmless {
+    pub(crate) title: &'static str,
+    /// The prefix of its containers' names.
+    pub(crate) prefix: &'static str,
+    /// Starts the workload, with the factor.
+    pub(crate) begin: fn(&Engine, u32),
+    /// What is done from outside while it runs; called repeatedly.
+    pub(crate) from_outside: Option<fn(&Engine)>,
 }
 
-pub const BUILD: Benign = Benign {
-    title: "parallel build: make -j8 of many short compiles",
+pub(crate) const BUILD: Harmless = Harmless {
+    title: "parallel build: make -j8 of many short compilations",
     prefix: "build",
     begin: |engine, _| {
         let makefile =
@@ -141,16 +141,16 @@ pub const BUILD: Benign = Benign {
              while :; do make -s -j8 || exit; echo built; rm *.o; done",
             makefile = makefile.replace('%', "%%").replace('\'', "'\\''"),
         );
-        // The image has no compiler, so it sees the machine's.
+        // The image has no compiler, so it uses the host's.
         let mounts = ["--volume=/usr:/usr:ro", "--volume=/lib:/lib:ro", "--volume=/lib64:/lib64:ro"];
         engine.run("build", &[&mounts[..], &["--", "/bin/sh", "-c", &script]].concat());
     },
     from_outside: None,
 };
 
-pub const BENIGN: [Benign; 7] = [
-    Benign {
-        title: "web server's pool, 5 to 40 workers and back",
+pub(crate) const HARMLESS: [Harmless; 7] = [
+    Harmless {
+        title: "worker pool of a web server, 5 to 40 workers and back",
         prefix: "pool",
         begin: |engine, factor| {
             let step = (1000 / factor).to_string();
@@ -158,15 +158,15 @@ pub const BENIGN: [Benign; 7] = [
         },
         from_outside: None,
     },
-    Benign {
-        title: "database: 20 connections a second that live 0.3 s",
+    Harmless {
+        title: "database: 20 connections per second that live 0.3 s",
         prefix: "database",
         begin: |engine, _| {
             engine.run("database", &["--", "/bin/loads", "connections", "50", "300"]);
         },
         from_outside: None,
     },
-    Benign {
+    Harmless {
         title: "cron: a burst of 20 jobs every minute",
         prefix: "cron",
         begin: |engine, factor| {
@@ -179,14 +179,14 @@ pub const BENIGN: [Benign; 7] = [
         },
         from_outside: None,
     },
-    Benign {
+    Harmless {
         title: "ten containers starting at once",
         prefix: "start-",
         begin: |engine, _| start_ten(engine, "start"),
         from_outside: None,
     },
-    Benign {
-        title: "deploy that replaces ten containers",
+    Harmless {
+        title: "deployment that replaces ten containers",
         prefix: "deploy-",
         begin: |engine, _| start_ten(engine, "deploy"),
         from_outside: Some(|engine| {
@@ -196,7 +196,7 @@ pub const BENIGN: [Benign; 7] = [
             start_ten(engine, "deploy");
         }),
     },
-    Benign {
+    Harmless {
         title: "paused container with 50 processes",
         prefix: "paused",
         begin: |engine, _| {
@@ -205,7 +205,7 @@ pub const BENIGN: [Benign; 7] = [
         },
         from_outside: None,
     },
-    Benign {
+    Harmless {
         title: "shell session with pipelines",
         prefix: "session",
         begin: |engine, _| {

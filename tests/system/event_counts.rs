@@ -1,5 +1,4 @@
-//! What the kernel counts is exactly what happened: each number is known from what the container was told to
-//! do.
+//! The event counters are exact: every number is known from what the container runs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,12 +6,12 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::engine::Engine;
-use crate::groups::Group;
 use crate::support::exposition::Exposition;
 use crate::support::{Exporter, wait_for, workload};
+use crate::testkit::cgroups::{ContainerCgroup, hierarchies};
+use crate::testkit::engine::Engine;
 
-/// forks, thread starts, execs, exits by success, failure and signal.
+/// Forks, thread starts, execs, exits with success, failure and signal.
 type Counts = [u64; 6];
 
 fn counts(metrics: &Exposition, label: (&str, &str)) -> Counts {
@@ -42,13 +41,13 @@ fn difference(after: Counts, before: Counts) -> Counts {
 }
 
 fn unaccounted(metrics: &Exposition) -> (f64, f64) {
-    let value = |family| metrics.value(family, &[]).expect("the kernel counts");
+    let value = |family| metrics.value(family, &[]).expect("BPF works");
     (value("pstree_events_lost_total"), value("pstree_events_unattributed_total"))
 }
 
-/// Starts gated containers, lets them run side by side, and returns what was counted for each.
+/// Runs gated containers at the same time and returns what was counted for each.
 fn count_gated(scripts: &[(&str, &str)]) -> Vec<Counts> {
-    let engine = Engine::start();
+    let engine = Engine::shared();
     let exporter =
         Exporter::start(&[&engine.flag(), "--collection.interval=200ms", "--collection.source=bpf"]);
     for (name, script) in scripts {
@@ -58,8 +57,8 @@ fn count_gated(scripts: &[(&str, &str)]) -> Vec<Counts> {
         let names = metrics.container_names();
         scripts.iter().all(|(name, _)| names.iter().any(|it| it == name)).then_some(())
     });
-    // The shells have opened the gate's other side, so the runtime is done with them.
-    let before = wait_for("the runtime is done", || {
+    // Until the container runtime has started its last process there.
+    let before = wait_for("the counts do not change", || {
         let (first, second) = (exporter.fresh_scrape(), exporter.fresh_scrape());
         let all = |metrics: &Exposition| scripts.iter().map(|(name, _)| counts_of(metrics, name)).collect();
         let (first, second): (Vec<Counts>, Vec<Counts>) = (all(&first), all(&second));
@@ -78,25 +77,25 @@ fn count_gated(scripts: &[(&str, &str)]) -> Vec<Counts> {
 }
 
 #[test]
-fn ten_thousand_forks_from_eight_shells_beside_a_storm() {
+fn all_forks_of_eight_shells_and_a_fork_storm_are_counted() {
     let shells = "shell() { i=0; while [ $i -lt 1250 ]; do /bin/true; i=$((i+1)); done; }; \
                   for n in 1 2 3 4 5 6 7 8; do shell & done; wait";
     let storm = "/bin/workload once forks 25000 & /bin/workload once forks 25000; wait";
     let counted = count_gated(&[("shells", shells), ("storm", storm)]);
-    // The shells themselves are forked, and nothing else.
+    // The eight shells are forked, too.
     assert_eq!(counted[0], [10_008, 0, 10_000, 10_008, 0, 0]);
     assert_eq!(counted[1], [50_002, 0, 2, 50_002, 0, 0]);
 }
 
 #[test]
-fn exits_are_told_apart_by_outcome() {
+fn exits_are_counted_by_outcome() {
     let script = "i=0; while [ $i -lt 300 ]; do /bin/true; /bin/false; /bin/sh -c 'kill -KILL $$'; \
                   i=$((i+1)); done 2>/dev/null";
     assert_eq!(count_gated(&[("outcomes", script)]), [[900, 0, 900, 300, 300, 300]]);
 }
 
 #[test]
-fn a_process_of_many_threads_starts_and_exits_once() {
+fn a_process_with_many_threads_counts_once() {
     let groups = ("groups", "/bin/workload once groups 1000 4");
     let execs = ("execs", "/bin/workload once thread-execs 500");
     let counted = count_gated(&[groups, execs]);
@@ -105,8 +104,8 @@ fn a_process_of_many_threads_starts_and_exits_once() {
 }
 
 #[test]
-fn counters_outlive_a_restart_of_the_container_and_a_pause_of_the_exporter() {
-    let engine = Engine::start();
+fn counters_continue_after_a_restart_of_the_container_during_a_stop_of_the_exporter() {
+    let engine = Engine::shared();
     let exporter =
         Exporter::start(&[&engine.flag(), "--collection.interval=200ms", "--collection.source=bpf"]);
     engine.run("web", &["--", "/bin/sh", "-c", "/bin/workload once forks 500; exec /bin/sleep 1000"]);
@@ -123,20 +122,20 @@ fn counters_outlive_a_restart_of_the_container_and_a_pause_of_the_exporter() {
     exporter.signal(Signal::STOP);
     engine.docker(&["restart", "--time=0", "web"]);
     exporter.signal(Signal::CONT);
-    // Whatever the runtime itself forks in the container, it does the same each time.
+    // The runtime's own forks in the container are the same each time.
     assert_eq!(all_forks(2.0 * once), 2.0 * once);
-    // Docker gave it the same id, so that it is the same container.
+    // It has the same id, so it is the same container.
     assert_eq!(exporter.fresh_scrape().select("pstree_container_forks_total", &[]).count(), 1);
 }
 
-/// A cgroup inside that of a container, as a container makes it for itself.
-fn inside(group: &Group, name: &str) -> PathBuf {
+/// A cgroup below that of a container, as a container creates it itself.
+fn inside(group: &ContainerCgroup, name: &str) -> PathBuf {
     let unified = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
     let root = unified.into_iter().find(|root| root.join("cgroup.controllers").exists()).expect("cgroup v2");
     root.join(&group.id[1..]).join(name)
 }
 
-/// Moves a shell there, which then forks exactly so often: the workload, and its children.
+/// Moves a shell there, which forks the workload, which forks this number of children.
 fn fork_in(directory: &PathBuf, children: u64) {
     let script = format!(
         "echo $$ >{}/cgroup.procs && {} once forks {children}; true",
@@ -149,8 +148,8 @@ fn fork_in(directory: &PathBuf, children: u64) {
 }
 
 #[test]
-fn a_cgroup_inside_a_container_counts_for_it_even_when_it_is_gone() {
-    let group = Group::make("b1");
+fn events_of_removed_cgroups_below_a_container_count_for_the_container() {
+    let group = ContainerCgroup::new("b1");
     let process = workload::Workload::start(&["fan", "1"]);
     group.add(process.pid());
     let exporter = Exporter::start(&["--no-docker", "--collection.interval=1s", "--collection.source=bpf"]);
@@ -166,7 +165,7 @@ fn a_cgroup_inside_a_container_counts_for_it_even_when_it_is_gone() {
         let after = counts(metrics, label);
         (after[0] - before[0] >= expected).then_some(after)
     });
-    // One exit more each: the shell, which came from outside.
+    // Each shell adds one exit, but no fork: it came from outside.
     assert_eq!(difference(after, before), [expected, 0, 3, expected + 3, 0, 0]);
     assert_eq!(unaccounted(&exporter.fresh_scrape()), (0.0, 0.0));
     for parent in ["b", "d/e/f", "d/e", "d"] {
@@ -176,17 +175,17 @@ fn a_cgroup_inside_a_container_counts_for_it_even_when_it_is_gone() {
 }
 
 #[test]
-fn a_cgroup_born_and_gone_between_two_collections_is_accounted_for() {
-    let parent = Group::make("c1");
+fn events_of_a_cgroup_that_no_collection_saw_are_counted_as_unattributed() {
+    let parent = ContainerCgroup::new("c1");
     let exporter = Exporter::start(&["--no-docker", "--collection.interval=2s", "--collection.source=bpf"]);
     exporter.fresh_scrape();
     let directory = inside(&parent, "..").join(format!("{:0>64}", "c2"));
-    // However long this takes, no collection falls into it.
+    // No collection happens meanwhile.
     exporter.signal(Signal::STOP);
     fs::create_dir(&directory).expect("a cgroup can be made");
     fork_in(&directory, 50);
     exporter.signal(Signal::CONT);
-    let (lost, unattributed) = exporter.scrape_until("events of nobody", |metrics| {
+    let (lost, unattributed) = exporter.scrape_until("unattributed events", |metrics| {
         let (lost, unattributed) = unaccounted(metrics);
         (unattributed > 0.0).then_some((lost, unattributed))
     });
@@ -195,14 +194,14 @@ fn a_cgroup_born_and_gone_between_two_collections_is_accounted_for() {
 }
 
 #[test]
-fn a_container_whose_processes_are_gone_is_credited_when_it_is_seen() {
-    let group = Group::make("d1");
+fn events_before_a_container_was_first_seen_are_counted_for_it() {
+    let group = ContainerCgroup::new("d1");
     let exporter =
         Exporter::start(&["--no-docker", "--collection.interval=200ms", "--collection.source=bpf"]);
     exporter.fresh_scrape();
     let script = format!(
         "for procs in $(echo {}); do echo $$ >$procs; done; {} once forks 70; true",
-        crate::groups::hierarchies()
+        hierarchies()
             .iter()
             .map(|root| format!("{}{}/cgroup.procs", root.display(), group.id))
             .collect::<Vec<_>>()
@@ -211,7 +210,11 @@ fn a_container_whose_processes_are_gone_is_credited_when_it_is_seen() {
     );
     assert!(Command::new("sh").args(["-c", &script]).status().expect("sh runs").success());
     let gone = exporter.fresh_scrape();
-    assert_eq!(gone.select("pstree_container_forks_total", &[]).count(), 0, "no process, no series");
+    assert_eq!(
+        gone.select("pstree_container_forks_total", &[]).count(),
+        0,
+        "a container without processes has no series"
+    );
     let process = workload::Workload::start(&["fan", "1"]);
     group.add(process.pid());
     let forks = exporter.scrape_until("the container", |metrics| {
@@ -222,9 +225,9 @@ fn a_container_whose_processes_are_gone_is_credited_when_it_is_seen() {
 }
 
 #[test]
-fn cgroups_that_are_gone_make_room() {
+fn removed_cgroups_free_their_place_in_the_map() {
     const ROUNDS: usize = 120;
-    let group = Group::make("d2");
+    let group = ContainerCgroup::new("d2");
     let process = workload::Workload::start(&["fan", "1"]);
     group.add(process.pid());
     let exporter = Exporter::start(&[
@@ -240,7 +243,7 @@ fn cgroups_that_are_gone_make_room() {
         fs::create_dir(&directory).expect("a cgroup can be made");
         fork_in(&directory, 1);
         if round % 8 == 7 {
-            // Read, found to be final, and dropped.
+            // The first reads the final counts, the second removes them.
             exporter.fresh_scrape();
             exporter.fresh_scrape();
         }
@@ -252,8 +255,8 @@ fn cgroups_that_are_gone_make_room() {
 }
 
 #[test]
-fn row_28_a_full_map_loses_events_and_says_so() {
-    let group = Group::make("e1");
+fn lost_events_of_a_full_map_are_counted_and_logged_once() {
+    let group = ContainerCgroup::new("e1");
     let process = workload::Workload::start(&["fan", "1"]);
     group.add(process.pid());
     let exporter = Exporter::start(&[
@@ -263,7 +266,7 @@ fn row_28_a_full_map_loses_events_and_says_so() {
         "--bounds.event-cgroups=1",
     ]);
     let before = exporter.fresh_scrape();
-    // The one place is taken by the root, where this test runs.
+    // This test runs in the root cgroup, which takes the only place in the map.
     assert!(Command::new("true").status().expect("true runs").success());
     let directory = inside(&group, "a");
     fs::create_dir(&directory).expect("a cgroup can be made");
@@ -277,7 +280,7 @@ fn row_28_a_full_map_loses_events_and_says_so() {
     let line = exporter.log_line("--bounds.event-cgroups");
     assert!(line.contains("level=warn") && line.contains("pstree_events_lost_total"), "{line}");
     let after = exporter.fresh_scrape();
-    assert!(!exporter.log_so_far().iter().any(|line| line.contains("event-cgroups")), "said once");
+    assert!(!exporter.log_so_far().iter().any(|line| line.contains("event-cgroups")), "logged once");
     for family in ["pstree_container_processes", "pstree_container_threads"] {
         assert_eq!(before.value(family, &[]), after.value(family, &[]), "{family}");
     }

@@ -1,27 +1,23 @@
-//! The exporter inside a container, with that container's own /proc and nothing else; and beside others, with
-//! the least rights. Both run the static binary, which `make static` builds.
+//! The exporter in a container: with only that container's own /proc, and beside other containers with the fewest
+//! privileges. Both use the static binary.
 
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::engine::Engine;
 use crate::support::exposition::Exposition;
 use crate::support::wait_for;
+use crate::testkit::binaries::static_binary;
+use crate::testkit::engine::Engine;
 
-/// Where the image has it.
-pub const INSIDE: &str = "/pstree-exporter";
-
-pub fn static_binary() -> String {
-    std::env::var("PSTREE_STATIC_BINARY")
-        .expect("PSTREE_STATIC_BINARY names the static binary: run make test")
-}
+/// The exporter's path in containers.
+pub(crate) const INSIDE: &str = "/pstree-exporter";
 
 fn mount() -> String {
     format!("--volume={}:{INSIDE}:ro", static_binary())
 }
 
 #[test]
-fn from_the_inside_there_is_one_forest() {
-    let engine = Engine::start();
+fn an_exporter_inside_a_container_exports_that_container() {
+    let engine = Engine::shared();
     let id = engine.run_workload("web", &["--hostname=web-host", &mount()], &["fan", "3"]);
     let once = |more: &[&str]| {
         let exec = ["exec", "web", INSIDE, "--once", "--no-docker", "--log.level=error"];
@@ -29,28 +25,28 @@ fn from_the_inside_there_is_one_forest() {
     };
     let metrics = once(&[]);
     let (info, _) = metrics.select("pstree_container_info", &[]).next().expect("one container");
-    // As seen: this machine's containers share the cgroup namespace of the host.
+    // The path that the container sees: this engine's containers share the host's cgroup namespace.
     let seen = engine.docker(&["exec", "web", "/bin/cat", "/proc/self/cgroup"]);
     assert_eq!(info["id"], format!("/docker/{id}"));
     assert!(seen.contains(&info["id"]));
     assert_eq!(info["name"], "web-host");
-    // Init with three children, and the exporter, which came in by exec.
+    // Init with three children, and the exporter, which was started by exec.
     assert_eq!(metrics.sum("pstree_container_processes", &[]), 5.0);
     assert_eq!(metrics.value("pstree_container_root_processes", &[("kind", "init")]), Some(1.0));
     assert_eq!(metrics.value("pstree_container_root_processes", &[("kind", "exec")]), Some(1.0));
     assert_eq!(metrics.value("pstree_source_partial", &[("reason", "pid_namespace")]), Some(1.0));
-    assert_eq!(metrics.value("pstree_host_processes", &[]), None, "nothing is known of the host");
+    assert_eq!(metrics.value("pstree_host_processes", &[]), None, "the host is unknown");
     assert_eq!(once(&["--container.name=shop"]).container_names(), ["shop"]);
 }
 
 #[test]
-fn in_a_container_with_the_least_rights_it_sees_all_others() {
-    let engine = Engine::start();
+fn a_container_without_privileges_exports_all_others() {
+    let engine = Engine::shared();
     engine.run_workload("web", &[], &["fan", "3"]);
     engine.run_workload("dead", &[], &["zombies", "4"]);
-    let socket = engine.address().trim_start_matches("unix://").to_owned();
+    let socket = engine.socket();
     let group = std::fs::metadata(&socket).expect("the socket").gid().to_string();
-    // What the README recommends.
+    // The flags that the README recommends.
     engine.run(
         "exporter",
         &[
@@ -76,7 +72,7 @@ fn in_a_container_with_the_least_rights_it_sees_all_others() {
         let output = engine.command(&exec).output().expect("docker is installed");
         output.status.success().then(|| Exposition::parse(&String::from_utf8_lossy(&output.stdout)))
     };
-    let metrics = wait_for("a first answer", once);
+    let metrics = wait_for("a first exposition", once);
     let value = |family: &str, name: &str| metrics.value(family, &[("name", name)]);
     assert_eq!(value("pstree_container_processes", "web"), Some(4.0));
     assert_eq!(value("pstree_container_zombie_processes", "dead"), Some(4.0));
@@ -86,6 +82,6 @@ fn in_a_container_with_the_least_rights_it_sees_all_others() {
         metrics.value("pstree_collection_skipped_processes_total", &[("reason", "denied")]),
         Some(0.0)
     );
-    // Namespaces of others are hidden from it, so it says nothing about intruders rather than 0.
-    assert_eq!(value("pstree_host_namespace_intruders", "web"), None);
+    // It cannot see the namespaces of other processes, so there is no sample instead of a wrong 0.
+    assert_eq!(value("pstree_container_namespace_intruders", "web"), None);
 }

@@ -1,39 +1,15 @@
-//! One web configuration for everybody: node_exporter takes it, and Prometheus scrapes by it, as curl does.
+//! TLS and authentication: node_exporter accepts the same web configuration, and Prometheus and curl can use it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::engine::Engine;
-use crate::scraped::Prometheus;
 use crate::support::certificates::Authority;
 use crate::support::{Exporter, wait_for};
-
-/// A directory, removed when dropped.
-pub struct Scratch(pub PathBuf);
-
-impl Scratch {
-    pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pstree-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a scratch directory");
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-struct Peer(Child);
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::testkit::child::KillOnDrop;
+use crate::testkit::engine::Engine;
+use crate::testkit::prometheus::{Prometheus, free_address};
+use crate::testkit::scratch::Scratch;
 
 /// TLS with client certificates, two users, and headers.
 fn write_configuration(directory: &Path) {
@@ -50,7 +26,7 @@ fn write_configuration(directory: &Path) {
     fs::write(directory.join("web.yml"), file).expect("a scratch file");
 }
 
-/// What `curl` gets with everything that is asked for; the status alone.
+/// The status that `curl` gets with a client certificate, the user and this password.
 fn curl(directory: &Path, address: &str, password: &str) -> String {
     let at = |name: &str| directory.join(name).display().to_string();
     let output = Command::new("curl")
@@ -63,24 +39,24 @@ fn curl(directory: &Path, address: &str, password: &str) -> String {
 }
 
 #[test]
-fn the_same_configuration_works_here_and_elsewhere() {
+fn prometheus_curl_and_node_exporter_work_with_the_same_web_configuration() {
     let scratch = Scratch::new("secure");
     let directory = &scratch.0;
     write_configuration(directory);
     let flag = format!("--web.config.file={}", directory.join("web.yml").display());
 
-    let engine = Engine::start();
+    let engine = Engine::shared();
     engine.run_workload("web", &[], &["fan", "3"]);
     let exporter = Exporter::start(&[&engine.flag(), "--collection.interval=250ms", &flag]);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
-    let _peer = Peer(
+    let peer_address = free_address();
+    let _peer = KillOnDrop(
         Command::new("prometheus-node-exporter")
-            .args([&flag, &format!("--web.listen-address={port}")])
+            .args([&flag, &format!("--web.listen-address={peer_address}")])
             .stderr(Stdio::null())
             .spawn()
             .expect("node_exporter is installed"),
     );
-    for address in [&exporter.address, &port.to_string()] {
+    for address in [&exporter.address, &peer_address] {
         wait_for("an answer", || (curl(directory, address, "wonderland") == "200").then_some(()));
         assert_eq!(curl(directory, address, "Wonderland"), "401", "{address}");
     }
@@ -93,7 +69,7 @@ fn the_same_configuration_works_here_and_elsewhere() {
         at("client.crt"),
         at("client.key")
     );
-    let prometheus = Prometheus::start_with(&exporter.address, &scrape);
+    let prometheus = Prometheus::start(&exporter.address, &scrape);
     wait_for("a scrape", || {
         (prometheus.query("up * on() pstree_container_processes{name=\"web\"}") == [4.0]).then_some(())
     });
