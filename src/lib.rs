@@ -1,8 +1,8 @@
-//! The process forest of every container, as Prometheus metrics, trees and pages.
+//! Exports the process forest of every container as Prometheus metrics, trees and web pages.
 //!
 //! # Architecture overview
 //!
-//! Each collection runs on a thread of its own, from left to right. Requests are answered from memory: no request runs a
+//! Collections run on their own thread, from left to right. Requests are answered from memory: no request starts a
 //! collection or waits for one, and no collection waits for Docker.
 //!
 //! ```text
@@ -14,24 +14,24 @@
 //!  Docker ─────► names ──────────────────────────────────────┘        trees ───► commands (tree, live view)
 //! ```
 //!
-//! One [`Pipeline`](collect::pipeline::Pipeline) makes an immutable [`Snapshot`](model::snapshot::Snapshot), for the
-//! exporter and for the command `tree` alike; its module lists the stages in their order. Metrics, pages, JSON and trees
-//! are functions of the snapshot and of the names of containers.
+//! One [`Pipeline`](collect::pipeline::Pipeline) makes an immutable [`Snapshot`](model::snapshot::Snapshot), both for
+//! the exporter and for the command `tree`. Its module lists the stages in order. Metrics, pages, JSON and trees are
+//! functions of the snapshot and of the names of containers.
 //!
 //! # Modules
 //!
 //! | module | content |
 //! |---|---|
-//! | [`observe`] | asks the kernel: `/proc`, BPF, the cgroup file systems; bytes to records |
-//! | [`resolve`] | which container each process belongs to, zombies and moved processes included |
+//! | [`observe`] | reads `/proc`, BPF and the cgroup file systems; converts bytes to records |
+//! | [`resolve`] | finds the container of each process, including zombies and moved processes |
 //! | [`model`] | pure data and algorithms: processes, forest, depth, stats, counters, snapshot |
-//! | [`names`] | the names that Docker or Podman report, kept while they do not answer |
-//! | [`collect`] | the loop and the pipeline; chooses the source |
-//! | [`export`] | the metric catalog; a snapshot to the exposition formats |
-//! | [`view`] | a snapshot to trees: selected, folded into rows, as text, JSON and HTML |
+//! | [`names`] | container names from Docker or Podman, kept while they do not answer |
+//! | [`collect`] | the collection loop and the pipeline; chooses the source |
+//! | [`export`] | the metric catalog; encodes a snapshot in the exposition formats |
+//! | [`view`] | trees of a snapshot: selects containers, folds rows, writes text, JSON and HTML |
 //! | [`serve`] | the HTTP server: routes, limits, TLS, users, the render thread and its cache |
 //! | [`cli`] | flags as typed, the settings that they resolve to, logging |
-//! | [`commands`] | one file or folder a command: the exporter, `tree`, the live view, `roots`, `--check`, `--healthcheck` |
+//! | [`commands`] | one module per command: the exporter, `tree`, the live view, `roots`, `--check`, `--healthcheck` |
 //!
 //! # Imports go one way
 //!
@@ -41,14 +41,14 @@
 //!                     └─────► names ──────────────► model
 //! ```
 //!
-//! `model`, `resolve`, `view` and the encoders of `export` are pure: they take bytes, records and times as arguments. The
-//! test `imports` reads the paths of every source file and fails when an import breaks this order.
+//! `model`, `resolve`, `view` and the encoders of `export` are pure: they take bytes, records and times as arguments.
+//! The test `imports` reads the paths in every source file and fails if an import violates this order.
 //!
-//! A process that cannot be read costs that process only, counted by reason. BPF is used where the kernel, the
-//! capabilities and the layout of cgroups allow it; any failure ends in `/proc`, with a log line that says why (see
+//! A process that cannot be read is skipped and counted by reason. BPF is used if the kernel, the capabilities and the
+//! cgroup layout allow it. After any failure of BPF, `/proc` is used, and the reason is logged (see
 //! [`collect::source_selection`]).
 
-// Tests and benches are crates of their own, where this lint has no meaning.
+// Tests and benches are separate crates, to which this lint does not apply.
 #![warn(unreachable_pub)]
 
 pub mod cli;
