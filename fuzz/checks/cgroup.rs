@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use pstree_exporter::model::container::Runtime;
-use pstree_exporter::resolve::attribution::attribute;
 use pstree_exporter::resolve::cgroup_file::parse_cgroup_file;
+use pstree_exporter::resolve::cgroup_path::attribute;
 
 use super::shown::{assert_harmless, assert_label};
 

@@ -20,8 +20,8 @@
 //!
 //! A container can nest its processes arbitrarily deep, so nothing here is recursive.
 
+mod alike_siblings;
 pub mod diff;
-mod fold;
 pub mod html;
 pub mod json;
 mod process_text;

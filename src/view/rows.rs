@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::model::process::ProcessState;
-use crate::view::fold::fold_ids;
+use crate::view::alike_siblings::fold_ids;
 use crate::view::tree::{Children, Tree};
 
 /// Which of two siblings comes first: the one with the lower pid, the older one, or the one with more children.

@@ -16,8 +16,8 @@ use pstree_exporter::model::process::{
 use pstree_exporter::model::text::{MAX_LABEL_CHARS, label_value};
 use pstree_exporter::observe::bpf::task_record;
 use pstree_exporter::observe::procfs::parse;
-use pstree_exporter::resolve::attribution::attribute;
 use pstree_exporter::resolve::cgroup_file::parse_cgroup_file;
+use pstree_exporter::resolve::cgroup_path::attribute;
 use pstree_exporter::resolve::process_cache::{CachedProcess, ProcessCache};
 use pstree_exporter::resolve::process_files::ProcessFiles;
 use pstree_exporter::resolve::resolver::ContainerResolver;

@@ -10,7 +10,7 @@ use rustix::process::{getegid, geteuid};
 use crate::cli::config::Config;
 use crate::collect::pipeline::Pipeline;
 use crate::collect::source_selection::Reason;
-use crate::commands::check::report::Report;
+use crate::commands::check::report_table::Report;
 use crate::model::container::Runtime;
 use crate::model::snapshot::Snapshot;
 use crate::names::config::DockerConfig;

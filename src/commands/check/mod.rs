@@ -6,6 +6,6 @@
 //! | `report` | their results as text |
 
 mod checks;
-mod report;
+mod report_table;
 
 pub use checks::run;

@@ -57,7 +57,7 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
             }
             Ok(()) => hidden.map(str::to_owned),
         };
-        // Where the collection failed, the last snapshot stays.
+        // If the collection failed, the last snapshot is kept.
         view.update(collector.named().unwrap_or_default(), &mut collector.pipeline);
     }
     Ok(())
