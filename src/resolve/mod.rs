@@ -3,7 +3,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`resolver`] | finds the container of each process |
-//! | [`attribution`] | maps a cgroup path to a container, for every runtime |
+//! | [`cgroup_path`] | maps a cgroup path to a container, for every runtime |
 //! | [`cgroup_file`] | parses `/proc/PID/cgroup` |
 //! | [`cgroup_owners`] | maps a cgroup id to a container |
 //! | [`process_cache`] | per-process state kept between collections |

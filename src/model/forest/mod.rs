@@ -6,7 +6,7 @@
 //! | [`root_kinds`] | whether a root is the init, entered by exec, or is adopted |
 //! | [`stats`] | the numbers of one container's forest |
 //! | [`merged_nodes`] | merges processes with the same path of commands |
-//! | [`max_min_cap`] | limits the nodes of all containers together |
+//! | [`node_share`] | limits the nodes of all containers together |
 
 pub mod merged_nodes;
 pub mod node_share;
