@@ -5,7 +5,7 @@
 //! (`pid_namespaces(7)`), so between two collections it has started at least as many tasks as its highest pid has
 //! grown by. That growth counts instead where it can only come from processes of this container:
 //!
-//! * pid 1 of the namespace is a member of the container, and so is everything that is seen in the namespace;
+//! * pid 1 of the namespace is a member of the container;
 //! * no member has a second thread, and none entered by exec: threads and the runtime's helpers take pids, too;
 //! * the pids limit has refused no fork meanwhile: a refused fork takes a pid;
 //! * the highest pid was seen in one of the last few collections: growth over hours that is first noticed now is not a
@@ -23,7 +23,7 @@ pub struct MemberPids {
     init: Option<ProcessKey>,
     /// Of members that a member has started; 0 where there is none.
     highest: u32,
-    /// A second thread, a root that is not the init, or a member in another pid namespace.
+    /// A second thread, or a root that is not the init.
     has_other_tasks: bool,
     /// Members that no earlier collection saw in this container.
     new_members: u64,
@@ -33,12 +33,14 @@ impl MemberPids {
     /// Adds one member of the container.
     pub fn add(&mut self, record: &ProcessRecord, is_root: bool, is_new: bool) {
         self.new_members += u64::from(is_new);
-        self.has_other_tasks |= record.threads > 1 || record.ns_pid == 0;
+        self.has_other_tasks |= record.threads > 1;
         if record.ns_pid == 1 {
             self.init = Some(record.key);
         } else if is_root {
             self.has_other_tasks = true;
         } else {
+            // The pid is 0 if the process exited before it could be read, as in a storm of short processes, or if the
+            // process takes its pids from another namespace.
             self.highest = self.highest.max(record.ns_pid);
         }
     }
@@ -73,7 +75,7 @@ impl StartBaseline {
         let (Some(last), Some(next)) = (last, &mut self.last) else { return members.new_members };
         // Pids wrap at `kernel.pid_max`: a lower one that is new begins a new baseline.
         let is_comparable = last.init == next.init && last.refused == next.refused && last.highest > 0;
-        if is_comparable && next.highest <= last.highest && members.new_members == 0 {
+        if is_comparable && next.highest <= last.highest && (members.new_members == 0 || next.highest == 0) {
             *next = Baseline { age: last.age + 1, ..last };
         }
         if is_comparable && next.highest > last.highest && last.age < MAX_BASELINE_AGE {
@@ -171,12 +173,20 @@ mod tests {
     #[test]
     fn only_processes_that_are_seen_count_where_other_tasks_take_pids() {
         let member = |ns_pid| Member { ns_pid, ..Member::default() };
-        for other in [Member { threads: 2, ..member(3) }, Member { is_exec: true, ..member(3) }, member(0)] {
+        for other in [Member { threads: 2, ..member(3) }, Member { is_exec: true, ..member(3) }] {
             let mut web = Web::default();
             web.collect(&[member(1), member(2), other], Some(0));
             assert_eq!(web.collect(&[member(1), member(2), other, member(100)], Some(0)), 1);
             assert_eq!(web.collect(&[member(1), member(2), member(200)], Some(0)), 1, "no baseline yet");
         }
+    }
+
+    #[test]
+    fn a_process_that_exits_before_its_pid_is_read_hides_no_growth() {
+        let mut web = Web::default();
+        web.pids(&[1, 10]);
+        assert_eq!(web.pids(&[1, 0]), 1, "only the process that is seen");
+        assert_eq!(web.pids(&[1, 110]), 100);
     }
 
     #[test]

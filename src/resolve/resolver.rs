@@ -6,7 +6,10 @@
 //! one that enters a container is seen at once.
 //!
 //! Processes whose cgroup the kernel does not show (zombies on cgroup v1, paths beyond PATH_MAX) belong where they
-//! belonged before, else to the container of their parent, else to the container whose pid namespace they are in.
+//! belonged before, else where `zombie_membership` puts them.
+
+mod pid_namespaces;
+mod zombie_membership;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +24,7 @@ use super::process_files::{KernelFields, ProcessFiles};
 use crate::model::cgroup_layout::CgroupLayout;
 use crate::model::container::Container;
 use crate::model::container_table::ContainerTable;
-use crate::model::forest::root_kinds::RootOrigin;
-use crate::model::process::{Membership, NsPids, ProcessRecord, ProcessState, SkipReason};
+use crate::model::process::{Membership, ProcessRecord, ProcessState, SkipReason};
 use crate::model::process_table::ProcessTable;
 
 /// A runtime moves a process from hierarchy to hierarchy within moments, on a busy machine within seconds. A process
@@ -312,57 +314,6 @@ impl ContainerResolver {
         }
     }
 
-    /// By parent, parents before children as far as their ages tell; then by pid namespace.
-    fn resolve_by_relatives(&mut self, files: &mut impl ProcessFiles, records: &mut [ProcessRecord]) {
-        let mut unresolved = std::mem::take(&mut self.unresolved);
-        unresolved.sort_unstable_by_key(|&index| records[index].key);
-        // The records may not be in the order of their pids yet.
-        let index_of: FxHashMap<u32, usize> =
-            records.iter().enumerate().map(|(index, record)| (record.key.pid, index)).collect();
-        let mut owners: Option<FxHashMap<PidNamespace, Membership>> = None;
-        for &index in &unresolved {
-            let record = records[index];
-            let parent = index_of.get(&record.parent_pid).map(|&parent| &records[parent]);
-            let by_parent = parent.filter(|parent| parent.key.start_time <= record.key.start_time);
-            let mut membership = by_parent.map_or(Membership::HOST, |parent| parent.membership);
-            if membership == Membership::HOST {
-                let namespace = self.pid_namespace(index, record.key.pid, files);
-                let owners = owners.get_or_insert_with(|| self.namespace_owners(files, records));
-                membership = owners.get(&namespace).copied().unwrap_or(Membership::HOST);
-            }
-            records[index].membership = membership;
-        }
-        self.unresolved = unresolved;
-    }
-
-    /// The pid namespaces that containers have for themselves, each by the container whose process is pid 1 in it.
-    /// Reads what is not yet known of the oldest process of each container.
-    fn namespace_owners(
-        &mut self,
-        files: &mut impl ProcessFiles,
-        records: &[ProcessRecord],
-    ) -> FxHashMap<PidNamespace, Membership> {
-        let mut oldest: FxHashMap<usize, usize> = FxHashMap::default();
-        for (index, record) in records.iter().enumerate() {
-            if let Some(slot) = record.membership.slot() {
-                let oldest = oldest.entry(slot).or_insert(index);
-                if record.key < records[*oldest].key {
-                    *oldest = index;
-                }
-            }
-        }
-        let mut owners = FxHashMap::default();
-        for index in oldest.into_values() {
-            let pid = records[index].key.pid;
-            let is_init = self.is_namespace_init(index, pid, files);
-            let namespace = self.pid_namespace(index, pid, files);
-            if is_init && matches!(namespace, PidNamespace::Inode(_)) {
-                owners.insert(namespace, records[index].membership);
-            }
-        }
-        owners
-    }
-
     /// Leaves out the processes that `is_kept` rejects. After [`Self::finish`].
     pub fn retain(
         &mut self,
@@ -377,42 +328,6 @@ impl ContainerResolver {
     /// Notes that a process has a parent inside its container: without it, it is an orphan later.
     pub fn note_parent_inside(&mut self, index: usize) {
         self.cache.get_mut(index).had_parent_inside = true;
-    }
-
-    /// Where a root process came from.
-    pub fn origin(&mut self, index: usize, pid: u32, files: &mut impl ProcessFiles) -> RootOrigin {
-        if self.cache.get(index).had_parent_inside {
-            RootOrigin::HadParentInside
-        } else {
-            RootOrigin::Entered { is_namespace_init: self.is_namespace_init(index, pid, files) }
-        }
-    }
-
-    /// Whether a process is pid 1 in a pid namespace below that of the procfs. Read once.
-    fn is_namespace_init(&mut self, index: usize, pid: u32, files: &mut impl ProcessFiles) -> bool {
-        if let Some(known) = self.cache.get(index).is_namespace_init {
-            return known;
-        }
-        let is_init = files.ns_pids(pid).is_some_and(|ns_pids| self.is_init(ns_pids));
-        self.cache.get_mut(index).is_namespace_init = Some(is_init);
-        is_init
-    }
-
-    fn is_init(&self, ns_pids: NsPids) -> bool {
-        ns_pids.pid == 1 && (ns_pids.level > 0 || self.is_inside())
-    }
-
-    /// The pid namespace of a process, read once: no process can change its own.
-    pub fn pid_namespace(&mut self, index: usize, pid: u32, files: &mut impl ProcessFiles) -> PidNamespace {
-        let process = self.cache.get_mut(index);
-        if process.pid_namespace == PidNamespace::Unknown {
-            process.pid_namespace = match files.pid_namespace(pid) {
-                Ok(inode) => PidNamespace::Inode(inode),
-                Err(SkipReason::Denied) => PidNamespace::Denied,
-                Err(SkipReason::Vanished | SkipReason::Malformed) => PidNamespace::Unknown,
-            };
-        }
-        process.pid_namespace
     }
 
     /// Unix time in seconds at which a zombie was first seen as one; `now` for one that is new.

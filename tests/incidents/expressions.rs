@@ -55,7 +55,7 @@ pub(crate) fn check(stack: &Stack, factor: u32, phase: Phase) -> Vec<String> {
             match over_all_time(stack, &query, factor) {
                 Err(error) => wrong.push(format!("{place}: {error} in {query}")),
                 Ok(0) if must_have_data(&expression, phase) => {
-                    wrong.push(format!("{place}: no data for {query}"))
+                    wrong.push(format!("{place}: no data for {query}"));
                 }
                 Ok(_) => {}
             }

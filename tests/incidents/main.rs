@@ -113,7 +113,7 @@ impl Stage {
         let (engine, stack) = (&self.engine, &mut self.stack);
         let acts: Vec<_> = workloads.iter().filter_map(|workload| workload.from_outside).collect();
         repeat_during(Some(move || acts.iter().for_each(|act| act(engine))), pause, || {
-            stack.observe_until(end)
+            stack.observe_until(end);
         });
         let played = begin.elapsed().as_secs() * u64::from(self.factor);
         for workload in workloads {

@@ -234,6 +234,7 @@ fn the_check_finds_every_kind_of_import() {
         "use std::time::*;",
         "fn f() { std::fs::read(\"x\"); }",
         "use std::time; fn f() { time::Instant::now(); }",
+        "use std::time; use time::Instant;",
         "fn f() { use std::time as t; t::SystemTime::now(); }",
         "struct S { file: std::fs::File }",
         "fn f() -> Option<std::net::TcpStream> { None }",

@@ -59,13 +59,12 @@ impl Paths {
                 Some(name) => path.push(name.to_string()),
                 None => path.push("*".to_owned()),
             }
+            let path = self.resolve(&path);
             if only_names {
-                let path = self.absolute(&path);
                 if let Some(name) = renamed.map(ToString::to_string).or_else(|| path.last().cloned()) {
                     self.names.insert(name, path);
                 }
             } else {
-                let path = self.absolute(&path);
                 self.found.insert(Import { path, line });
             }
         };
@@ -101,12 +100,16 @@ impl Paths {
         }
     }
 
-    /// A path where it is used: its first segment may be an imported name.
+    /// [`Paths::absolute`], where the first segment may be an imported name.
+    fn resolve(&self, path: &[String]) -> Vec<String> {
+        match self.names.get(&path[0]) {
+            Some(name) => [name, &path[1..]].concat(),
+            None => self.absolute(path),
+        }
+    }
+
     fn add(&mut self, path: &[String], line: usize) {
-        let path = match self.names.get(&path[0]) {
-            Some(name) if name[..] != path[..1] => [name, &path[1..]].concat(),
-            _ => self.absolute(path),
-        };
+        let path = self.resolve(path);
         self.found.insert(Import { path, line });
     }
 
