@@ -99,7 +99,7 @@ fn scrapes_are_answered_beside_a_hundred_scrapers() {
 #[test]
 fn scrapes_are_answered_beside_clients_that_stop_reading() {
     let _processes = processes();
-    let exporter = exporter(&[]);
+    let exporter = exporter(&["--debug.timeout-scale=0.2"]);
     exporter.scrape();
     let before = descriptors(&exporter);
     let request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500);

@@ -170,7 +170,7 @@ fn a_procfs_of_another_pid_namespace_is_logged() {
 fn too_little_memory_to_load_the_programs_is_logged() {
     let group = LimitedCgroup::new("memory");
     group.set(&["memory.limit_in_bytes", "memory.max"], 32 << 20);
-    assert_falls_back(group.command(BINARY), "memory", &["level=warn", "limit is 32 MiB", "96 MiB"]);
+    assert_falls_back(group.command(BINARY), "memory", &["level=warn", "cgroup is 32 MiB", "96 MiB"]);
 }
 
 /// A cgroup v1 hierarchy without a controller, which also works on machines that otherwise use cgroup v2 only.

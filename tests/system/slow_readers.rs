@@ -23,7 +23,7 @@ const CONTAINERS: usize = 200;
 
 fn exporter(more: &[&str]) -> Exporter {
     let mut command = std::process::Command::new(static_binary());
-    command.arg("--no-docker").args(more).env_remove("DOCKER_HOST");
+    command.args(["--no-docker"]).args(more).env_remove("DOCKER_HOST");
     Exporter::spawn(command)
 }
 
@@ -51,7 +51,8 @@ fn a_thousand_clients_that_never_read_cost_little_memory() {
     let _containers = SyntheticContainers::start(CONTAINERS, 5);
     raise_descriptors();
     for flags in [vec![], vec![secure.as_str()]] {
-        let exporter = exporter(&flags);
+        // Long enough that all clients are connected at the same time.
+        let exporter = exporter(&[&flags[..], &["--debug.timeout-scale=0.5"]].concat());
         let client = TlsClient { trusts: &authority, identity: None, versions: ANY_VERSION };
         let request = |path: &str| -> Box<dyn Read> {
             let mut socket = narrow(&exporter.address);
@@ -96,7 +97,7 @@ fn narrow(address: &str) -> TcpStream {
 
 #[test]
 fn a_client_that_reads_too_slowly_is_disconnected_before_the_end() {
-    let exporter = exporter(&[]);
+    let exporter = exporter(&["--debug.timeout-scale=0.1"]);
     let _containers = SyntheticContainers::start(CONTAINERS, 5);
     wait_for("all containers are exported", || {
         (processes(&exporter.scrape()) == 5.0 * CONTAINERS as f64).then_some(())

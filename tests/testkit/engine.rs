@@ -15,26 +15,8 @@ use crate::support::{Exporter, wait_at_most, wait_for, workload};
 /// The image that all containers run: busybox and our own programs.
 pub const IMAGE: &str = "pstree-test";
 
-/// Waits until its standard input ends, which happens when the test binary ends, also by a signal. Then removes
-/// everything that an engine leaves behind: containers, the daemon, mounts and files.
-///   $1  the engine's directory   $2  the address of its API
-const CLEAN_UP: &str = r#"
-trap '' INT TERM HUP
-cat >/dev/null
-pid=$(cat "$1/pid" 2>/dev/null)
-if [ -n "$pid" ]; then
-    kill -CONT "$pid"
-    docker --host "$2" ps -aq | xargs -r docker --host "$2" rm --force --volumes
-    kill -TERM "$pid"
-    tries=0
-    while [ -e "$1/pid" ] && [ $tries -lt 300 ]; do
-        tries=$((tries + 1))
-        sleep 0.1
-    done
-fi
-umount "$1/exec/netns/default" "$1/data"
-rm -rf "$1"
-"#;
+/// Removes everything that an engine leaves behind when its standard input ends, so also when the test binary is killed.
+const REMOVE_ENGINE: &str = include_str!("remove-engine.sh");
 
 pub struct Engine {
     directory: PathBuf,
@@ -62,7 +44,7 @@ impl Engine {
         fs::create_dir_all(&directory).expect("a scratch directory");
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
         let cleaner = Command::new("sh")
-            .args(["-c", CLEAN_UP, "sh"])
+            .args(["-c", REMOVE_ENGINE, "sh"])
             .arg(&directory)
             .arg(address_in(&directory))
             .stdin(Stdio::piped())
