@@ -82,7 +82,7 @@ fn all_forks_of_eight_shells_and_a_fork_storm_are_counted() {
                   for n in 1 2 3 4 5 6 7 8; do shell & done; wait";
     let storm = "/bin/workload once forks 25000 & /bin/workload once forks 25000; wait";
     let counted = count_gated(&[("shells", shells), ("storm", storm)]);
-    // The eight shells are forked, too.
+    // The eight shells are also forked.
     assert_eq!(counted[0], [10_008, 0, 10_000, 10_008, 0, 0]);
     assert_eq!(counted[1], [50_002, 0, 2, 50_002, 0, 0]);
 }
