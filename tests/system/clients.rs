@@ -1,5 +1,5 @@
 //! Slow clients, bad clients and many clients at once: scrapes are still answered, nothing leaks, and no request starts
-//! a collection. `make bench` measures how long scrapes take beside them.
+//! a collection. `make bench` measures the duration of scrapes under this load.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

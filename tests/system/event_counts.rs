@@ -180,7 +180,7 @@ fn events_of_a_cgroup_that_no_collection_saw_are_counted_as_unattributed() {
     let exporter = Exporter::start(&["--no-docker", "--collection.interval=2s", "--collection.source=bpf"]);
     exporter.fresh_scrape();
     let directory = inside(&parent, "..").join(format!("{:0>64}", "c2"));
-    // No collection happens meanwhile.
+    // The exporter is stopped, so no collection runs.
     exporter.signal(Signal::STOP);
     fs::create_dir(&directory).expect("a cgroup can be made");
     fork_in(&directory, 50);
