@@ -1,6 +1,6 @@
-// Tests the pages in a real Chromium like a user: sorts, opens and watches containers, with mouse and keyboard, in light
-// and dark mode, on a phone, and without scripts. Started by tests/system/browser.rs, which creates the containers "calm",
-// "careless" (zombies), "busy" and one with a hostile process.
+// Tests the pages in a real Chromium like a user: sorts, opens and watches containers, with mouse and keyboard, in
+// light and dark mode, on a phone, and without scripts. Started by tests/system/browser.rs, which creates the
+// containers "calm", "careless" (zombies), "busy" and one with a hostile process.
 //   PAGES  address of the exporter    OUT  directory for screenshots    DOCKER_HOST  for docker exec
 
 import assert from "node:assert/strict";
