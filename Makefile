@@ -1,4 +1,4 @@
-# make test       all tests that fit into 15 minutes; installs what they require (Debian x86_64, root)
+# make test       all tests that take at most 15 minutes; installs what they require (Debian x86_64, root)
 # make test-slow  the others: virtual machine, Debian package under systemd, soak test, fuzzing, reproducible release
 # make check      formatting, lints and the tests that require nothing
 # make static     the static binary, for containers and every distribution
@@ -40,8 +40,8 @@ lint:
 unit:
 	cargo test --locked
 
-# The same with the independent parser, and with the features of the system tests: so the library is compiled once. Tests
-# that require more than Python have stages of their own.
+# The same tests with the independent parser, and with the features of the system tests, so that the library is compiled
+# once. Tests that require more than Python have separate stages.
 OWN_STAGE := system soak incidents
 UNIT_TESTS = $(filter-out $(OWN_STAGE),$(notdir $(basename $(wildcard tests/*.rs)) $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs))))
 

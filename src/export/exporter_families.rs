@@ -14,7 +14,7 @@ pub struct ExporterStatus<'a> {
     pub partial: &'a [(&'static str, bool)],
     /// `None` with `--no-docker`.
     pub docker: Option<DockerStatus>,
-    /// Whether the current web configuration is in force, and how many reloads failed; `None` without a web
+    /// Whether the current web configuration is in effect, and how many reloads failed; `None` without a web
     /// configuration.
     pub web_config: Option<(bool, u64)>,
     /// Seconds between collections.

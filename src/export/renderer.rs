@@ -27,7 +27,7 @@ impl Renderer {
         Self { docker_labels: docker_labels.unwrap_or_default().into(), partial, has_docker }
     }
 
-    /// Renders a collection. `web_config` is whether the current web configuration is in force, and how many reloads
+    /// Renders a collection. `web_config` is whether the current web configuration is in effect, and how many reloads
     /// failed.
     #[must_use]
     pub fn render(

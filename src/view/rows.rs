@@ -1,4 +1,4 @@
-//! A tree as rows from top to bottom: sorted, folded where siblings are alike, and filtered.
+//! A tree as rows from top to bottom: sorted and filtered, with identical siblings folded.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ pub enum Sort {
 #[derive(Clone, Copy, Debug)]
 pub struct RowOptions {
     pub sort: Sort,
-    /// Siblings that are alike, including everything below them, share a row.
+    /// Identical siblings, including all their descendants, share a row.
     pub fold: bool,
     /// Roots have depth 1.
     pub max_depth: Option<u32>,

@@ -1,5 +1,5 @@
-//! The checks. They do once what the exporter does at start, with the same flags: choose the source, collect, and list
-//! the containers of Docker.
+//! The checks. They perform the steps of the exporter at start, with the same flags: select the source, collect, and
+//! list the containers in Docker.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ fn report(config: &Config) -> Report {
     report
 }
 
-/// One collection, and what made it.
+/// One collection and its pipeline.
 struct Collected {
     pipeline: Pipeline,
     snapshot: Arc<Snapshot>,

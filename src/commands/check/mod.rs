@@ -3,7 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `checks` | the checks |
-//! | `report` | their results as text |
+//! | `report_table` | their results as text |
 
 mod checks;
 mod report_table;

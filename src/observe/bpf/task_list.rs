@@ -44,7 +44,7 @@ impl BpfSource {
         self.proc.files()
     }
 
-    /// See [`super::Source::walk`].
+    /// See `Source::walk`.
     pub(crate) fn walk(
         &mut self,
         mut visit: impl FnMut(ProcessRecord, Option<&KernelFields>, &mut ProcFiles) -> Result<(), SkipReason>,
