@@ -1,4 +1,4 @@
-# make test       all tests that fit into 15 minutes; installs what they require (Debian x86_64, root)
+# make test       all tests that take at most 15 minutes; installs what they require (Debian x86_64, root)
 # make test-slow  the others: virtual machine, Debian package under systemd, soak test, fuzzing, reproducible release
 # make check      formatting, lints and the tests that require nothing
 # make static     the static binary, for containers and every distribution

@@ -1,4 +1,4 @@
-//! Tells the binary what it was built from: the commit, where there is one, and the compiler.
+//! Sets the revision (commit) and the compiler version of the binary.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ fn main() {
             Command::new(program).args(arguments).output().ok().filter(|out| out.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    // Given where there is no repository, as in the build of an image.
+    // Set if there is no repository, for example in the build of an image.
     let given = std::env::var("PSTREE_REVISION").ok().filter(|revision| !revision.is_empty());
     let revision = given
         .or_else(|| output_of("git", &["rev-parse", "--short=12", "HEAD"]))

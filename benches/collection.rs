@@ -1,9 +1,9 @@
-//! A whole collection, from the list of processes to the encoded bytes, by both sources, against the bare loop
-//! that `/proc` cannot do without: `readdir`, then open, read and close of every `stat`. Real processes in
-//! real cgroups, so it wants root and a cgroup hierarchy with the pids controller.
+//! Measures a complete collection, from the list of processes to the encoded bytes, with both sources, relative to the
+//! minimum work with `/proc`: `readdir`, then open, read and close every `stat`. Uses real processes in real cgroups,
+//! so it requires root and a cgroup hierarchy with the pids controller.
 //!
-//! All run in turns in one process; medians and their ratios are printed, since machines differ and are
-//! noisy. `cargo bench --bench collection -- PROCESSES CONTAINERS` runs one size.
+//! All variants run alternately in one process. Prints medians and their ratios, because absolute times differ between
+//! machines. `cargo bench --bench collection -- PROCESSES CONTAINERS` measures one size.
 
 mod support;
 
@@ -41,7 +41,7 @@ fn measure(processes: usize, containers: usize) {
     let mut by_bpf = Collection::new(SourceFlag::Bpf);
     let mut bare = BareLoop::default();
     let mut times = [const { Vec::new() }; 3];
-    // The first rounds read every cgroup and grow every buffer.
+    // The first rounds are not counted: they read every cgroup and allocate all buffers.
     for round in 0..ROUNDS + 2 {
         let of_round = [timed(|| bare.run()), timed(|| by_proc.run()), timed(|| by_bpf.run())];
         for (times, time) in times.iter_mut().zip(of_round).filter(|_| round >= 2) {
@@ -80,7 +80,7 @@ impl Collection {
             bounds: Bounds::default(),
             container_name: None,
         };
-        // In a thread of its own, which is the one that drops its capabilities.
+        // On a separate thread, because it drops the thread's capabilities.
         let pipeline = std::thread::scope(|scope| {
             #[allow(clippy::disallowed_methods, reason = "no exporter runs here")]
             let thread = scope.spawn(|| Pipeline::new(&config));

@@ -1,5 +1,5 @@
-//! What counting costs those who fork: a loop of fork, exit and wait in a small static process, with the
-//! kernel's counters on and off in turns. Wants root.
+//! Measures the cost of kernel counters for a process that forks: a loop of fork, exit and wait in a small static
+//! process, alternately with and without counters. Requires root.
 
 mod support;
 
@@ -22,7 +22,7 @@ fn main() {
         if round % 2 == 0 {
             off.push(timed(fork));
         } else {
-            // In a thread of its own, which is the one that gives up its rights.
+            // On a separate thread, because it drops the thread's capabilities.
             #[allow(clippy::disallowed_methods, reason = "no exporter runs here")]
             let thread = std::thread::spawn(|| pstree_exporter::observe::bpf::load::load(16_384));
             let counting = thread.join().expect("no panic").expect("BPF works here: run as root");

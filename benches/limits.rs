@@ -1,5 +1,5 @@
-//! Upper limits of times, as ratios of two times of one run: what no test asserts, because machines differ and are
-//! busy. Requires neither root nor Docker. Fails when a ratio is outside its limits.
+//! Checks limits on durations, as ratios of two durations in one run. Tests do not assert durations, because machines
+//! differ and can be busy. Requires neither root nor Docker. Fails if a ratio is outside its limits.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -18,7 +18,7 @@ use support::{BINARY, Exporter};
 const ROUNDS: usize = 25;
 const WEB: &str = "0::/lxc.payload.web\n";
 
-/// Two times, and between which limits their ratio is.
+/// Two durations and the limits on their ratio.
 struct Comparison {
     what: &'static str,
     time: Duration,
@@ -43,7 +43,8 @@ fn main() {
     assert!(is_good, "a ratio is outside its limits");
 }
 
-/// No name of a user can be guessed by the time of the answer. The fastest of many: other load only adds.
+/// The response time does not reveal which users exist. Uses the fastest of many requests, because other load only adds
+/// time.
 fn unknown_users() -> Comparison {
     let fixture = Fixture::with_container();
     let hash = bcrypt::hash("wonderland", 8).expect("a hash");
@@ -63,7 +64,8 @@ fn unknown_users() -> Comparison {
     }
 }
 
-/// Hashing is done by a thread of its own, so it must cost a scraper no more than its share of the processor.
+/// Passwords are hashed on a separate thread, so a flood of wrong passwords must not slow a scraper beyond its share of
+/// the CPU.
 fn flood_of_wrong_passwords() -> Comparison {
     let fixture = Fixture::with_container();
     let hash = bcrypt::hash("wonderland", 8).expect("a hash");
@@ -100,7 +102,7 @@ fn flood_of_wrong_passwords() -> Comparison {
     }
 }
 
-/// The nearest names to one that does not exist are looked for in a bounded time.
+/// The search for names similar to an unknown name has limited duration.
 fn long_names() -> Comparison {
     let fixture = Fixture::new();
     fixture.process(&Process::default());
@@ -124,7 +126,7 @@ fn long_names() -> Comparison {
     }
 }
 
-/// A tree takes time by the number of its processes, not by its square.
+/// The time to render a tree is linear in its number of processes, not quadratic.
 fn many_zombies() -> Comparison {
     let [few, many] = [1_000, 10_000].map(|count| {
         let fixture = Fixture::new();
@@ -147,7 +149,7 @@ fn many_zombies() -> Comparison {
     Comparison { what: "tree of 10,000 zombies / of 1,000", time: many, base: few, limits: 0.0..15.0 }
 }
 
-/// A command line that cannot be read is waited for no longer than its time-out.
+/// The wait for a command line that cannot be read ends after its timeout.
 fn blocked_command_line() -> Comparison {
     let fixture = Fixture::new();
     fixture.process(&Process::default());

@@ -1,5 +1,6 @@
-//! What one scrape of the peers costs on the same processes, how much memory each source takes, and how many
-//! requests a second are served beside nginx. All in one run, medians, as ratios. Wants root, and the packages that `make test` installs.
+//! Measures the cost of one scrape of other exporters on the same processes, the memory of each source, and the
+//! requests per second compared with nginx. Prints ratios of medians of one run. Requires root and the packages of
+//! `tests/install-packages bench`.
 
 mod support;
 
@@ -73,7 +74,7 @@ fn main() {
     );
 }
 
-/// Bytes after some collections: resident, and held by the kernel for BPF maps (`memlock` in their fdinfo).
+/// Memory in bytes after some collections: resident, and used by BPF maps in the kernel (`memlock` in their fdinfo).
 fn memory(source: &str) -> [f64; 2] {
     let server = Server::ours(&[&format!("--collection.source={source}"), "--collection.interval=1s"]);
     let value = |family: &str| -> f64 {
@@ -120,12 +121,12 @@ impl Server {
             if response.status == 200 {
                 return response.body;
             }
-            // Ours has nothing to show before its first collection.
+            // pstree-exporter returns 503 before its first collection.
             assert!(Instant::now() < deadline, "{} answers {}", self.name, response.status);
         }
     }
 
-    /// The same profile as a release; it collects at the usual interval while it serves.
+    /// Uses the release profile. Collects at the default interval while it serves.
     fn ours(flags: &[&str]) -> Self {
         let address = free_address();
         let mut command = Command::new(env!("CARGO_BIN_EXE_pstree-exporter"));
@@ -133,7 +134,7 @@ impl Server {
         Self::start("pstree-exporter", command, address, "/metrics")
     }
 
-    /// Every process, grouped by its command.
+    /// Groups all processes by command.
     fn process_exporter(scratch: &Path) -> Self {
         let address = free_address();
         let config = scratch.join("process-exporter.yml");
@@ -177,7 +178,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let pid = rustix::process::Pid::from_raw(self.child.id() as i32).expect("a pid");
-        // nginx's master takes its worker along only when it is asked to stop.
+        // The nginx master stops its worker only on SIGTERM.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.child.wait();
     }

@@ -1,6 +1,6 @@
-//! What it takes to print trees on a machine of 10,000 processes in 100 real containers, beside `ps`, and what a frame
-//! of the live view takes beside a collection of the exporter. All in one run, as ratios. Wants root, and the packages
-//! that `make test` installs.
+//! Measures the time to print trees of 10,000 processes in 100 real containers, compared with `ps`, and the CPU time of
+//! an update of the live view, compared with a collection of the exporter. Prints ratios of one run. Requires root and
+//! the packages that `make test` installs.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -87,7 +87,7 @@ fn main() {
 const CPU_ROUNDS: usize = 5;
 const CPU_SPAN: Duration = Duration::from_secs(5);
 
-/// A live view in a terminal of its own.
+/// A live view in its own terminal.
 struct Live {
     terminal: Child,
     pid: u32,
@@ -110,7 +110,7 @@ impl Live {
                 .starts_with("pstree-exporter")
                 .then_some(pid)
         });
-        // Its first look reads more than those that follow.
+        // The first collection reads more than later ones.
         std::thread::park_timeout(CPU_SPAN);
         Self { terminal, pid }
     }
@@ -123,7 +123,7 @@ impl Drop for Live {
     }
 }
 
-/// User and system time so far.
+/// User and system CPU time used so far.
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

@@ -1,37 +1,39 @@
-//! The process forest of every container, as Prometheus metrics, trees and pages.
+//! Exports the process forest of every container as Prometheus metrics, trees and web pages.
 //!
 //! # Architecture overview
 //!
-//! Each collection runs on a thread of its own, from left to right. Requests are answered from memory: no request runs a
-//! collection or waits for one, and no collection waits for Docker.
+//! The exporter has one thread for collections. Requests are answered from the latest snapshot: no request starts a
+//! collection or waits for one. After the first collection, which waits up to 2 s for names, no collection waits for
+//! Docker. Data flows from left to right:
 //!
 //! ```text
 //!  /proc ────┐
-//!  BPF ──────┼─► observe ──► resolve ──► model ─────────► collect ──► export ──► serve
-//!  cgroupfs ─┘   records     container   forest, stats    Snapshot    bytes      /metrics
-//!                            of each     counters            │
-//!                            process                         └──────► view ────► serve (pages, JSON)
-//!  Docker ─────► names ──────────────────────────────────────┘        trees ───► commands (tree, live view)
+//!  BPF ──────┼─► observe ──► resolve ──► model ──────► collect ──────┬─► export ──► serve (/metrics)
+//!  cgroupfs ─┘   records     container   forest,       Snapshot,     │   bytes
+//!                            of each     stats,        then names    └─► view ────► serve (pages, JSON)
+//!                            process     counters          ▲             trees  └─► commands (tree, live view)
+//!  Docker ─────► names ────────────────────────────────────┘
 //! ```
 //!
-//! One [`Pipeline`](collect::pipeline::Pipeline) makes an immutable [`Snapshot`](model::snapshot::Snapshot), for the
-//! exporter and for the command `tree` alike; its module lists the stages in their order. Metrics, pages, JSON and trees
-//! are functions of the snapshot and of the names of containers.
+//! A [`Pipeline`](collect::pipeline::Pipeline) makes an immutable [`Snapshot`](model::snapshot::Snapshot), for the
+//! exporter and for the command `tree`. The documentation of [`collect::pipeline`] lists the stages in their order.
+//! Metrics, pages, JSON and trees are made from the snapshot, the names of containers, and the status of the last
+//! collection.
 //!
 //! # Modules
 //!
 //! | module | content |
 //! |---|---|
-//! | [`observe`] | asks the kernel: `/proc`, BPF, the cgroup file systems; bytes to records |
-//! | [`resolve`] | which container each process belongs to, zombies and moved processes included |
-//! | [`model`] | pure data and algorithms: processes, forest, depth, stats, counters, snapshot |
-//! | [`names`] | the names that Docker or Podman report, kept while they do not answer |
-//! | [`collect`] | the loop and the pipeline; chooses the source |
-//! | [`export`] | the metric catalog; a snapshot to the exposition formats |
-//! | [`view`] | a snapshot to trees: selected, folded into rows, as text, JSON and HTML |
-//! | [`serve`] | the HTTP server: routes, limits, TLS, users, the render thread and its cache |
-//! | [`cli`] | flags as typed, the settings that they resolve to, logging |
-//! | [`commands`] | one file or folder a command: the exporter, `tree`, the live view, `roots`, `--check`, `--healthcheck` |
+//! | [`observe`] | reads the kernel: `/proc`, the BPF programs and their counters, the pids controller; bytes to records |
+//! | [`resolve`] | the container of each process. `resolver` decides, also after a process moved to another cgroup; `cgroup_path` turns a path into container id and runtime; `resolver::zombie_membership` covers zombies |
+//! | [`model`] | pure data and algorithms: processes, snapshot, counters, the estimate of starts. `forest` has parents and depths, kinds of root processes, statistics, and `merged_nodes`, which chooses the exported tree nodes under the bounds |
+//! | [`names`] | container names from Docker or Podman. `docker` lists containers and detects a daemon that hangs; `registry` keeps the last list; `known_names` joins names to a snapshot, and delays a container that has none yet |
+//! | [`collect`] | the loop and the pipeline. `source_selection` chooses `/proc` or BPF at start, `pipeline` falls back to `/proc` later |
+//! | [`export`] | the metric catalog with names, labels and help; a snapshot to the exposition formats, plain and gzip |
+//! | [`view`] | a snapshot to trees: selected, arranged in `rows` with identical siblings folded, as text, JSON and HTML |
+//! | [`serve`] | the HTTP server: routes, connection limit, TLS, passwords, the render thread, the cache of page bodies |
+//! | [`cli`] | flags, the settings that they resolve to, logging |
+//! | [`commands`] | one file or folder for each command: the exporter, `tree`, the live view, `roots`, `--check` (`checks` decides each verdict), `--healthcheck` |
 //!
 //! # Imports go one way
 //!
@@ -41,14 +43,20 @@
 //!                     └─────► names ──────────────► model
 //! ```
 //!
-//! `model`, `resolve`, `view` and the encoders of `export` are pure: they take bytes, records and times as arguments. The
-//! test `imports` reads the paths of every source file and fails when an import breaks this order.
+//! `observe` imports `resolve` because it implements the traits by which `resolve` reads files. Two narrow exceptions
+//! exist: `cli` fills in the configuration types of `collect` and `names`, and `serve` reads the arguments of processes
+//! by `observe::procfs::cmdline` if `--web.arguments` is set.
 //!
-//! A process that cannot be read costs that process only, counted by reason. BPF is used where the kernel, the
-//! capabilities and the layout of cgroups allow it; any failure ends in `/proc`, with a log line that says why (see
-//! [`collect::source_selection`]).
+//! `model`, `resolve`, `view` and the encoders of `export` are pure: they take bytes, records and times as arguments. The
+//! test `imports` reads the imports in every source file and fails if one of them breaks this order.
+//!
+//! # Failures
+//!
+//! A process that cannot be read is skipped and counted by reason; the collection continues. BPF is used if the kernel,
+//! the capabilities and the layout of cgroups allow it. If it fails, the exporter logs the reason and reads `/proc`
+//! instead, unless `--collection.source=bpf` was set and BPF fails at start.
 
-// Tests and benches are crates of their own, where this lint has no meaning.
+// Tests and benches are separate crates, to which this lint does not apply.
 #![warn(unreachable_pub)]
 
 pub mod cli;

@@ -1,4 +1,4 @@
-//! What the benchmarks share: real processes in real cgroups, and the bare loop.
+//! Shared by the benchmarks: real processes in real cgroups, and the loop that reads every stat file.
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses its part")]
 
 #[path = "../../tests/support/workload.rs"]
@@ -25,17 +25,17 @@ pub fn median(times: &mut [Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-/// Processes in containers, until it is dropped.
+/// Processes in containers, which are removed when this is dropped.
 pub struct Forest {
     workload: Option<Workload>,
     groups: Groups,
-    /// How many there were without it.
+    /// Number of other processes on the machine.
     others: usize,
     _pid_max: PidMax,
 }
 
 impl Forest {
-    /// Spreads the processes evenly.
+    /// Starts processes, distributed evenly over the containers.
     pub fn grow(processes: usize, containers: usize) -> Self {
         let pid_max = PidMax::at_least(processes * 2 + 10_000);
         let groups = Groups::make();
@@ -50,7 +50,7 @@ impl Drop for Forest {
     fn drop(&mut self) {
         drop(self.workload.take());
         self.groups.remove();
-        // Their zombies are reaped by init at its own pace, and would be measured with what comes next.
+        // Waits until init has reaped their zombies, which would otherwise affect the next measurement.
         let deadline = Instant::now() + Duration::from_secs(120);
         while count_processes() > self.others + 100 {
             assert!(Instant::now() < deadline, "nobody reaps the processes of the benchmark");
@@ -65,7 +65,7 @@ fn count_processes() -> usize {
     bare.processes
 }
 
-/// What nobody can do without.
+/// The minimum work with `/proc`: reading every `stat` file.
 #[derive(Default)]
 pub struct BareLoop {
     pub processes: usize,
@@ -94,7 +94,7 @@ impl BareLoop {
     }
 }
 
-/// Cgroups of our own, in every hierarchy that the exporter reads.
+/// Cgroups for the benchmark, in every hierarchy that the exporter reads.
 struct Groups(Vec<PathBuf>);
 
 impl Groups {
@@ -113,7 +113,7 @@ impl Groups {
         self.0.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(",")
     }
 
-    /// Waits for the kernel to be done with the processes, which it kills at its own pace.
+    /// Waits until the kernel has killed the processes, which is asynchronous.
     fn remove(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         for root in &self.0 {
@@ -134,7 +134,7 @@ fn remove_tree(root: &Path) -> std::io::Result<()> {
     fs::remove_dir(root)
 }
 
-/// Raises `kernel.pid_max` and puts it back.
+/// Raises `kernel.pid_max` and restores it when dropped.
 struct PidMax(Option<String>);
 
 impl PidMax {

@@ -1,4 +1,4 @@
-//! Writes the manual pages and the completions of bash, zsh and fish, as clap has the flags.
+//! Writes the manual pages and the completions for bash, zsh and fish from the flags in clap.
 //!
 //!     cargo run --example manual -- DIRECTORY
 
@@ -41,7 +41,7 @@ fn main() -> io::Result<()> {
     write_page(&exporter, &usages.join("\n"), &description, &sections.concat(), &directory)
 }
 
-/// clap's, with conditions of our own: its `argparse` refuses flags with dots, and then nothing is completed.
+/// The output of clap with other conditions: fish's `argparse` rejects flags with dots, which disables all completions.
 fn fish_completion(exporter: &Command) -> io::Result<String> {
     let mut text = Vec::new();
     generate(Shell::Fish, &mut Cli::command(), NAME, &mut text);
@@ -51,7 +51,7 @@ fn fish_completion(exporter: &Command) -> io::Result<String> {
     Ok(format!("{}{}", FISH_CONDITIONS.replace("@COMMANDS@", &names.join(" ")), &text[start..]))
 }
 
-/// A subcommand comes first or not at all.
+/// A subcommand must be the first argument.
 const FISH_CONDITIONS: &str = "\
 function __fish_pstree_exporter_needs_command
     not __fish_pstree_exporter_using_subcommand @COMMANDS@
@@ -63,7 +63,7 @@ function __fish_pstree_exporter_using_subcommand
 end
 ";
 
-/// One page; `usage` instead of a synopsis that repeats every flag, and `sections` after clap's own.
+/// Writes one page, with `usage` instead of a synopsis that lists every flag, and with `sections` after those of clap.
 fn write_page(
     command: &Command,
     usage: &str,
@@ -76,7 +76,7 @@ fn write_page(
         with_values_in_help(command.clone()).override_usage(usage.to_owned()).about(as_name(&about));
     let page = Man::new(command.clone());
 
-    // Not by clap_mangen, which leaves an empty date out, so that all after it is in the wrong place.
+    // Not written by clap_mangen, which omits an empty date, so that all later fields have the wrong position.
     let title = page.get_filename().trim_end_matches(".1").to_uppercase();
     let version = env!("CARGO_PKG_VERSION");
     let mut text = format!(".TH {title} 1 \"\" \"{NAME} {version}\" \"Process forests\"\n").into_bytes();
@@ -90,7 +90,7 @@ fn write_page(
         page.render_subcommands_section(&mut text)?;
     }
     let mut text = String::from_utf8(text).map_err(io::Error::other)?;
-    // Groups of flags belong below OPTIONS, which flags without a group open.
+    // Groups of flags are subsections of OPTIONS, which begins with the flags without a group.
     for heading in command.get_arguments().filter_map(|it| it.get_help_heading()) {
         text = text.replace(&format!(".SH {}\n", heading.to_uppercase()), &format!(".SS {heading}\n"));
     }
@@ -98,14 +98,14 @@ fn write_page(
     fs::write(directory.join(page.get_filename()), text)
 }
 
-/// `mandb` wants a phrase.
+/// `mandb` requires a phrase, not a sentence.
 fn as_name(about: &str) -> String {
     let about = about.trim_end_matches('.');
     let mut letters = about.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// Possible values in brackets, as `--help` has them, and not as a list with a line for each.
+/// Writes possible values in brackets, as `--help` does, instead of a list with one line per value.
 fn with_values_in_help(command: Command) -> Command {
     command.mut_args(|argument| {
         let values: Vec<String> =

@@ -1,4 +1,4 @@
-//! `Accept` and `Accept-Encoding`: anything at all, and by the letter of the rules where a header keeps to them.
+//! `Accept` and `Accept-Encoding`: any input is accepted, and well-formed headers are interpreted according to the RFC.
 
 use std::collections::BTreeSet;
 
@@ -26,15 +26,15 @@ pub fn check(data: &[u8]) {
 
 /// One element of a list.
 struct Element {
-    /// In lower case.
+    /// The name in lower case.
     name: String,
     version: Option<String>,
     /// In thousandths.
     quality: u32,
 }
 
-/// The whole list by RFC 9110, sections 5.6 and 12.4.2. `None` where it is not well formed, and where it says things
-/// twice or quotes what separates, which no client does.
+/// Parses a list according to RFC 9110, sections 5.6 and 12.4.2. `None` if it is malformed, has duplicates or quotes
+/// separators, which no client sends.
 fn elements(header: &str) -> Option<Vec<Element>> {
     let trimmed = |text: &str| text.trim_matches([' ', '\t']).to_owned();
     let mut elements: Vec<Element> = Vec::new();
@@ -71,7 +71,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_part)
 }
 
-/// `0` or `1`, and up to three decimals.
+/// `0` or `1` with up to three decimals.
 fn quality(text: &str) -> Option<u32> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let is_well_formed =
@@ -80,7 +80,8 @@ fn quality(text: &str) -> Option<u32> {
     (is_well_formed && thousandths <= 1000).then_some(thousandths)
 }
 
-/// The best quality wins, among equals the first; 0 is a no; text is for everybody else.
+/// The format with the highest quality, the first one if equal. Quality 0 excludes a format. The default is the text
+/// format.
 fn expected_format(ranges: &[Element]) -> Format {
     let ours = |range: &Element| {
         let version = range.version.as_deref();
@@ -99,7 +100,7 @@ fn expected_format(ranges: &[Element]) -> Format {
     wanted.iter().find(|(quality, _)| Some(*quality) == best).map_or(Format::Text, |(_, format)| *format)
 }
 
-/// By its own name first, then by `*`.
+/// The quality by name takes precedence over `*`.
 fn expected_gzip(codings: &[Element]) -> bool {
     let quality = |names: &[&str]| codings.iter().find(|it| names.contains(&&*it.name)).map(|it| it.quality);
     quality(&["gzip", "x-gzip"]).or_else(|| quality(&["*"])).is_some_and(|quality| quality > 0)

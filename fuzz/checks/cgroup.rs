@@ -1,14 +1,14 @@
-//! `/proc/PID/cgroup`: a container chooses all that lies below its own cgroup.
+//! `/proc/PID/cgroup`: a container chooses all names below its own cgroup.
 
 use std::collections::HashMap;
 
 use pstree_exporter::model::container::Runtime;
-use pstree_exporter::resolve::attribution::attribute;
 use pstree_exporter::resolve::cgroup_file::parse_cgroup_file;
+use pstree_exporter::resolve::cgroup_path::attribute;
 
 use super::shown::{assert_harmless, assert_label};
 
-/// What a container might make below itself, to be taken for another one.
+/// Cgroups that a container can create below its own, to impersonate another container.
 const BELOW: [&str; 4] = [
     "/docker-ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff.scope",
     "/ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
@@ -40,7 +40,7 @@ fn check_path(path: &str) {
     let Some(found) = attribute(path) else {
         let has_bare_id =
             path.split('/').any(|part| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        // The one container that is none is what systemd-nspawn keeps beside its payload.
+        // The only exception is the supervisor cgroup of systemd-nspawn.
         assert!(!has_bare_id || path.contains("/supervisor"), "64 digits are a container: {path:?}");
         return;
     };
@@ -52,7 +52,7 @@ fn check_path(path: &str) {
     assert!(!container.container_id.is_empty());
     assert!(found.path.rsplit('/').next().is_some_and(|last| last.contains(found.container_id)));
 
-    // The outermost wins: nothing above is one, and nothing below changes it.
+    // The outermost container wins: no ancestor is a container, and no cgroup below changes the result.
     for (end, _) in found.path.match_indices('/').skip(1) {
         assert_eq!(attribute(&found.path[..end]), None, "above {path:?}");
     }
@@ -67,7 +67,7 @@ fn check_path(path: &str) {
     }
 }
 
-/// The third parts of the lines, as far as they are UTF-8 up to a slash.
+/// The third fields of the lines, up to the last slash before invalid UTF-8.
 fn paths(data: &[u8]) -> Vec<String> {
     let lines = data.split(|&byte| byte == b'\n');
     let parts = lines.filter_map(|line| line.splitn(3, |&byte| byte == b':').nth(2));
@@ -86,7 +86,7 @@ fn paths(data: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Without the `/..` of a cgroup namespace that does not reach up to there.
+/// Removes leading `/..`, which refer to cgroups outside the cgroup namespace.
 fn without_parents(path: &str) -> String {
     let mut parts: Vec<&str> = path.split('/').skip(1).collect();
     while parts.first() == Some(&"..") {

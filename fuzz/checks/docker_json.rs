@@ -1,5 +1,5 @@
-//! What the Docker API answers: a list of containers, or events. Names, images and labels are chosen by whoever may
-//! start containers, and by those who build images.
+//! Responses of the Docker API: a list of containers, or events. Users who start containers or build images choose
+//! names, images and labels.
 
 use bollard::models::{ContainerSummary, EventMessage};
 use pstree_exporter::model::container_metadata::ContainerMetadata;
@@ -15,7 +15,7 @@ pub fn check(data: &[u8]) {
         let _ = serde_json::from_slice::<EventMessage>(line);
     }
     let Ok(list) = serde_json::from_slice::<Vec<ContainerSummary>>(data) else { return };
-    // What the model passes over may be no UTF-8, and then there is nothing to compare with.
+    // Fields that the exporter ignores can be invalid UTF-8. Then there is no reference to compare with.
     let Ok(raw) = serde_json::from_slice::<Vec<Value>>(data) else { return };
     assert_eq!(list.len(), raw.len());
     for (summary, raw) in list.into_iter().zip(&raw) {
@@ -42,7 +42,7 @@ fn check_one(metadata: Option<ContainerMetadata>, raw: &Value) {
     assert_eq!(*paused, raw["State"] == "paused");
 }
 
-/// The same text, but for what must not be shown, and for an end that was cut.
+/// Whether `shown` is the same text, except for replaced characters and truncation.
 fn is_shown_as(raw: &str, shown: &str) -> bool {
     let is_cut = raw.chars().count() > MOST_CHARS;
     let (kept, mark) = if is_cut { (MOST_CHARS - 1, "…") } else { (MOST_CHARS, "") };

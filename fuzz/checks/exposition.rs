@@ -1,16 +1,16 @@
-//! The whole: files of many processes and Docker's answers, through the pipeline, to both formats.
+//! The complete path: files of many processes and Docker's responses, through the pipeline, to both formats.
 //!
-//! An input is a list of records, each ended by the byte 0x1E, with fields between bytes 0x1F:
+//! An input is a list of records. Each record ends with the byte 0x1E, and its fields are separated by 0x1F:
 //!
 //! | record | fields |
 //! |---|---|
 //! | `pPID` | command, `state parent threads start flags`, `cgroup`, `status`; without the second the first is all of `stat` |
-//! | `xPID` | the process is gone |
-//! | `d` | a list of containers as the Docker API gives it |
+//! | `xPID` | the process exits |
+//! | `d` | a list of containers in the format of the Docker API |
 //! | `fFILE` | a digit and the content: a file of the cgroup of that digit's container |
-//! | `n` | a collection; one more comes at the end |
+//! | `n` | a collection; one more follows at the end |
 //!
-//! `%1` to `%9` in a field stand for ids: 64 such digits.
+//! `%1` to `%9` in a field stand for ids of 64 equal digits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub fn check(data: &[u8]) {
     collect(data);
 }
 
-/// Checks every collection, and returns them for further readers.
+/// Checks every collection. Returns the pages for other parsers.
 pub fn collect(data: &[u8]) -> Vec<Page> {
     let mut run = Run::default();
     for record in data.split(|&byte| byte == 0x1e) {
@@ -91,7 +91,7 @@ fn with_ids(field: &[u8]) -> Vec<u8> {
 struct Run {
     machine: Machine,
     pids: BTreeSet<u32>,
-    /// Made with the first collection.
+    /// Created for the first collection.
     parts: Option<(Pipeline, KnownNames, Renderer)>,
     directory: Directory,
     skipped: f64,
@@ -181,7 +181,7 @@ impl Run {
     }
 
     fn check(&mut self, page: &Page) {
-        // This reader takes no series twice.
+        // This parser rejects duplicate series.
         let metrics = Exposition::parse(&page.text);
         let other = Exposition::parse(page.openmetrics.strip_suffix("# EOF\n").expect("an end"));
         assert_eq!(metrics.samples, other.samples, "both formats say the same");
@@ -204,7 +204,7 @@ impl Run {
         }
         for (name, labels, value) in &metrics.samples {
             for (label, text) in labels {
-                // An id is never cut: it tells containers apart.
+                // An id is never truncated, because it identifies the container.
                 if label == "id" { assert_harmless(text) } else { assert_label(text) }
             }
             assert!(value.is_finite() && *value >= 0.0, "{name} {value}");

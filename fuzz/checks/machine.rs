@@ -1,4 +1,4 @@
-//! A machine of plain files, and the exporter's own parts to look at it.
+//! A machine made of plain files, and the parts of the exporter that read it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
 use pstree_exporter::collect::pipeline::Pipeline;
 use pstree_exporter::export::renderer::Renderer;
 
-/// So few that every cap is met by small inputs.
+/// Low limits, so that small inputs reach them.
 const BOUNDS: Bounds = Bounds {
     max_containers: 3,
     nodes_per_container: 4,
@@ -18,17 +18,17 @@ const BOUNDS: Bounds = Bounds {
     event_cgroups: 16,
 };
 
-/// Directories `proc` and `cgroup`, gone when dropped.
+/// Directories `proc` and `cgroup`, removed when dropped.
 pub struct Machine {
     root: PathBuf,
 }
 
 impl Machine {
-    /// Without a process.
+    /// A machine without processes.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("pstree-fuzz-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        // Cargo's own place for tests, where there is one.
+        // Cargo's directory for tests, if it is set.
         let parent =
             option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, |it| Path::new(it).to_owned());
         let machine = Self { root: parent.join(name) };
@@ -71,7 +71,7 @@ impl Drop for Machine {
     }
 }
 
-/// With the Docker label `team`.
+/// A renderer with the Docker label `team`.
 pub fn renderer() -> Renderer {
     Renderer::new(Some(vec!["label_team".into()]), [("hidepid", false), ("namespace", false)])
 }

@@ -1,6 +1,7 @@
-//! What must be true for any bytes: one module for each kind of them, each with a `check` that panics when it is not.
+//! Properties that hold for any bytes. There is one module for each kind of input, with a function `check` that panics
+//! if a property is violated.
 //!
-//! The references are naive on purpose, and share nothing with what they are compared to.
+//! The reference implementations are deliberately simple, and share no code with the exporter.
 
 pub mod accept;
 pub mod cgroup;

@@ -1,4 +1,4 @@
-//! A request of anybody: its first line and its headers, as they would stand in HTTP/1.1.
+//! An untrusted request: its first line and its headers, as in HTTP/1.1.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -22,7 +22,7 @@ use super::shown::is_harmful;
 
 const CREDENTIALS: &str = "user:password";
 
-/// What our pages are made of.
+/// The elements that pages use.
 const ELEMENTS: [&str; 35] = [
     "a", "b", "body", "dd", "div", "dl", "dt", "footer", "h1", "h2", "head", "header", "html", "link",
     "main", "meta", "nav", "noscript", "p", "script", "span", "style", "table", "tbody", "td", "th", "thead",
@@ -59,7 +59,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// `METHOD target`, then lines of `name: value`. `None` where HTTP has no such thing, which is hyper's to say.
+/// Parses `METHOD target`, then lines of `name: value`. `None` if hyper rejects it as invalid HTTP.
 fn parse(data: &[u8]) -> Option<Request<()>> {
     let mut lines = data.split(|&byte| byte == b'\n');
     let (method, target) = {
@@ -78,7 +78,7 @@ fn parse(data: &[u8]) -> Option<Request<()>> {
     Some(request)
 }
 
-/// `Basic` and the one pair of name and password, by base64 in its one spelling.
+/// Whether it is `Basic` with the correct user and password, in canonical base64.
 fn is_right(authorization: &[u8]) -> bool {
     let (scheme, rest) = authorization.split_at(authorization.len().min(6));
     scheme.eq_ignore_ascii_case(b"basic ") && rest.trim_ascii() == STANDARD.encode(CREDENTIALS).as_bytes()
@@ -89,7 +89,7 @@ fn check_json(body: &[u8]) {
     assert!(value.is_object(), "{value}");
 }
 
-/// Every tag is one of ours, and the only script is our file.
+/// Every tag is a known one, and the only script is the exporter's own file.
 fn check_html(page: &str) {
     let elements: BTreeSet<&str> = ELEMENTS.into();
     for (at, _) in page.match_indices('<') {
@@ -99,7 +99,7 @@ fn check_html(page: &str) {
         }
         let name = tag.trim_start_matches('/').split(' ').next().unwrap_or_default();
         assert!(elements.contains(name), "<{tag}>");
-        // Between quotes stands what others chose; outside there is nothing but names of attributes.
+        // Untrusted text is inside quotes; outside, there are only names of attributes.
         let outside: String = tag.split('"').step_by(2).collect();
         assert!(
             outside.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" =-/".contains(&byte)),
@@ -115,7 +115,7 @@ fn check_html(page: &str) {
 
 struct Site {
     open: &'static Server,
-    /// With a user and a password.
+    /// A server that requires a user and a password.
     guarded: &'static Server,
     runtime: tokio::runtime::Runtime,
 }
@@ -152,7 +152,7 @@ fn site() -> &'static Site {
     })
 }
 
-/// A host, a container, another whose names are hostile, and two of one name.
+/// A host, a container, a container with hostile names, and two containers with the same name.
 fn machine() -> Machine {
     let machine = Machine::new();
     let cgroups = [

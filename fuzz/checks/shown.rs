@@ -1,10 +1,10 @@
-//! What may be shown to people and scrapers.
+//! Checks text that is shown to users and scrapers.
 
-/// The longest label value that is not an `id`.
+/// Maximum length of a label value other than `id`.
 pub const MOST_CHARS: usize = 128;
 
-/// Characters that steer a terminal, end a line or reorder the text around them: Unicode's category Cc, the line
-/// separators, and its property `Bidi_Control`.
+/// Whether a character can control a terminal, end a line or reorder the text around it: Unicode's category Cc, the
+/// line separators, and the property `Bidi_Control`.
 pub fn is_harmful(c: char) -> bool {
     let point = u32::from(c);
     let is_control = point < 0x20 || (0x7f..0xa0).contains(&point);
@@ -17,13 +17,13 @@ pub fn assert_harmless(text: &str) {
     assert!(!text.chars().any(is_harmful), "must not be shown: {text:?}");
 }
 
-/// A label value that somebody chose.
+/// Checks a label value from untrusted text.
 pub fn assert_label(text: &str) {
     assert_harmless(text);
     assert!(text.chars().count() <= MOST_CHARS, "too long: {text:?}");
 }
 
-/// An error or a message of one line.
+/// Checks an error or message of one line.
 pub fn assert_one_line(message: &str) {
     assert!(!message.trim().is_empty(), "says nothing");
     assert!(!message.contains(['\n', '\r']), "more than a line: {message:?}");

@@ -1,4 +1,4 @@
-//! `/proc/PID/stat`: commands are chosen by processes, and a read can be cut anywhere.
+//! `/proc/PID/stat`: processes choose their commands, and a read can be truncated at any byte.
 
 use pstree_exporter::observe::procfs::parse::{parse_stat, parse_state};
 
@@ -28,7 +28,7 @@ pub fn check(data: &[u8]) {
 /// The text after the last `)`, split at spaces.
 struct Naive<'a> {
     comm: &'a [u8],
-    /// From field 3 on, as `proc_pid_stat(5)` counts them.
+    /// The fields from field 3 of `proc_pid_stat(5)` on.
     fields: Vec<String>,
     has_space: bool,
 }
@@ -50,7 +50,7 @@ impl<'a> Naive<'a> {
         self.fields.get(field - 3)?.parse().ok()
     }
 
-    /// Such as every kernel prints them: a known letter, and nothing but numbers behind it.
+    /// Whether a kernel can have printed the line: a known state letter, followed only by numbers.
     fn is_as_printed(&self) -> bool {
         let is_number = |field: &String| {
             let digits = field.strip_prefix('-').unwrap_or(field);

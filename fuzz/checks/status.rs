@@ -1,4 +1,4 @@
-//! `/proc/PID/status`: the pids in each namespace, and who a process runs as.
+//! `/proc/PID/status`: the pids in each namespace and the effective user.
 
 use pstree_exporter::model::process::NsPids;
 use pstree_exporter::observe::procfs::parse::{parse_effective_user, parse_ns_pids};
@@ -18,7 +18,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(parse_effective_user(data), user);
 }
 
-/// What stands in the first line that begins so.
+/// The values on the first line that begins with this key.
 fn values<'a>(text: &'a str, key: &str) -> Option<Vec<&'a str>> {
     let line = text.split('\n').find(|line| line.starts_with(key))?;
     Some(line[key.len()..].split_ascii_whitespace().collect())

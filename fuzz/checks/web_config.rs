@@ -1,4 +1,4 @@
-//! The web configuration: an administrator's YAML, with whatever mistakes.
+//! The web configuration: YAML with any mistakes.
 
 use std::io;
 
@@ -30,7 +30,7 @@ pub fn check(data: &[u8]) {
         assert_error(&error.to_string());
     }
     if let Some(part) = &file.tls_server_config {
-        // No input finds a key by chance that fits a certificate, and no file is to be read.
+        // Random input never contains a key that matches a certificate, and files must not be read.
         let no_file =
             |_: &str| Err(ReadFileError { path: "file".into(), error: io::ErrorKind::NotFound.into() });
         assert_error(&TlsConfig::new(part, no_file).expect_err("TLS without a key").to_string());

@@ -33,7 +33,7 @@ pub struct TreeConfig {
     pub color: ColorFlag,
     /// Time between two collections; `None` to collect once.
     pub watch: Option<Duration>,
-    /// Every time-out is multiplied by it.
+    /// Every timeout is multiplied by it.
     pub timeout_scale: f64,
 }
 
@@ -66,6 +66,6 @@ pub struct Config {
     pub docker: Option<DockerConfig>,
     pub web: WebConfig,
     pub once: bool,
-    /// Every time-out is multiplied by it.
+    /// Every timeout is multiplied by it.
     pub timeout_scale: f64,
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a flag. Every message is one line with the fix.
+//! Errors of flags. Every message is one line with the fix.
 
 use crate::names::docker_endpoint::EndpointError;
 

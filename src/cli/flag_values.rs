@@ -39,7 +39,7 @@ pub(crate) fn parse_watch_period(value: &str) -> Result<Duration, FlagError> {
     seconds.map(Duration::from_secs_f64).ok_or(FlagError::WatchPeriod)
 }
 
-/// The limits keep the product with a time-out from overflowing.
+/// The limits prevent an overflow of the product with a timeout.
 pub(crate) fn parse_timeout_scale(value: &str) -> Result<f64, FlagError> {
     value.parse().ok().filter(|factor| (0.001..=1000.0).contains(factor)).ok_or(FlagError::TimeoutScale)
 }

@@ -6,7 +6,7 @@
 //! | `input_flags` | flags that all commands share: where to read from |
 //! | `tree_flags` | the commands `tree` and `roots` |
 //! | `flag_values` | parsers of single values |
-//! | `flag_error` | what can be wrong with a flag |
+//! | `flag_error` | errors of flags |
 //! | `config` | the resolved configuration |
 //! | `logging` | log output |
 

@@ -1,4 +1,4 @@
-//! The pipeline and the names of containers together: one collection, with names.
+//! One collection with container names: the pipeline, and the names that container engines report.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::names::known_names::{Joined, KnownNames};
 use crate::names::registry::Registry;
 use crate::observe::source::SourceError;
 
-/// Collects, and joins names. The exporter's loop and the live view both use it.
+/// Runs collections and adds container names. Used by the exporter's loop and by the live view.
 pub struct Collector {
     pub pipeline: Pipeline,
     pub registry: Arc<Registry>,
@@ -19,7 +19,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// `registry` may stay empty: then containers have no names.
+    /// If `registry` stays empty, containers have no names.
     #[must_use]
     pub fn new(pipeline: Pipeline, registry: Arc<Registry>) -> Self {
         Self { pipeline, registry, names: KnownNames::default(), latest: None }
@@ -30,10 +30,10 @@ impl Collector {
         self.names = KnownNames::new(timeout);
     }
 
-    /// Runs one collection. Where it fails, the latest snapshot stays.
+    /// Runs one collection. If it fails, the previous snapshot is kept.
     ///
     /// # Errors
-    /// When the walk as a whole failed.
+    /// If the whole walk fails.
     pub fn collect(&mut self) -> Result<(), SourceError> {
         self.latest = Some(self.pipeline.collect()?);
         Ok(())
@@ -45,15 +45,15 @@ impl Collector {
         self.latest.as_ref()
     }
 
-    /// The latest snapshot with the names that are known now; `None` before the first successful collection.
+    /// The latest snapshot with the currently known names; `None` before the first successful collection.
     pub fn named(&mut self) -> Option<NamedSnapshot> {
         let (directory, _, _) = self.registry.read();
         let latest = self.latest.as_ref()?;
         Some(self.names.join(latest, &directory, None).snapshot)
     }
 
-    /// The same, but new containers may wait for their name, if `is_patient`. Also returns Docker's status, and the
-    /// version of the registry.
+    /// Like [`Self::named`]. If `is_patient` is true, containers that wait for their name are left out. Also returns
+    /// Docker's status and the version of the registry.
     pub(super) fn join(&mut self, is_patient: bool) -> (Option<Joined>, DockerStatus, u64) {
         let (directory, status, version) = self.registry.read();
         let may_wait = is_patient && status.up != Some(false);

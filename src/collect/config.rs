@@ -1,16 +1,16 @@
-//! Settings of the collector: paths, interval, source and bounds.
+//! Settings of the collector: paths, interval, source and limits.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Limits of `/metrics`, whatever containers do.
+/// Limits on the size of `/metrics`, independent of what containers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub max_containers: usize,
     pub nodes_per_container: usize,
     pub nodes_per_host: usize,
     pub new_nodes_per_hour: u32,
-    /// Cgroups whose events the kernel counts at one time.
+    /// Maximum number of cgroups whose events the kernel counts.
     pub event_cgroups: u32,
 }
 
@@ -26,8 +26,9 @@ impl Default for Bounds {
     }
 }
 
-/// Where processes are read from: `proc` reads the files of `/proc`; `bpf` the kernel's own list, or fails; `auto` uses
-/// BPF where the kernel and the capabilities allow it, and `/proc` elsewhere. Without BPF forks are not counted.
+/// Source of processes. `proc` reads the files of `/proc`. `bpf` reads the kernel's task list and fails if BPF is not
+/// possible. `auto` uses BPF if the kernel and the capabilities allow it, and otherwise `/proc`. Without BPF, forks are
+/// not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum SourceFlag {
     #[default]
@@ -44,6 +45,6 @@ pub struct CollectorConfig {
     pub interval: Duration,
     pub source: SourceFlag,
     pub bounds: Bounds,
-    /// The name of the container that the exporter runs in, when it sees only that.
+    /// The name of the container that the exporter runs in, if no other container is visible.
     pub container_name: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Finds processes outside a container's cgroup but inside its pid namespace, as plain `nsenter -p` leaves them.
+//! Finds processes that are in a container's pid namespace but not in its cgroup, for example after `nsenter -p`.
 
 use rustc_hash::FxHashMap;
 
@@ -8,7 +8,7 @@ use crate::resolve::process_cache::PidNamespace;
 use crate::resolve::process_files::ProcessFiles;
 use crate::resolve::resolver::ContainerResolver;
 
-/// Counts them by slot, for every container that has a pid namespace of its own. Empty where the kernel does not show
+/// Counts these processes by slot, for every container with its own pid namespace. Empty if the kernel does not show
 /// the namespaces of all processes of the host.
 pub(super) fn count(
     table: &ProcessTable,
@@ -26,7 +26,7 @@ pub(super) fn count(
     if namespaces.is_empty() {
         return FxHashMap::default();
     }
-    // Pid 1 is in the namespace of the procfs, even where the kernel does not show that to us.
+    // Pid 1 is in the namespace of the procfs, even if the kernel does not show its namespace to us.
     let may_be_foreign = |record: &ProcessRecord| {
         record.membership.slot().is_none() && !record.kernel_thread && record.key.pid != 1
     };

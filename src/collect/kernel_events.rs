@@ -1,7 +1,7 @@
-//! Forks, execs and exits: reads the kernel's counters once per collection and attributes them to containers.
+//! Reads the kernel's counters of forks, execs and exits once per collection and attributes them to containers.
 //!
-//! The kernel sends nothing per event: its programs ([`crate::observe::bpf`]) keep one set of counters per cgroup, which
-//! only grow. A set is dropped once its cgroup is removed and no new events were read.
+//! The kernel does not send single events. The BPF programs ([`crate::observe::bpf`]) keep one set of counters per
+//! cgroup, and counters only increase. A set is dropped when its cgroup is removed and a reading shows no new events.
 
 use std::io;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::model::collection::{CollectorRun, EventsStatus};
 use crate::model::container_table::ContainerTable;
 use crate::observe::bpf::counters::Counters;
 use crate::observe::cgroupfs::hierarchy::DefaultHierarchy;
-use crate::resolve::attribution::attribute;
 use crate::resolve::cgroup_owners::{CgroupOwners, Owner};
+use crate::resolve::cgroup_path::attribute;
 use crate::resolve::event_attribution::{EventAttributor, Reading};
 use crate::resolve::resolver::ContainerResolver;
 
-/// How long the hierarchy is not searched after a search that could not be finished.
+/// Time until the hierarchy is searched again after an incomplete search.
 const SEARCH_PAUSE: Duration = Duration::from_secs(10);
 
-/// The counters, and what was attributed so far.
+/// The counters, and the events that are already attributed.
 pub struct KernelEvents {
     counters: Counters,
     hierarchy: DefaultHierarchy,
@@ -47,8 +47,8 @@ impl KernelEvents {
         }
     }
 
-    /// Confirms the cgroups that the walk has met, then attributes all events since the last collection. `now` is Unix
-    /// time in seconds. A failure is logged once; events that could not be read are attributed the next time.
+    /// Confirms the cgroups that the walk found, then attributes all events since the last collection. `now` is Unix
+    /// time in seconds. A failure is logged once; events that could not be read are attributed in the next collection.
     pub fn collect(&mut self, resolver: &mut ContainerResolver, containers: &mut ContainerTable, now: f64) {
         let begun = Instant::now();
         for (id, unconfirmed) in resolver.unconfirmed_cgroups.drain() {
@@ -82,8 +82,8 @@ impl KernelEvents {
         let readings = &mut self.readings;
         let read = self.counters.each(|id, value| readings.push(Reading::new(id, value)));
         self.identify(cgroups);
-        // Not before the second reading: a program that was running when its task was moved out of the cgroup may still
-        // count what it saw.
+        // A removed cgroup needs a second reading: a program that was running while its task was moved out of the
+        // cgroup may still count an event.
         let is_final = |reading: &&Reading| reading.removed && !self.attributor.has_changed(reading);
         let finished: Vec<u64> = self.readings.iter().filter(is_final).map(|reading| reading.id).collect();
         self.attributor.apply(&self.readings, cgroups, |container, delta| {
@@ -98,7 +98,7 @@ impl KernelEvents {
         read
     }
 
-    /// Searches for the cgroups in which the walk met no process: the process is gone already, or was moved.
+    /// Searches for cgroups in which the walk found no process, because the process exited or was moved.
     fn identify(&mut self, cgroups: &mut CgroupOwners) {
         let mut searched = self.attributor.unknown(&self.readings, cgroups);
         let is_too_soon = self.unfinished_search.is_some_and(|since| since.elapsed() < SEARCH_PAUSE);
@@ -110,19 +110,19 @@ impl KernelEvents {
             cgroups.learn(id, container.map_or(Owner::Host, Owner::Container));
         });
         self.unfinished_search = (!is_complete).then(Instant::now);
-        // They are not searched for again; a process that is seen there shows the owner.
+        // These cgroups are not searched for again. If a walk finds a process in one of them, the owner becomes known.
         for id in searched.into_iter().filter(|_| is_complete) {
             cgroups.learn(id, Owner::Unresolved);
         }
     }
 
-    /// Processes started on the host.
+    /// Number of processes started on the host.
     #[must_use]
     pub fn host_forks(&self) -> u64 {
         self.attributor.host_forks
     }
 
-    /// How the last run went.
+    /// The status of the last run.
     #[must_use]
     pub fn status(&self) -> EventsStatus {
         self.status

@@ -1,14 +1,16 @@
-//! The collection loop and its pipeline: from the sources to an immutable snapshot.
+//! The collection loop and the pipeline that makes an immutable snapshot from the sources.
 //!
 //! | module | content |
 //! |---|---|
-//! | [`pipeline`] | one collection, with the order of its stages |
-//! | [`collector`] | the pipeline with the names of containers |
-//! | [`schedule`] | when collections run, and when their results are published |
-//! | [`source_selection`] | BPF or `/proc`, and why |
-//! | [`kernel_events`] | the kernel's counts of forks, execs and exits |
-//! | [`selection`] | reads only what the trees of some containers need |
-//! | `prune_exited`, `foreign_processes`, `double_buffer` | single steps of the pipeline |
+//! | [`pipeline`] | one collection and its stages in order |
+//! | [`collector`] | the pipeline with container names |
+//! | [`schedule`] | when collections run and when results are published |
+//! | [`source_selection`] | chooses BPF or `/proc`, with the reason |
+//! | [`kernel_events`] | forks, execs and exits, counted by the kernel |
+//! | [`selection`] | limits a collection to the processes that the requested trees need |
+//! | `prune_exited` | drops processes that exited during the walk |
+//! | `foreign_processes` | counts processes in a container's pid namespace but not in its cgroup |
+//! | `double_buffer` | passes process tables to readers without copying |
 //! | [`config`] | settings |
 
 pub mod collector;

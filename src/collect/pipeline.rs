@@ -1,4 +1,4 @@
-//! One collection, from the walk to the snapshot. Owns everything that is kept from one collection to the next.
+//! One collection, from the walk to the snapshot. Owns all state that is kept between collections.
 //!
 //! The stages, in this order:
 //!
@@ -6,11 +6,11 @@
 //! |---|---|---|
 //! | walk | `/proc` or BPF | records, each with its container |
 //! | link | records | forest, root kinds, commands |
-//! | sum up | forest | stats and merged nodes of each container |
+//! | sum | forest | stats and merged nodes of each container |
 //! | events | the kernel's counters | forks, execs, exits of each container |
-//! | export choice | containers, nodes | those within the bounds; the rest as `other` |
+//! | export choice | containers, nodes | those within the limits; the others as `other` |
 //! | pids | cgroupfs | tasks, limits, frozen |
-//! | starts | new members | estimate and rate of starts |
+//! | starts | new members | estimated number and rate of starts |
 //! | snapshot | all of these | an immutable [`Snapshot`] |
 
 mod container_states;
@@ -48,7 +48,7 @@ use crate::observe::source::{Source, SourceError};
 use crate::resolve::cgroup_owners::CgroupOwners;
 use crate::resolve::resolver::ContainerResolver;
 
-/// The stages and their memory.
+/// The stages and their state.
 pub struct Pipeline {
     source: Source,
     reason: Reason,
@@ -58,7 +58,7 @@ pub struct Pipeline {
     cgroupfs: PathBuf,
     bounds: Bounds,
     started: Instant,
-    /// When the last collection began.
+    /// Start of the last collection.
     last_begun: Option<Instant>,
 
     resolver: ContainerResolver,
@@ -66,30 +66,30 @@ pub struct Pipeline {
     comms: CommInterner,
     nodes: MergedNodes,
     stats: ForestStatsBySlot,
-    /// By slot, for the estimate of starts.
+    /// By container slot, for the estimate of starts.
     member_pids: Vec<MemberPids>,
-    /// The table under way, and those that readers hold.
+    /// The table that is being filled, and the tables that readers use.
     table: ProcessTable,
     tables: DoubleBuffer,
 
     overflow: OverflowCounters,
-    /// Runtimes that were ever seen.
+    /// All runtimes seen since the start.
     runtimes: BTreeMap<Runtime, u64>,
     status: CollectionStatus,
 }
 
-/// Counters of all containers beyond the limit, over all collections.
+/// Counters of all containers above the limit, over all collections.
 #[derive(Default)]
 struct OverflowCounters {
     starts: u64,
     events: EventCounts,
 }
 
-/// When a collection began, by all clocks.
+/// The start of a collection on each clock.
 #[derive(Clone, Copy)]
 struct Begun {
     at: Instant,
-    /// Monotonic time since the pipeline was made.
+    /// Monotonic time since the pipeline was created.
     monotonic: Duration,
     /// Unix time in seconds.
     unix: f64,
@@ -101,7 +101,7 @@ impl Pipeline {
     /// Opens the source and the cgroup file systems.
     ///
     /// # Errors
-    /// When there is no procfs at the path, when it shows no process, or when the selected source is not possible.
+    /// If there is no procfs at the path, if it shows no process, or if the selected source is not possible.
     pub fn new(config: &CollectorConfig) -> Result<Self, SourceError> {
         let system = System::new(&config.procfs);
         let own_container = system.own_container(config.container_name.as_deref());
@@ -133,13 +133,13 @@ impl Pipeline {
     /// Runs one collection.
     ///
     /// # Errors
-    /// When the walk as a whole failed. [`Self::status`] says so; earlier snapshots stay valid.
+    /// If the whole walk fails. [`Self::status`] then reports the failure; earlier snapshots stay valid.
     pub fn collect(&mut self) -> Result<Arc<Snapshot>, SourceError> {
         self.run(None)
     }
 
-    /// Runs one collection for trees: of the containers in which the processes `inside` are, or of all, with the users
-    /// of processes.
+    /// Runs one collection for trees, with the users of processes: of the containers of the processes `inside`, or of
+    /// all containers.
     ///
     /// # Errors
     /// As [`Self::collect`].
@@ -156,7 +156,7 @@ impl Pipeline {
         self.run(Some(&selection))
     }
 
-    /// Since this pipeline was made.
+    /// Time since this pipeline was created.
     #[must_use]
     pub fn monotonic(&self, at: Instant) -> Duration {
         at.saturating_duration_since(self.started)
@@ -179,13 +179,13 @@ impl Pipeline {
         self.events.is_some()
     }
 
-    /// Whether there is a pids controller to read.
+    /// Whether a pids controller can be read.
     #[must_use]
     pub fn reads_pids(&self) -> bool {
         self.pids.is_available()
     }
 
-    /// How the collections went so far.
+    /// The status of the collections so far.
     #[must_use]
     pub fn status(&self) -> CollectionStatus {
         CollectionStatus {
@@ -237,7 +237,7 @@ impl Pipeline {
         Ok(Arc::new(snapshot))
     }
 
-    /// BPF must not make anything worse: where it fails, or cannot tell containers apart, `/proc` replaces it.
+    /// Reads the processes. If BPF fails or cannot distinguish containers, switches to `/proc`.
     fn walk_or_fall_back(&mut self, begun: Begun, selection: Option<&Selection>) -> Result<(), SourceError> {
         let since_last = self.last_begun.map_or(Duration::ZERO, |last| begun.at.duration_since(last));
         self.last_begun = Some(begun.at);

@@ -1,14 +1,14 @@
-//! Drops processes that exited while the walk was under way, where they would show more tasks than a limit allows.
+//! Drops processes that exited during the walk, if a container would otherwise have more tasks than its limit allows.
 //!
-//! A walk takes its time: of processes that fork and exit all the while it meets some that exit and, later in the list,
-//! those that replaced them. A container at its pids limit would seem to exceed the limit.
+//! A walk is not atomic. If processes fork and exit during the walk, it can find a process that then exits and, later
+//! in the list, the process that replaced it. A container at its pids limit would then appear to exceed the limit.
 
 use crate::model::container_table::ContainerTable;
 use crate::model::process::{ProcessKey, ProcessRecord};
 use crate::resolve::resolver::ContainerResolver;
 
-/// Where more tasks were met than the pids limit of the container allows, leaves out those that are gone by now: all
-/// others were there when the walk ended. `is_listed` reads.
+/// If a container has more tasks than its pids limit allows, removes its processes that have exited by now. All other
+/// processes existed when the walk ended. `is_listed` reads from procfs.
 pub(super) fn prune_exited(
     resolver: &mut ContainerResolver,
     containers: &mut ContainerTable,
@@ -56,7 +56,8 @@ mod tests {
         }
     }
 
-    /// Three processes in `a`, two in `b`; which pids are left under these limits, and how many were read.
+    /// Three processes are in `a` and two in `b`. Returns the pids that remain under these limits, and how many were
+    /// read.
     fn left(limits: [Option<u64>; 2]) -> (Vec<u32>, usize) {
         let mut resolver = ContainerResolver::new(None, Duration::from_secs(5));
         let mut containers = ContainerTable::new(100);
@@ -68,7 +69,7 @@ mod tests {
             let record = ProcessRecord {
                 key: ProcessKey { start_time: 1, pid },
                 parent_pid: 0,
-                // A zombie has none.
+                // A zombie has no threads.
                 threads: u32::from(pid % 2 == 0),
                 state: ProcessState::Sleeping,
                 kernel_thread: false,

@@ -1,4 +1,4 @@
-//! The periodic loop: collect, publish, wait. The only place that decides when.
+//! The periodic loop: collect, publish, wait. Only this module decides when a collection runs.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use crate::model::collection::{CollectionStatus, DockerStatus};
 use crate::model::snapshot::NamedSnapshot;
 use crate::names::registry::Woken;
 
-/// A collection may take one part in so many of the interval before the interval is stretched.
+/// If a collection takes more than 1/`MAX_PART_OF_INTERVAL` of the interval, the interval is extended.
 const MAX_PART_OF_INTERVAL: u32 = 2;
-/// The interval stays stretched, if only by a tenth, until a collection takes no more than one part in so many:
-/// otherwise it would change with every collection.
+/// The interval stays extended, by at least a tenth, until a collection takes at most 1/`CALM_PART_OF_INTERVAL` of it.
+/// This hysteresis prevents the interval from changing with every collection.
 const CALM_PART_OF_INTERVAL: u32 = 3;
 
 /// What the loop publishes.
@@ -21,20 +21,20 @@ pub struct Collection {
     pub snapshot: NamedSnapshot,
     pub status: CollectionStatus,
     pub docker: DockerStatus,
-    /// When the snapshot was collected.
+    /// Time at which the snapshot was collected.
     pub collected_at: Instant,
-    /// Time between collections now.
+    /// Current time between collections.
     pub interval: Duration,
 }
 
 /// Runs collections at an interval, on the thread that calls it.
 pub struct Schedule {
     collector: Collector,
-    /// As the flag says.
+    /// The value of the flag.
     interval: Duration,
-    /// Whether names come from Docker, so that new containers wait for theirs.
+    /// Whether Docker provides names, so that new containers wait for their name.
     has_docker: bool,
-    /// When the collection of the latest snapshot began.
+    /// Start of the collection of the latest snapshot.
     collected_at: Option<Instant>,
 }
 
@@ -47,7 +47,7 @@ impl Schedule {
     /// Collects once, without waiting for names.
     ///
     /// # Errors
-    /// When the walk as a whole failed.
+    /// If the whole walk fails.
     pub fn once(mut self) -> Result<Collection, crate::observe::source::SourceError> {
         let collected_at = Instant::now();
         self.collector.collect()?;
@@ -94,7 +94,7 @@ impl Schedule {
                 );
             }
             interval = self.stretched(interval, begun.elapsed());
-            // After a stop, or a time without CPU, no burst: the next collection is a whole interval away.
+            // If the exporter was suspended or got no CPU time, missed collections are skipped.
             let next = (begun + interval).max(Instant::now());
             if !self.publish_until(next, interval, &mut publish) {
                 return;
@@ -128,8 +128,8 @@ impl Schedule {
         interval
     }
 
-    /// Publishes now, and again without a new walk when Docker comes, goes, or names a container that waits. Returns
-    /// `false` at the end.
+    /// Publishes now, and again without a new walk when the state of Docker changes or when Docker names a waiting
+    /// container. Returns `false` on shutdown.
     fn publish_until(
         &mut self,
         next: Instant,
@@ -139,7 +139,7 @@ impl Schedule {
         loop {
             let (joined, docker, mut version) = self.collector.join(self.has_docker);
             let mut next_deadline = None;
-            // Before the first success there are no numbers, and zeros would be wrong.
+            // Before the first successful collection there is nothing to publish, and zeros would be wrong.
             if let (Some(joined), Some(collected_at)) = (joined, self.collected_at) {
                 let now = self.collector.pipeline.monotonic(Instant::now());
                 next_deadline =

@@ -1,8 +1,8 @@
-//! Reads no more than one container needs, for a tree that a person asks for.
+//! Limits what a collection reads to the containers whose trees the user requests.
 //!
-//! `stat` of every process is read in any case; more only of processes that may be in a selected container. The
-//! container's own list (`cgroup.procs`) says which they are; it has no zombies and may be a moment old, so the dead and
-//! the children of members are read, too.
+//! `stat` is read for every process. Other files are read only for processes that may be in a selected container, which
+//! are listed in the container's `cgroup.procs`. That list omits zombies and may be slightly outdated, so zombies and
+//! children of members are also read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::observe::procfs::walk::ProcFiles;
 use crate::resolve::cgroup_file::parse_cgroup_file;
 use crate::resolve::process_files::ProcessFiles;
 
-/// More directories than a container has cgroups.
+/// Limit on the directories of one container, more than any container has cgroups.
 const MAX_CGROUPS: usize = 10_000;
 
 /// What a collection for trees reads.
@@ -23,13 +23,13 @@ const MAX_CGROUPS: usize = 10_000;
 pub struct Selection {
     /// The pids of the members of the selected containers; `None` for all containers.
     pub members: Option<FxHashSet<u32>>,
-    /// Whether users of processes on the host are read, too.
+    /// Whether users of processes on the host are also read.
     pub with_host: bool,
 }
 
 impl Selection {
-    /// Selects the containers of some processes. All containers, where one of the processes is in none or no list can
-    /// be read.
+    /// Selects the containers of these processes. Selects all containers if one of the processes is in no container, or
+    /// if a list cannot be read.
     pub(super) fn around(pids: &[u32], files: &mut ProcFiles, cgroupfs: &Path) -> Self {
         let members: Option<Vec<_>> = pids.iter().map(|&pid| members(files, cgroupfs, pid)).collect();
         Self { members: members.map(|sets| sets.into_iter().flatten().collect()), with_host: false }
@@ -43,7 +43,7 @@ impl Selection {
             && (is_dead || members.contains(&record.key.pid) || members.contains(&record.parent_pid))
     }
 
-    /// Moves processes of containers that are not selected to the host: of those only the dead were read.
+    /// Moves processes of other containers to the host. Of those containers, only zombies were read.
     pub(super) fn leave_out_others(&self, records: &mut [ProcessRecord]) {
         let Some(members) = &self.members else { return };
         let selected: FxHashSet<usize> = records
@@ -58,7 +58,7 @@ impl Selection {
         }
     }
 
-    /// Reads `status` of every process that a tree may show: fills in pids, and returns effective users by pid.
+    /// Reads `status` of every process that a tree may show. Fills in the pids and returns effective users by pid.
     pub(super) fn read_users(
         &self,
         files: &mut ProcFiles,
@@ -77,7 +77,7 @@ impl Selection {
     }
 }
 
-/// The files of candidates. Other processes count as on the host without a read.
+/// The files of candidates. Other processes are treated as processes of the host without reading their files.
 pub(super) struct CandidateFiles<'a> {
     pub files: &'a mut ProcFiles,
     pub is_candidate: bool,
@@ -88,7 +88,7 @@ impl ProcessFiles for CandidateFiles<'_> {
         if self.is_candidate { self.files.cgroup(pid) } else { Ok(b"0::/\n") }
     }
 
-    /// Read later, of members alone.
+    /// Read later, and only for members.
     fn ns_pids(&mut self, _pid: u32) -> Option<NsPids> {
         None
     }
@@ -98,7 +98,7 @@ impl ProcessFiles for CandidateFiles<'_> {
     }
 }
 
-/// The pids in the container of a process, as the kernel lists them. `None` where the process is in no container, or no
+/// The pids in the container of a process, as listed by the kernel. `None` if the process is in no container, or if no
 /// list can be read.
 fn members(files: &mut ProcFiles, cgroupfs: &Path, pid: u32) -> Option<FxHashSet<u32>> {
     let path = parse_cgroup_file(files.cgroup(pid).ok()?).container?.path.trim_start_matches('/').to_owned();
@@ -112,7 +112,7 @@ fn members(files: &mut ProcFiles, cgroupfs: &Path, pid: u32) -> Option<FxHashSet
         if read > MAX_CGROUPS {
             return None;
         }
-        // A removed cgroup has no members; a threaded one shows them in a cgroup above.
+        // A removed cgroup has no members. The members of a threaded cgroup are listed in an ancestor.
         let list = fs::read(directory.join("cgroup.procs")).unwrap_or_default();
         let pids = list.split(|&b| b == b'\n').filter_map(parse_number);
         members.extend(pids.filter_map(|pid| u32::try_from(pid).ok()));

@@ -1,4 +1,4 @@
-//! Chooses the source of processes, BPF or `/proc`, and says why.
+//! Chooses the source of processes, BPF or `/proc`, and records the reason.
 
 use std::fmt;
 use std::path::Path;
@@ -15,43 +15,43 @@ use crate::observe::cgroupfs::hierarchy::DefaultHierarchy;
 use crate::observe::procfs::system::System;
 use crate::observe::procfs::walk::ProcSource;
 use crate::observe::source::{Source, SourceError};
-use crate::resolve::attribution::attribute;
 use crate::resolve::cgroup_file::parse_cgroup_file;
+use crate::resolve::cgroup_path::attribute;
 use crate::resolve::process_files::ProcessFiles as _;
 
-/// Loading takes 60 MiB for a moment (6.18, kernel memory included), most of it for the kernel's type information;
-/// other kernels have more of it.
+/// Loading temporarily requires 60 MiB on Linux 6.18, including kernel memory, mostly for the kernel's type information
+/// (BTF). Other kernels have more type information.
 const MEMORY_TO_LOAD: u64 = 96 << 20;
 
-/// How long a process may be in a container by one hierarchy only, and how often that is checked.
+/// How long a process may be in a container in one hierarchy only, and how often this is checked.
 const MOVING_TIME: Duration = Duration::from_secs(1);
 const MOVING_CHECKS: u32 = 20;
 
-/// Why BPF cannot be used beside such containers.
+/// Why BPF cannot be used if such containers exist.
 pub(super) const V1_ONLY: &str = "containers here use cgroup v1 alone, and BPF sees cgroup v2";
 
-/// The source, with the counters that only BPF has.
+/// The source, and the counters that are available only with BPF.
 pub struct SourceSelection {
     pub source: Source,
     pub events: Option<KernelEvents>,
     pub reason: Reason,
 }
 
-/// Why a source was chosen: the label `reason` of `pstree_source_info`, and what to log.
+/// Why a source was chosen: the label `reason` of `pstree_source_info`, and the log message.
 #[derive(Debug)]
 pub enum Reason {
     /// The flag selects it.
     Flag,
-    /// BPF, which works here.
+    /// BPF is possible.
     Available,
-    /// The procfs shows other processes than the kernel would list.
+    /// The procfs shows other processes than the kernel's task list.
     Procfs(&'static str),
-    /// The default cgroup hierarchy does not tell containers apart.
+    /// The default cgroup hierarchy does not distinguish containers.
     Hierarchy(&'static str),
     /// The memory limit of the exporter's cgroup, in bytes, is too low to load BPF programs.
     Memory(u64),
     Load(LoadError),
-    /// BPF worked, and then failed.
+    /// BPF was in use and then failed.
     Failed(SourceError),
 }
 
@@ -72,7 +72,7 @@ impl Reason {
         }
     }
 
-    /// Whether the source is as intended: there is nothing to fix.
+    /// Whether the source is the intended one, so there is nothing to fix.
     #[must_use]
     pub fn is_expected(&self) -> bool {
         matches!(self, Self::Flag | Self::Available | Self::Load(LoadError::Capabilities(_)))
@@ -97,14 +97,14 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Opens the source that the flag selects; with `auto` BPF where that is possible. The capabilities that BPF requires are
-/// dropped afterwards, in this thread and in those that it starts later.
+/// Opens the source that the flag selects; with `auto`, BPF if possible. Afterwards, drops the capabilities that BPF
+/// requires, in this thread and in all threads that it starts later.
 ///
 /// # Errors
-/// When there is no procfs at its path, or when BPF is selected and not possible.
+/// If there is no procfs at its path, or if BPF is selected and not possible.
 pub fn select_source(config: &CollectorConfig, system: &System) -> Result<SourceSelection, SourceError> {
     let selection = open_source(config, system);
-    // In any case: serving HTTP does not require them.
+    // Capabilities are dropped for every source, because serving HTTP does not require them.
     if let Err(error) = capabilities::drop_capabilities() {
         warn!(%error, "cannot drop CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN");
     }
@@ -130,7 +130,7 @@ fn open_source(config: &CollectorConfig, system: &System) -> Result<SourceSelect
     }
 }
 
-/// BPF, or the reason why it is not possible.
+/// Opens BPF, or returns the reason why it is not possible.
 fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, KernelEvents), Reason> {
     load::check_capabilities().map_err(Reason::Load)?;
     if !system.shows_all_processes() {
@@ -163,8 +163,8 @@ fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, Ker
     Ok((source, KernelEvents::new(counters, hierarchy)))
 }
 
-/// Whether a process stays in a container by cgroup v1 and in none by cgroup v2. A runtime that moves a process from one
-/// to the other takes some milliseconds.
+/// Whether a process stays in a container in cgroup v1 and in no container in cgroup v2. A runtime that moves a process
+/// into both needs some milliseconds.
 fn has_v1_only_containers(procfs: &Path) -> Result<bool, SourceError> {
     let mut source = ProcSource::open(procfs)?;
     let mut v1_only = Vec::new();

@@ -1,4 +1,4 @@
-//! The command `roots`: prints the pids of a container's root processes, one a line.
+//! The command `roots`: prints the pids of a container's root processes, one per line.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::view::tree::Tree;
 /// Prints the pids.
 ///
 /// # Errors
-/// When there is no such container, or nothing can be read or written.
+/// If there is no such container, or if reading or writing fails.
 pub fn roots(config: &RootsConfig) -> anyhow::Result<()> {
     let wanted = std::slice::from_ref(&config.wanted);
     let Selected { snapshot, containers, .. } =
@@ -19,7 +19,7 @@ pub fn roots(config: &RootsConfig) -> anyhow::Result<()> {
     for index in containers {
         let mut tree = Tree::of(&snapshot.processes, snapshot.containers[index].membership);
         if snapshot.host.is_none() {
-            // This program itself entered from outside, and ends before anybody reads this.
+            // This program is itself a root process and exits immediately, so it is omitted.
             tree.processes.retain(|process| process.key.pid != std::process::id());
         }
         let mut pids: Vec<u32> = tree

@@ -1,5 +1,5 @@
-//! One collection for the commands `tree` and `roots`, without a running exporter: of the containers that the command
-//! line names, or of all.
+//! One collection for the commands `tree` and `roots`, which do not need a running exporter. Collects the containers
+//! that the command line selects, or all containers.
 
 use std::collections::HashSet;
 
@@ -16,16 +16,16 @@ use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::observe::source::SourceError;
 use crate::view::select::{self, Found, NotFound};
 
-/// What was collected, and what of it the command line names.
+/// A collection, and the part of it that the command line selects.
 pub(super) struct Selected {
     pub snapshot: NamedSnapshot,
     /// Indexes of the containers, in the order in which they are shown.
     pub containers: Vec<usize>,
-    /// Pids on the host by which a container was named.
+    /// Pids on the host by which containers were selected.
     pub pids: Vec<u32>,
 }
 
-/// Collects no more than what is named needs, where Docker or a pid says where that is.
+/// Collects only the selected containers if Docker or a pid locates them, otherwise all containers.
 pub(super) async fn collect(
     config: &CollectorConfig,
     docker: Option<&DockerConfig>,
@@ -49,7 +49,7 @@ pub(super) async fn collect(
     if let Some(mut inside) = inside.filter(|_| !needs_all) {
         inside.extend(pids);
         let snapshot = collect(Some(&inside))?;
-        // A container that is gone meanwhile, or is not where Docker says, is searched for among all.
+        // If a container has been removed, or is not where Docker says, the search continues among all containers.
         if let Ok((containers, pids)) = select(&snapshot, wanted, false) {
             return Ok(Selected { snapshot, containers, pids });
         }
@@ -59,7 +59,8 @@ pub(super) async fn collect(
     Ok(Selected { snapshot, containers, pids })
 }
 
-/// The names, and a process of each container that is named; the latter is `None` where it is not known of all.
+/// The names from Docker, and the pid of a process of each selected container. The pids are `None` unless all of them
+/// are known.
 async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Directory, Option<Vec<u32>>) {
     let nothing = || (Directory::default(), Some(Vec::new()));
     let Some(docker) = docker.filter(|docker| docker.endpoint.is_expected()) else { return nothing() };
@@ -80,7 +81,7 @@ fn is_called(name: &str, id: &str, metadata: &ContainerMetadata) -> bool {
     is_name || select::is_id_prefix(name, id)
 }
 
-/// All containers by name where none is named; else in the order in which they are named.
+/// Selects all containers, sorted by name, if none is specified. Otherwise, keeps the order of the command line.
 fn select(
     snapshot: &NamedSnapshot,
     wanted: &[String],
@@ -98,7 +99,7 @@ fn select(
     let mut pids = Vec::new();
     for name in wanted {
         let mut found = match select::by_any(snapshot, name) {
-            // It is among the processes of the host, which are shown.
+            // The process is on the host, which is shown.
             Err(NotFound::OnHost { pid, .. }) if with_host => {
                 Found { containers: Vec::new(), selected_pid: Some(pid) }
             }

@@ -1,4 +1,4 @@
-//! The command `tree`: collects once, prints the trees of the selected containers, ends.
+//! The command `tree`: collects once, prints the trees of the selected containers, and exits.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -16,13 +16,13 @@ use crate::view::rows::arrange;
 use crate::view::text::{Section, Style, TreeView, heading};
 use crate::view::tree::{Highlight, Tree};
 
-/// Each process whose command line cannot be read blocks one of them.
+/// A process whose command line cannot be read blocks one of these threads.
 pub(super) const ARGUMENT_THREADS: usize = 4;
 
 /// Prints the trees of the selected containers.
 ///
 /// # Errors
-/// When there is no such container, or nothing can be read or written.
+/// If there is no such container, or if reading or writing fails.
 pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let Selected { snapshot, containers, pids } = runtime.block_on(collect(
@@ -54,7 +54,7 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
     print(&out)
 }
 
-/// The trees of containers, and of the host, which has no summary.
+/// The trees of the containers, and of the host, which has no summary.
 pub(super) fn trees_of<'s>(
     snapshot: &NamedSnapshot,
     containers: &[&'s ContainerSummary],
@@ -116,12 +116,12 @@ fn as_text(
     out
 }
 
-/// What the terminal can show, and what the flags say.
+/// The style according to the terminal and the flags.
 pub(super) fn style(config: &TreeConfig) -> Style {
     let stdout = io::stdout();
     let is_terminal = stdout.is_terminal();
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    // POSIX, "Internationalization Variables": the first of these that is set counts.
+    // POSIX, "Internationalization Variables": the first variable that is set takes precedence.
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
     let locale = locale.to_string_lossy().to_ascii_lowercase();
     let has_color =

@@ -1,7 +1,7 @@
-//! Writes the families of containers, straight from a snapshot into the bytes of a format.
+//! Writes the families of containers directly from a snapshot into the bytes of a format.
 //!
-//! A machine has thousands of these samples, and each format is written with every collection: no label is copied into a
-//! structure of its own before. The sample lines are the same in both formats; the lines above them differ.
+//! A machine has thousands of these samples, and each format is written with every collection, so labels are not first
+//! copied into separate structures. The sample lines are the same in both formats; the header lines differ.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -16,14 +16,14 @@ use crate::model::forest::stats::DEPTH_BUCKETS;
 use crate::model::process::ProcessState;
 use crate::model::snapshot::{ContainerNumbers, ContainerSummary, NamedSnapshot};
 
-/// How many parents that do not reap are named.
+/// Maximum number of non-reaping parents with their own series.
 const MAX_ZOMBIE_PARENTS: usize = 5;
 
 /// Writes all families of [`Scope::Container`] that have a sample, in the order of the catalog. `docker_labels` are the
 /// names of the labels `label_<name>`, in the order of their values in the metadata.
 ///
 /// # Errors
-/// Those of the writer.
+/// The errors of the writer.
 pub fn write<W: Write>(
     writer: &mut W,
     format: Format,
@@ -55,7 +55,7 @@ struct View<'a> {
     /// `id="…",name="…"`, escaped.
     labels: &'a str,
     numbers: &'a ContainerNumbers,
-    /// `None` for all containers beyond the limit, as one.
+    /// `None` for the sum of all containers above the limit.
     summary: Option<&'a ContainerSummary>,
 }
 
@@ -102,7 +102,7 @@ struct FamilyWriter<'a> {
 }
 
 impl FamilyWriter<'_> {
-    /// A sample with the common labels and those of the family, in its order.
+    /// Writes a sample with the common labels and the labels of the family, in the order of the catalog.
     fn sample(&mut self, container: &View<'_>, values: &[&str], value: impl std::fmt::Display) {
         self.begin(container);
         for (label, value) in self.family.labels.iter().zip(values) {
@@ -111,7 +111,7 @@ impl FamilyWriter<'_> {
         self.end(value);
     }
 
-    /// A sample with the common labels alone, where the value is known.
+    /// Writes a sample with only the common labels, if the value is known.
     fn single(&mut self, container: &View<'_>, value: Option<impl std::fmt::Display>) {
         if let Some(value) = value {
             self.sample(container, &[], value);
@@ -189,7 +189,7 @@ fn write_samples(
         Id::ContainerDepth => out.sample(container, &[], stats.depth),
         Id::ContainerMaxChildren => out.sample(container, &[], stats.max_children),
         Id::ContainerProcessesByDepth => {
-            // Depths are occupied without gaps down to the deepest.
+            // Every depth down to the deepest one has at least one process.
             for (index, &count) in stats.by_depth.iter().enumerate().filter(|&(_, &count)| count > 0) {
                 out.sample(container, &[&depth_label(index)], count);
             }
@@ -223,7 +223,7 @@ fn write_samples(
             out.single(container, paused.map(u8::from));
         }
         Id::ContainerNamespaceIntruders => out.single(container, numbers.foreign_processes),
-        // The others describe no container.
+        // The other families do not describe containers.
         _ => {}
     }
 }
@@ -255,8 +255,8 @@ fn write_node(out: &mut FamilyWriter<'_>, container: &View<'_>, node: &ExportedN
     out.sample(container, &[&node.path, node.parent(), node.comm(), &depth], count);
 }
 
-/// Those with the most zombies first, ties by name; those beyond the limit, together with a command of that very name,
-/// under `other`.
+/// Sorted by zombies, most first, then by name. Parents above the limit, and parents whose command is `other`, are
+/// summed under `other`.
 fn non_reaping_parents(parents: &[(Box<str>, u64)]) -> Vec<(&str, u64)> {
     let mut parents: Vec<(&str, u64)> = parents.iter().map(|(name, count)| (&**name, *count)).collect();
     parents.sort_unstable_by_key(|&(name, count)| (std::cmp::Reverse(count), name));
@@ -276,7 +276,7 @@ fn depth_label(bucket: usize) -> String {
     if bucket + 1 < DEPTH_BUCKETS { (bucket + 1).to_string() } else { format!("{DEPTH_BUCKETS}+") }
 }
 
-/// The type of a family as both formats name it.
+/// The name of a type in both formats.
 #[must_use]
 pub fn type_name(kind: Kind) -> &'static str {
     match kind {

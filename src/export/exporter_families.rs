@@ -1,4 +1,4 @@
-//! The families of the host and of the exporter itself, as types of the prometheus crate.
+//! The families of the host and of the exporter itself, built with the types of the prometheus crate.
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -7,21 +7,22 @@ use super::self_metrics::OwnProcess;
 use crate::model::collection::{CollectionStatus, CollectorRun, DockerStatus};
 use crate::model::snapshot::Snapshot;
 
-/// What the exporter exposes about itself beyond the collection.
+/// What the exporter exposes about itself in addition to the collection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExporterStatus<'a> {
-    /// Reasons why the snapshot is partial, with whether they apply.
+    /// The possible reasons for a partial snapshot, and whether each one applies.
     pub partial: &'a [(&'static str, bool)],
     /// `None` with `--no-docker`.
     pub docker: Option<DockerStatus>,
-    /// Whether the web configuration is in force, and how often a reload failed; `None` without one.
+    /// Whether the current web configuration is in effect, and how many reloads failed; `None` without a web
+    /// configuration.
     pub web_config: Option<(bool, u64)>,
     /// Seconds between collections.
     pub interval: f64,
     pub own: OwnProcess,
 }
 
-/// The families that have a sample, in the order of the catalog.
+/// All families that have a sample, in the order of the catalog.
 #[must_use]
 pub fn families(
     snapshot: &Snapshot,
@@ -34,7 +35,7 @@ pub fn families(
     families.finish()
 }
 
-/// Fills the families of the catalog, in its order.
+/// Fills the families in the order of the catalog.
 #[derive(Debug)]
 struct Families {
     metrics: Vec<Vec<Metric>>,
@@ -69,14 +70,14 @@ impl Families {
         self.metrics[id as usize].push(metric);
     }
 
-    /// A sample of a family without labels, where the value is known.
+    /// Adds a sample to a family without labels, if the value is known.
     fn single(&mut self, id: Id, value: Option<f64>) {
         if let Some(value) = value {
             self.push(id, Vec::new(), value);
         }
     }
 
-    /// A sample of a family with one label of its own.
+    /// Adds a sample to a family with one label.
     fn labelled(&mut self, id: Id, value_of_label: &str, value: f64) {
         self.push(id, vec![pair(id.family().labels[0], value_of_label)], value);
     }

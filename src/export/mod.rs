@@ -1,13 +1,13 @@
-//! From a snapshot to the exposition formats.
+//! Encodes a snapshot in the exposition formats.
 //!
 //! | module | content |
 //! |---|---|
-//! | [`catalog`] | every metric family, the only list |
-//! | [`container_families`] | the families of containers, written straight from the snapshot |
+//! | [`catalog`] | the definition of every metric family |
+//! | [`container_families`] | the families of containers, written directly from the snapshot |
 //! | [`exporter_families`] | the families of the host and of the exporter |
 //! | [`openmetrics`], [`text_format`] | the two formats |
-//! | [`rendered`] | the encoded bytes, and the latest of them |
-//! | [`renderer`] | a collection to its rendered snapshot |
+//! | [`rendered`] | the encoded bytes of a snapshot, and the latest rendered snapshot |
+//! | [`renderer`] | makes a rendered snapshot from a collection |
 //! | [`self_metrics`] | CPU, memory and descriptors of the exporter |
 
 pub mod catalog;

@@ -9,7 +9,7 @@ use prometheus::{Encoder, Error, Result};
 use super::catalog::Kind;
 use super::container_families::type_name;
 
-/// Encodes gauges and counters. Other types are an error.
+/// Encodes gauges and counters. Other types cause an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenMetricsEncoder;
 
@@ -17,7 +17,7 @@ pub struct OpenMetricsEncoder;
 pub const OPENMETRICS_FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const COUNTER_SUFFIX: &str = "_total";
-/// Units that can end a name ("Metric Naming and Namespaces": a unit must be a suffix).
+/// Units that a name can end with ("Metric Naming and Namespaces": a unit must be a suffix).
 const UNITS: [&str; 2] = ["seconds", "bytes"];
 
 impl Encoder for OpenMetricsEncoder {
@@ -34,10 +34,10 @@ impl Encoder for OpenMetricsEncoder {
     }
 }
 
-/// Writes `# TYPE`, `# UNIT` and `# HELP`. A counter family is named without the suffix that its samples have.
+/// Writes `# TYPE`, `# UNIT` and `# HELP`. The name of a counter family lacks the suffix `_total` of its samples.
 ///
 /// # Errors
-/// Those of the writer.
+/// The errors of the writer.
 pub fn write_header<W: Write>(writer: &mut W, name: &str, kind: Kind, help: &str) -> std::io::Result<()> {
     let name = if kind == Kind::Counter { name.strip_suffix(COUNTER_SUFFIX).unwrap_or(name) } else { name };
     writeln!(writer, "# TYPE {name} {}", type_name(kind))?;
@@ -101,10 +101,10 @@ fn write_value<W: Write>(writer: &mut W, value: f64) -> std::io::Result<()> {
     }
 }
 
-/// Escapes `\`, `"` and line feed, in label values and in HELP (ABNF: `escaped-string`).
+/// Escapes `\`, `"` and line feed for label values and HELP (ABNF: `escaped-string`).
 ///
 /// # Errors
-/// Those of the writer.
+/// The errors of the writer.
 pub fn write_escaped<W: Write>(writer: &mut W, text: &str) -> std::io::Result<()> {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|b| matches!(b, b'\\' | b'"' | b'\n')) {

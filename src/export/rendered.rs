@@ -1,4 +1,4 @@
-//! A snapshot as scrapers get it: each format is encoded at most once, and served from memory.
+//! A snapshot as scrapers receive it. Each format is encoded at most once and served from memory.
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -25,7 +25,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The media type to answer with.
+    /// The media type of the response.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
@@ -55,34 +55,35 @@ impl Encoding {
     }
 }
 
-/// Collections for which a format is encoded in advance after a request: at the usual 5 s, more than a minute.
+/// Number of collections for which a format is encoded in advance after a request. At the default interval of 5 s, this
+/// is more than a minute.
 const PREENCODED_COLLECTIONS: u8 = 15;
 
 #[derive(Debug, Default)]
 struct Slot {
     body: OnceLock<Bytes>,
-    /// For how many more collections it is encoded in advance, since the last request.
+    /// Number of further collections for which it is encoded in advance.
     preencoded: AtomicU8,
 }
 
-/// One collection's result. Shared by all requests; replaced, never changed.
+/// The result of one collection. Shared by all requests; replaced, never modified.
 #[derive(Debug)]
 pub struct RenderedSnapshot {
     pub snapshot: NamedSnapshot,
-    /// Those that do not describe containers.
+    /// The families that do not describe containers.
     families: Vec<MetricFamily>,
     /// Names of the labels `label_<name>` of Docker labels.
     docker_labels: Arc<[String]>,
     slots: [Slot; Encoding::ALL.len()],
-    /// When the snapshot was collected.
+    /// Time at which the snapshot was collected.
     pub collected_at: Instant,
-    /// Time to the next one.
+    /// Time until the next snapshot.
     pub interval: Duration,
 }
 
 impl RenderedSnapshot {
-    /// Nothing is encoded yet. `docker_labels` are the names of the labels `label_<name>`, in the order of their values
-    /// in the metadata.
+    /// A snapshot of which nothing is encoded yet. `docker_labels` are the names of the labels `label_<name>`, in the
+    /// order of their values in the metadata.
     #[must_use]
     pub fn new(
         snapshot: NamedSnapshot,
@@ -93,7 +94,7 @@ impl RenderedSnapshot {
         Self { snapshot, families, docker_labels, slots: Default::default(), collected_at, interval }
     }
 
-    /// Encodes the formats that scrapers of earlier snapshots requested, so that the next scrape finds them ready.
+    /// Encodes the formats that scrapers requested from earlier snapshots, so that they are ready for the next scrape.
     pub fn prepare_like(&self, last: &Self) {
         for encoding in Encoding::ALL {
             let left = last.slots[encoding.index()].preencoded.load(Ordering::Relaxed);
@@ -104,14 +105,14 @@ impl RenderedSnapshot {
         }
     }
 
-    /// The exposition, encoded by the first request for it.
+    /// The encoded metrics. The first request for a format encodes them.
     #[must_use]
     pub fn body(&self, encoding: Encoding) -> Bytes {
         self.slots[encoding.index()].preencoded.store(PREENCODED_COLLECTIONS, Ordering::Relaxed);
         self.encode(encoding)
     }
 
-    /// The exposition if it is encoded already. Never waits for an encoder.
+    /// The encoded metrics, if they exist already. Never waits for an encoder.
     #[must_use]
     pub fn encoded(&self, encoding: Encoding) -> Option<Bytes> {
         let slot = &self.slots[encoding.index()];
@@ -134,14 +135,14 @@ impl RenderedSnapshot {
             Format::Text => TextEncoder::new().encode(&self.families, &mut out),
             Format::OpenMetrics => OpenMetricsEncoder.encode(&self.families, &mut out),
         };
-        // Writing to a vector cannot fail; the families are gauges and counters, and none is without a sample.
+        // This cannot fail: the output is a vector, all families are gauges or counters, and every family has a sample.
         debug_assert!(containers.is_ok() && others.is_ok(), "{containers:?} {others:?}");
         out.shrink_to_fit();
         out.into()
     }
 }
 
-/// The fastest level: the body is mostly repeated names, and shrinks by a factor of 20 all the same.
+/// Uses the fastest level. The body consists mostly of repeated names, so it still shrinks by a factor of 20.
 fn compress(body: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
     // Writing to a vector cannot fail.
@@ -149,7 +150,7 @@ fn compress(body: &[u8]) -> Bytes {
     encoder.finish().unwrap_or_default().into()
 }
 
-/// What the server serves: the latest snapshot. Reading it never waits for a collection.
+/// The latest snapshot, which the server serves. Reading it never waits for a collection.
 #[derive(Debug, Default)]
 pub struct LatestSnapshot {
     current: RwLock<Option<Arc<RenderedSnapshot>>>,
@@ -162,7 +163,7 @@ impl LatestSnapshot {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Serves this snapshot from now on, encoded in the formats that scrapers requested before.
+    /// Replaces the served snapshot, encoded in the formats that scrapers requested before.
     pub fn replace(&self, rendered: RenderedSnapshot) {
         if let Some(last) = self.current() {
             rendered.prepare_like(&last);
@@ -196,7 +197,7 @@ mod tests {
         second.prepare_like(&first);
         let is_ready: Vec<bool> = second.slots.iter().map(|slot| slot.body.get().is_some()).collect();
         assert_eq!(is_ready, [false, true, false, false]);
-        // Only for a while, when no request follows.
+        // Encoding in advance stops if no further request arrives.
         let last = (0..PREENCODED_COLLECTIONS).fold(second, |last, _| {
             let next = rendered();
             next.prepare_like(&last);

@@ -1,4 +1,4 @@
-//! A collection to its rendered snapshot.
+//! Makes a rendered snapshot from a collection.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use super::self_metrics::OwnProcess;
 use crate::model::collection::{CollectionStatus, DockerStatus};
 use crate::model::snapshot::NamedSnapshot;
 
-/// What does not change while the exporter runs.
+/// Values that do not change while the exporter runs.
 #[derive(Debug)]
 pub struct Renderer {
     /// Names of the labels `label_<name>`, in the order of their values in the metadata.
     docker_labels: Arc<[String]>,
-    /// Reasons why only some processes are visible, with whether they apply.
+    /// The possible reasons why only some processes are visible, and whether each one applies.
     partial: [(&'static str, bool); 2],
     has_docker: bool,
 }
@@ -27,7 +27,8 @@ impl Renderer {
         Self { docker_labels: docker_labels.unwrap_or_default().into(), partial, has_docker }
     }
 
-    /// Renders a collection. `web_config` is whether the web configuration is in force, and how often a reload failed.
+    /// Renders a collection. `web_config` is whether the current web configuration is in effect, and how many reloads
+    /// failed.
     #[must_use]
     pub fn render(
         &self,

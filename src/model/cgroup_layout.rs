@@ -1,6 +1,6 @@
-//! How a machine arranges its cgroups.
+//! The cgroup layout of a machine.
 
-/// The layout of cgroups on this machine. The label `cgroup` of `pstree_source_info`.
+/// Which cgroup versions the machine uses. The label `cgroup` of `pstree_source_info`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CgroupLayout {
     V1,

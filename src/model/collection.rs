@@ -1,15 +1,15 @@
-//! How collections went: the numbers that the exporter exposes about itself.
+//! The status of collections, which the exporter exposes about itself.
 
 use super::cgroup_layout::CgroupLayout;
 use super::process::Skipped;
 
-/// How the last run of one collector went.
+/// The status of the last run of one collector.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CollectorRun {
     pub success: bool,
-    /// Seconds.
+    /// Duration of the last run in seconds.
     pub duration: f64,
-    /// Unix time in seconds.
+    /// Unix time of the last successful run, in seconds.
     pub last_success: Option<f64>,
 }
 
@@ -19,40 +19,40 @@ pub struct EventsStatus {
     pub run: CollectorRun,
     /// Events that the kernel could not count.
     pub lost: u64,
-    /// Events counted in cgroups that cannot be attributed.
+    /// Events counted in cgroups whose owner is unknown.
     pub unattributed: u64,
 }
 
-/// The state of the pipeline after a collection, failed or not.
+/// The status of the pipeline after a successful or failed collection.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CollectionStatus {
     /// The labels `source` and `reason` of `pstree_source_info`.
     pub source: &'static str,
     pub source_reason: &'static str,
-    /// `None` before the first cgroup file was read.
+    /// `None` until the first cgroup file is read.
     pub cgroup_layout: Option<CgroupLayout>,
-    /// Cgroup paths are relative to a cgroup namespace: they begin with `/..`.
+    /// Cgroup paths are relative to a cgroup namespace, so they begin with `/..`.
     pub has_relative_cgroup_paths: bool,
     pub processes: CollectorRun,
-    /// `None` where there is no pids controller to read.
+    /// `None` if no pids controller can be read.
     pub pids: Option<CollectorRun>,
-    /// `None` where the kernel does not count.
+    /// `None` if the kernel does not count events.
     pub events: Option<EventsStatus>,
     /// Successful collections.
     pub collections: u64,
-    /// Processes left out, over all collections.
+    /// Processes skipped in all collections.
     pub skipped: Skipped,
-    /// Nodes aggregated under `other`, over all collections.
+    /// Nodes aggregated under `other` in all collections.
     pub aggregated_nodes: u64,
 }
 
-/// The connection to Docker's API.
+/// The status of the Docker API.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DockerStatus {
-    /// `None` before the first answer, or the first failure to get one.
+    /// `None` until Docker has answered or failed for the first time.
     pub up: Option<bool>,
-    /// Seconds that the last list of containers took.
+    /// Duration of the last list of containers in seconds.
     pub duration: f64,
-    /// Unix time of the last successful list.
+    /// Unix time of the last successful list, in seconds.
     pub last_success: Option<f64>,
 }

@@ -1,40 +1,40 @@
-//! Commands as small numbers: each distinct command is made printable once.
+//! Maps commands to small numbers, so that each distinct command is made printable only once.
 
 use std::collections::HashMap;
 
 use super::process::{Comm, ProcessRecord};
 use super::text::comm_text;
 
-/// A command as it is shown. Two commands that look the same have the same id.
+/// The id of a displayed command. Two commands that are displayed as the same text have the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommId(u32);
 
 impl CommId {
-    /// For keys that are packed into integers.
+    /// The number, for keys that are packed into integers.
     #[must_use]
     pub fn as_u32(self) -> u32 {
         self.0
     }
 }
 
-/// The commands that were seen, and the command of each process of the last collection.
+/// All known commands, and the command of each process of the last collection.
 #[derive(Debug, Default)]
 pub struct CommInterner {
-    /// Both use a seeded hasher: containers choose the keys.
+    /// Both maps use a seeded hasher, because containers choose the keys.
     by_comm: HashMap<Comm, CommId>,
     by_text: HashMap<Box<str>, CommId>,
     texts: Vec<Box<str>>,
-    /// By index in the process table.
+    /// Command ids by index in the process table.
     ids: Vec<CommId>,
     previous_ids: Vec<CommId>,
 }
 
 impl CommInterner {
-    /// Commands that are kept over collections; beyond that the table starts empty again.
+    /// Maximum number of commands kept between collections. If the table exceeds it, the table is cleared.
     const MAX_KEPT: usize = 16_384;
 
-    /// Finds the command of every record. `previous_index` gives the place of the same process in `previous`, the
-    /// records of the last call: a process that kept its command costs no look-up.
+    /// Finds the command of every record. `previous_index` returns the index of the same process in `previous`, the
+    /// records of the last call. A process with an unchanged command requires no lookup.
     pub fn intern_all(
         &mut self,
         records: &[ProcessRecord],
@@ -83,7 +83,7 @@ impl CommInterner {
         self.ids[index]
     }
 
-    /// The command as it is shown.
+    /// The displayed text of a command.
     #[must_use]
     pub fn text(&self, id: CommId) -> &str {
         &self.texts[id.0 as usize]

@@ -1,6 +1,6 @@
-//! A container, and the runtime that made it.
+//! A container and its runtime.
 
-/// Who made a container's cgroup. The label `runtime`.
+/// The runtime that created a container's cgroup. The label `runtime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Runtime {
     Docker,
@@ -12,7 +12,7 @@ pub enum Runtime {
     Ecs,
     Lxc,
     Nspawn,
-    /// The exporter's own surroundings, when it runs inside a container whose maker it cannot tell.
+    /// The exporter's own container, if its runtime cannot be determined.
     Unknown,
 }
 
@@ -34,32 +34,32 @@ impl Runtime {
         }
     }
 
-    /// Whether the Docker API (Docker's or Podman's) can know a name for such a container.
+    /// Whether the Docker API (of Docker or Podman) can have a name for containers of this runtime.
     #[must_use]
     pub fn has_docker_api_name(self) -> bool {
         matches!(self, Self::Docker | Self::Podman | Self::Kubernetes | Self::Ecs)
     }
 }
 
-/// A container, known by the cgroup that its runtime made.
+/// A container, identified by the cgroup that its runtime created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
-    /// The cgroup path as the kernel prints it: what identifies the container, and where its files are.
+    /// The cgroup path as the kernel prints it. It identifies the container and locates its cgroup files.
     pub path: Box<str>,
-    /// The label `id`: the path, spelled as cAdvisor spells it. Never cut, since it identifies the series.
+    /// The label `id`: the path in the notation of cAdvisor. Never truncated, because it identifies the series.
     pub id: Box<str>,
-    /// 64 hex digits for most runtimes; a name for LXC and nspawn; empty where it cannot be told.
+    /// 64 hex digits for most runtimes; a name for LXC and nspawn; empty if unknown.
     pub container_id: Box<str>,
     /// The Kubernetes pod's uid with dashes; empty outside Kubernetes.
     pub pod_uid: Box<str>,
-    /// A name that the path itself tells, as LXC's and nspawn's do.
+    /// The name in the path, which LXC and nspawn containers have.
     pub own_name: Option<Box<str>>,
     pub runtime: Runtime,
 }
 
 impl Container {
-    /// The name to show while nobody has told a better one: the container's own, or the first 12 digits of
-    /// its id.
+    /// The name to show if no container engine provides one: the container's own name, or the first 12 digits of its
+    /// id.
     #[must_use]
     pub fn fallback_name(&self) -> &str {
         match &self.own_name {

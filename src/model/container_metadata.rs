@@ -1,8 +1,8 @@
-//! What a container engine says about a container.
+//! Metadata of a container from its container engine.
 
 use crate::model::container::Container;
 
-/// What Docker says of one container, as label values.
+/// Metadata of one container from Docker, as label values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerMetadata {
     /// Without the leading `/`.
@@ -10,12 +10,12 @@ pub struct ContainerMetadata {
     pub image: String,
     pub compose_project: String,
     pub compose_service: String,
-    /// Values of the allow-listed labels, in the order of that list; empty where a container has none.
+    /// Values of the allow-listed labels, in the order of that list; empty if the container does not have the label.
     pub labels: Vec<String>,
     pub paused: bool,
 }
 
-/// The label `name`: what Docker calls a container, unless its path tells a name of its own.
+/// The label `name`: the name in the path if there is one, otherwise the name in Docker.
 #[must_use]
 pub fn display_name<'a>(container: &'a Container, metadata: Option<&'a ContainerMetadata>) -> &'a str {
     match (&container.own_name, metadata) {

@@ -1,7 +1,7 @@
-//! One entry a container: its cgroup, its counters, and what else is kept from one collection to the next.
+//! One entry per container: its cgroup, its counters, and other state that is kept between collections.
 //!
-//! An entry has a slot, a small number that process records refer to. A container that is gone keeps its entry for a
-//! while, so that a restart under the same cgroup path continues its counters.
+//! An entry has a slot, a small number that process records refer to. The entry of a removed container is kept for some
+//! time, so that a restart with the same cgroup path continues its counters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::process::{Membership, ProcessRecord};
 use super::rates::CountedStarts;
 use super::start_estimate::StartBaseline;
 
-/// A counter that the kernel keeps and may reset.
+/// A counter of the kernel, which may be reset.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MonotonicCounter {
     before_resets: u64,
@@ -22,7 +22,7 @@ pub struct MonotonicCounter {
 }
 
 impl MonotonicCounter {
-    /// Takes a new reading; returns the sum over all resets.
+    /// Adds a new reading. Returns the sum over all resets.
     pub fn update(&mut self, reading: u64) -> u64 {
         if reading < self.last {
             self.before_resets = self.before_resets.saturating_add(self.last);
@@ -32,30 +32,30 @@ impl MonotonicCounter {
     }
 }
 
-/// What is kept of one container between collections.
+/// State of one container that is kept between collections.
 #[derive(Debug)]
 pub struct TrackedContainer {
     pub container: Arc<Container>,
-    /// Processes in the last collection.
+    /// Number of processes in the last collection.
     pub members: u32,
-    /// Tasks in the last collection: threads, and one for each zombie.
+    /// Number of tasks in the last collection: all threads, and one for each zombie.
     pub tasks: u64,
-    /// Monotonic time of the first collection that saw it, or saw it again.
+    /// Monotonic time of the first collection that found it, or that found it again after an absence.
     pub present_since: Duration,
     last_present: Duration,
-    /// An estimate of the processes started.
+    /// Estimated number of processes started.
     pub observed_starts: u64,
     pub start_baseline: StartBaseline,
     /// For the rate of starts.
     pub counted_starts: Option<CountedStarts>,
     pub limit_hits: MonotonicCounter,
-    /// As last read; for a container whose members are counted before its files are read.
+    /// The last reading. Needed because members are counted before the files of the container are read.
     pub pids_limit: Option<u64>,
-    /// `None` until one of its cgroups is known to the kernel's counters.
+    /// `None` until one of its cgroups is known to the attribution of events.
     pub events: Option<EventCounts>,
-    /// Those of the last collection.
+    /// Events of the last collection.
     pub new_events: EventCounts,
-    /// In the last collection that it was present in, it was beyond the limit of exported containers.
+    /// It was above the limit of exported containers in the last collection in which it was present.
     pub is_in_overflow: bool,
     pub names: NameBudget,
 }
@@ -64,33 +64,33 @@ impl TrackedContainer {
     /// Counts one process of this collection.
     pub fn add_member(&mut self, record: &ProcessRecord) {
         self.members += 1;
-        // A zombie has no thread, and takes a pid.
+        // A zombie has no thread but occupies a pid.
         self.tasks += u64::from(record.threads.max(1));
     }
 }
 
-/// All entries, by slot. One for the life of the exporter.
+/// All entries, by slot. Created once per exporter.
 #[derive(Debug)]
 pub struct ContainerTable {
     new_names_per_hour: u32,
-    /// Uses a seeded hasher: paths are chosen by others.
+    /// Uses a seeded hasher, because users of containers can choose paths.
     slot_of_path: HashMap<Box<str>, usize>,
     entries: Vec<Option<TrackedContainer>>,
     free_slots: Vec<usize>,
-    /// Monotonic time of the collection under way, and of the one before.
+    /// Monotonic time of the current collection and of the previous one.
     now: Duration,
     previous: Duration,
-    /// Events of containers of the overflow that were counted when those were gone.
+    /// Events of overflow containers that were counted after the containers were removed.
     overflow_residual: EventCounts,
 }
 
 impl ContainerTable {
-    /// How long the entry of a container that is gone is kept.
+    /// How long the entry of a removed container is kept.
     const KEPT_AFTER_REMOVAL: Duration = Duration::from_secs(3600);
-    /// How many such entries at most; those that are gone for the longest time are dropped first.
+    /// Maximum number of such entries. The oldest ones are dropped first.
     const MAX_KEPT_AFTER_REMOVAL: usize = 2_000;
 
-    /// An empty table. `new_names_per_hour` is the budget of new node names of each container.
+    /// An empty table. `new_names_per_hour` is the limit on new node names of each container.
     #[must_use]
     pub fn new(new_names_per_hour: u32) -> Self {
         Self {
@@ -113,7 +113,7 @@ impl ContainerTable {
         }
     }
 
-    /// Counts the members of all containers again.
+    /// Recounts the members of all containers.
     pub fn count_members(&mut self, records: &[ProcessRecord]) {
         for entry in self.entries.iter_mut().flatten() {
             (entry.members, entry.tasks) = (0, 0);
@@ -131,13 +131,13 @@ impl ContainerTable {
         self.entries.len()
     }
 
-    /// The membership of a process in the container with this cgroup path, if there is an entry.
+    /// Membership in the container with this cgroup path, if there is an entry.
     #[must_use]
     pub fn membership_of(&self, path: &str) -> Option<Membership> {
         self.slot_of_path.get(path).map(|&slot| Membership::container(slot))
     }
 
-    /// The slot of a container; a new one for a new container.
+    /// The slot of a container. A new container gets a new slot.
     pub fn slot_of(&mut self, container: &Arc<Container>) -> usize {
         if let Some(&slot) = self.slot_of_path.get(&container.path) {
             return slot;
@@ -152,7 +152,7 @@ impl ContainerTable {
             members: 0,
             tasks: 0,
             present_since: self.now,
-            // In no collection yet.
+            // Not found by any collection yet.
             last_present: self.now,
             observed_starts: 0,
             start_baseline: StartBaseline::default(),
@@ -178,13 +178,14 @@ impl ContainerTable {
         self.entries.get_mut(slot)?.as_mut()
     }
 
-    /// Containers that have a process in this collection, with their slots.
+    /// The containers that have a process in this collection, with their slots.
     pub fn present(&self) -> impl Iterator<Item = (usize, &TrackedContainer)> {
         let entries = self.entries.iter().enumerate();
         entries.filter_map(|(slot, entry)| Some((slot, entry.as_ref().filter(|entry| entry.members > 0)?)))
     }
 
-    /// Ends the count of members: notes who is present, and drops entries that are gone for too long.
+    /// Ends the count of members. Records which containers are present, and drops entries of containers that have been
+    /// absent for too long.
     pub fn note_present(&mut self) {
         let (now, previous) = (self.now, self.previous);
         for entry in self.entries.iter_mut().flatten().filter(|entry| entry.members > 0) {
@@ -221,7 +222,7 @@ impl ContainerTable {
         }
     }
 
-    /// Adds events of a container, which may have no process now.
+    /// Adds events of a container. The container may have no processes.
     pub fn add_events(&mut self, container: &Arc<Container>, delta: EventCounts) {
         let slot = self.slot_of(container);
         let now = self.now;
@@ -233,7 +234,7 @@ impl ContainerTable {
         }
     }
 
-    /// Events of containers of the overflow that were counted when those were gone.
+    /// Events of overflow containers that were counted after the containers were removed.
     #[must_use]
     pub fn overflow_residual(&self) -> EventCounts {
         self.overflow_residual
@@ -256,7 +257,7 @@ mod tests {
         })
     }
 
-    /// A collection in which these containers have one process each.
+    /// Runs a collection in which each of these containers has one process.
     fn collect(table: &mut ContainerTable, second: u64, present: &[&str]) {
         table.begin(Duration::from_secs(second));
         for path in present {

@@ -2,15 +2,15 @@
 
 use std::ops::AddAssign;
 
-/// Events, each counted by the kernel when it happens.
+/// Events, which the kernel counts when they occur.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventCounts {
     /// Processes started.
     pub forks: u64,
-    /// Threads started that are not the first of a process.
+    /// Threads started, without the first thread of each process.
     pub thread_starts: u64,
     pub execs: u64,
-    /// Processes ended, by [`OUTCOMES`].
+    /// Processes that exited, by [`OUTCOMES`].
     pub exits: [u64; 3],
 }
 
@@ -18,7 +18,7 @@ pub struct EventCounts {
 pub const OUTCOMES: [&str; 3] = ["success", "failure", "signal"];
 
 impl EventCounts {
-    /// What was counted after `before`.
+    /// The events counted since `before`.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
         let exits = std::array::from_fn(|outcome| self.exits[outcome].saturating_sub(before.exits[outcome]));
@@ -30,7 +30,7 @@ impl EventCounts {
         }
     }
 
-    /// Events of all kinds.
+    /// The number of events of all kinds.
     #[must_use]
     pub fn total(self) -> u64 {
         self.forks + self.thread_starts + self.execs + self.exits.iter().sum::<u64>()

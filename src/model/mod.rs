@@ -1,4 +1,4 @@
-//! Pure data and algorithms. Nothing here reads files, sockets or clocks: times and bytes are arguments.
+//! Pure data and algorithms. Nothing here reads files, sockets or clocks; times and bytes are passed as arguments.
 
 pub mod cgroup_layout;
 pub mod clock;

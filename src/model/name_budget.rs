@@ -1,16 +1,16 @@
-//! How many new node names a container may bring: a token bucket that holds an hour's worth, so that a container that
-//! renames its processes at will costs Prometheus a limited number of series.
+//! Limits the new node names of a container with a token bucket that holds the tokens of one hour. A container that
+//! keeps renaming its processes therefore creates a limited number of series in Prometheus.
 
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-/// The budget of one container. Times are monotonic.
+/// The budget of one container. All times are monotonic.
 #[derive(Debug)]
 pub struct NameBudget {
     tokens: f64,
     refilled_at: Duration,
-    /// Names that were admitted, by hash, with the time at which they were last exported.
+    /// Admitted names, by hash, with the time of their last export.
     known: FxHashMap<u64, Duration>,
 }
 
@@ -23,7 +23,7 @@ impl NameBudget {
         Self { tokens: f64::from(per_hour), refilled_at: now, known: FxHashMap::default() }
     }
 
-    /// Adds the tokens of the time since the last refill, and forgets names that were not exported for an hour.
+    /// Adds the tokens for the time since the last refill, and removes names that were not exported for an hour.
     pub fn refill(&mut self, per_hour: u32, now: Duration) {
         let elapsed = now.saturating_sub(self.refilled_at).as_secs_f64();
         let per_hour = f64::from(per_hour);
@@ -32,7 +32,7 @@ impl NameBudget {
         self.known.retain(|_, last_exported| now.saturating_sub(*last_exported) < Self::HOUR);
     }
 
-    /// Whether a name (given by its hash) may be exported. A new name takes a token.
+    /// Whether the name with this hash may be exported. A new name takes a token.
     pub fn admit(&mut self, name: u64, now: Duration) -> bool {
         if let Some(last_exported) = self.known.get_mut(&name) {
             *last_exported = now;

@@ -1,10 +1,10 @@
-//! The words of the domain: processes as one walk saw them, and the containers they belong to.
+//! The domain types: processes as one walk found them, and their membership in containers.
 //!
-//! Pure data. Everything here is plain values, small enough to be copied and kept in reused vectors.
+//! Pure data. All types are small enough to be copied and kept in reused vectors.
 
 use std::fmt;
 
-/// A process for its whole life. A pid alone is not enough: the kernel hands pids out again.
+/// Identifies a process for its whole lifetime. A pid alone is not sufficient, because the kernel reuses pids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessKey {
     /// Start time in clock ticks since boot (`proc_pid_stat(5)`, field 22).
@@ -13,9 +13,9 @@ pub struct ProcessKey {
     pub pid: u32,
 }
 
-/// The command name that the kernel keeps per task: at most 15 raw bytes that the process chooses itself.
+/// The command name that the kernel keeps per task: at most 15 raw bytes, chosen by the process.
 ///
-/// Longer input (kernel workqueues carry up to 63) is cut, as the kernel cuts it for user processes.
+/// Longer input is truncated, as the kernel does for user processes. Names of kernel workqueues have up to 63 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Comm {
     len: u8,
@@ -35,7 +35,7 @@ impl Comm {
         Self { len: kept as u8, bytes }
     }
 
-    /// The raw bytes: any value, UTF-8 or not, possibly none at all.
+    /// The raw bytes, which can be empty or invalid UTF-8.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
@@ -48,7 +48,7 @@ impl fmt::Debug for Comm {
     }
 }
 
-/// What a process is doing (`proc_pid_stat(5)`, field 3), in the order and words of the metric label `state`.
+/// The state of a process (`proc_pid_stat(5)`, field 3), in the order of the values of the metric label `state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum ProcessState {
@@ -63,7 +63,7 @@ pub enum ProcessState {
 }
 
 impl ProcessState {
-    /// Every state, in label order.
+    /// All states, in the order of the label values.
     pub const ALL: [Self; 8] = [
         Self::Running,
         Self::Sleeping,
@@ -75,8 +75,8 @@ impl ProcessState {
         Self::Idle,
     ];
 
-    /// The kernel's letter (`task_state_array`, fs/proc/array.c). `None` for a letter that no kernel since
-    /// 2.6 prints. `P`, `W` and `K` are the parked and waking tasks of older kernels.
+    /// Parses the kernel's letter (`task_state_array`, fs/proc/array.c). `None` for a letter that no kernel since 2.6
+    /// prints. `P`, `W` and `K` are the parked and waking tasks of older kernels.
     #[must_use]
     pub fn from_letter(letter: u8) -> Option<Self> {
         Some(match letter {
@@ -108,52 +108,51 @@ impl ProcessState {
     }
 }
 
-/// One process (thread group) as one collection saw it.
+/// One process (thread group) in one collection.
 ///
-/// The field order makes the derived ordering start with the key, so that sorting is by age.
+/// The key is the first field, so the derived ordering sorts by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProcessRecord {
     pub key: ProcessKey,
-    /// Pid of the parent; 0 where it lies outside the pid namespace of the procfs that was read.
+    /// Pid of the parent; 0 if the parent is outside the pid namespace of the procfs that was read.
     pub parent_pid: u32,
-    /// `num_threads` of the kernel; 0 for a true zombie, which has no live thread left.
+    /// `num_threads` of the kernel; 0 for a true zombie, which has no live thread.
     pub threads: u32,
-    /// `Zombie` only where no live thread is left in the group.
+    /// `Zombie` only if the group has no live thread.
     pub state: ProcessState,
-    /// A kernel thread (`PF_KTHREAD`): never in a container.
+    /// A kernel thread (`PF_KTHREAD`), which is never in a container.
     pub kernel_thread: bool,
     pub comm: Comm,
     pub membership: Membership,
-    /// The leader has exited while other threads of its group run on: the kernel shows it as a zombie.
+    /// The leader has exited while other threads of its group still run. The kernel shows the process as a zombie.
     pub leader_exited: bool,
-    /// Its pid in the namespace just below that of the procfs; 0 where it is in none below, or that is not
-    /// known.
+    /// Its pid in the namespace directly below that of the procfs; 0 if there is none or it is unknown.
     pub ns_pid: u32,
 }
 
-/// Where a process belongs: to exactly one container, or to the host.
+/// The membership of a process: in exactly one container, or on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Membership(u32);
 
 impl Membership {
-    /// In no container.
+    /// The process is in no container.
     pub const HOST: Self = Self(u32::MAX);
 
-    /// In the container of this slot of the snapshot's container table.
+    /// The process is in the container with this slot in the container table.
     #[must_use]
     pub fn container(slot: usize) -> Self {
         debug_assert!(slot < u32::MAX as usize);
         Self(slot as u32)
     }
 
-    /// The slot of the container; `None` on the host.
+    /// The slot of the container; `None` for the host.
     #[must_use]
     pub fn slot(self) -> Option<usize> {
         (self != Self::HOST).then_some(self.0 as usize)
     }
 }
 
-/// Why a process that was listed is missing from the snapshot. The label `reason`.
+/// Why a listed process is missing from the snapshot. The label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipReason {
     Vanished,
@@ -161,7 +160,7 @@ pub enum SkipReason {
     Malformed,
 }
 
-/// Processes left out, by reason.
+/// Number of skipped processes by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
     pub vanished: u64,
@@ -185,12 +184,12 @@ impl Skipped {
     }
 }
 
-/// A process's pid as seen from its own pid namespace.
+/// The pid of a process in its pid namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NsPids {
     pub pid: u32,
-    /// How many namespaces lie between that one and the one of the procfs; 0 when they are the same.
+    /// How many levels its namespace is below that of the procfs; 0 if they are the same.
     pub level: usize,
-    /// The pid in the namespace just below that of the procfs, where there is one.
+    /// The pid in the namespace directly below that of the procfs, if there is one.
     pub below: Option<u32>,
 }

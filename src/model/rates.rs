@@ -1,27 +1,27 @@
-//! Processes started a second, from one collection to the next.
+//! The rate of processes started between two collections.
 
 use std::time::Duration;
 
-/// How fast a container starts processes.
+/// Processes that a container starts per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StartRate {
     pub per_second: f64,
-    /// Counted by the kernel; else an estimate, and a lower bound.
+    /// Whether the kernel counted the starts. Otherwise, the rate is an estimate and a lower bound.
     pub is_exact: bool,
 }
 
-/// The counters of starts of one collection.
+/// The counters of started processes in one collection.
 #[derive(Clone, Copy, Debug)]
 pub struct CountedStarts {
     /// Monotonic time.
     pub at: Duration,
-    /// `None` where the kernel does not count.
+    /// `None` if the kernel does not count forks.
     pub forks: Option<u64>,
     pub observed: u64,
 }
 
 impl CountedStarts {
-    /// The rate since an earlier collection, by the kernel's count where both have it.
+    /// The rate since an earlier collection. Uses the kernel's count if both collections have it.
     #[must_use]
     pub fn rate_since(&self, before: &Self) -> Option<StartRate> {
         let seconds = self.at.checked_sub(before.at).filter(|elapsed| !elapsed.is_zero())?.as_secs_f64();

@@ -1,5 +1,5 @@
-//! What one collection knows: all processes, and the numbers of each container. Immutable; everything that is exported
-//! or shown is a function of it and of the names of containers.
+//! The result of one collection: all processes, and the numbers of each container. Immutable. All exported and
+//! displayed data is a function of a snapshot and of the names of containers.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -22,27 +22,27 @@ use super::rates::StartRate;
 #[derive(Debug, Default)]
 pub struct Snapshot {
     pub processes: Arc<ProcessTable>,
-    /// The containers that are exported one by one, in the order of their cgroup paths.
+    /// The containers that are exported individually, sorted by cgroup path.
     pub containers: Vec<Arc<ContainerState>>,
-    /// All containers beyond the limit, as one.
+    /// The sum of all containers above the limit.
     pub overflow: Option<ContainerNumbers>,
-    /// Everything in no container; `None` where only the inside of one container is visible.
+    /// All processes in no container; `None` if only the exporter's own container is visible.
     pub host: Option<ForestStats>,
-    /// Kernel threads among the processes of the host, which no tree shows.
+    /// Kernel threads among the processes of the host. Trees do not show them.
     pub host_kernel_threads: u64,
-    /// Processes started on the host; `None` where the kernel does not count.
+    /// Processes started on the host; `None` if the kernel does not count forks.
     pub host_forks: Option<u64>,
     pub task_limits: TaskLimits,
-    /// Runtimes that were ever seen, with the number of their containers now.
+    /// All runtimes seen since the start, with their current number of containers.
     pub containers_by_runtime: Vec<(Runtime, u64)>,
     pub clock: BootClock,
-    /// Unix time in seconds at which the collection began.
+    /// Unix time of the start of the collection, in seconds.
     pub collected_at: f64,
-    /// The same in clock ticks since boot; `None` where the procfs does not show it.
+    /// The same time in clock ticks since boot; `None` if the procfs does not show it.
     pub collected_at_ticks: Option<u64>,
-    /// The same as monotonic time since the pipeline was made.
+    /// The same time as monotonic time since the pipeline was created.
     pub collected_at_monotonic: Duration,
-    /// Effective user ids by pid on the host, only where the collection was asked for them.
+    /// Effective user ids by pid on the host. Filled only by a collection for trees.
     pub users: FxHashMap<u32, u32>,
 }
 
@@ -58,11 +58,11 @@ impl Snapshot {
 /// One container in one collection.
 #[derive(Debug)]
 pub struct ContainerState {
-    /// Its slot, as the records of its processes have it.
+    /// Its slot, as in the records of its processes.
     pub membership: Membership,
     pub container: Arc<Container>,
     pub numbers: ContainerNumbers,
-    /// Monotonic time of the first collection that saw it, or saw it again.
+    /// Monotonic time of the first collection that found it, or that found it again after an absence.
     pub present_since: Duration,
 }
 
@@ -74,13 +74,13 @@ impl Deref for ContainerState {
     }
 }
 
-/// The numbers of one container; `None` is what is not known.
+/// The numbers of one container; `None` if unknown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerNumbers {
     pub stats: ForestStats,
     /// Sorted by path.
     pub nodes: Vec<ExportedNode>,
-    /// An estimate of the processes started.
+    /// Estimated number of processes started.
     pub observed_starts: u64,
     pub events: Option<EventCounts>,
     /// `None` in the first collection.
@@ -88,11 +88,11 @@ pub struct ContainerNumbers {
     pub pids_current: Option<u64>,
     pub pids_limit: Option<u64>,
     pub pids_peak: Option<u64>,
-    /// Over all restarts of the container.
+    /// Sum over all restarts of the container.
     pub pids_limit_hits: Option<u64>,
-    /// As the freezer says.
+    /// According to the freezer.
     pub frozen: Option<bool>,
-    /// Processes outside the cgroup but inside the container's pid namespace.
+    /// Processes that are in the container's pid namespace but not in its cgroup.
     pub foreign_processes: Option<u64>,
 }
 
@@ -100,7 +100,7 @@ pub struct ContainerNumbers {
 #[derive(Debug, Default)]
 pub struct NamedSnapshot {
     pub snapshot: Arc<Snapshot>,
-    /// In the order of the snapshot, without those that still wait for a name.
+    /// In the order of the snapshot, without containers that still wait for a name.
     pub containers: Vec<ContainerSummary>,
 }
 
@@ -118,9 +118,9 @@ pub struct ContainerSummary {
     pub state: Arc<ContainerState>,
     /// The label `name`.
     pub name: Box<str>,
-    /// What the container engine says; `None` where no engine knows the container.
+    /// Metadata from the container engine; `None` if no engine knows the container.
     pub metadata: Option<Arc<ContainerMetadata>>,
-    /// By the freezer, else by the engine.
+    /// According to the freezer, or else to the engine.
     pub paused: Option<bool>,
 }
 
@@ -132,31 +132,31 @@ impl Deref for ContainerSummary {
     }
 }
 
-/// A tree that is deeper than this is deeper than anybody intends; the alert has the same threshold.
+/// A tree deeper than this is unlikely to be intended. The alert has the same threshold.
 pub const TOO_DEEP: u32 = 50;
-/// From this share of its pids limit on, a container is near the limit.
+/// Share of its pids limit from which a container is near the limit.
 const NEAR_LIMIT: f64 = 0.8;
 
 impl ContainerSummary {
-    /// Tasks as a share of the pids limit; `None` where there is no limit.
+    /// Tasks as a share of the pids limit; `None` if there is no limit.
     #[must_use]
     pub fn pids_share(&self) -> Option<f64> {
         Some(self.pids_current? as f64 / self.pids_limit?.max(1) as f64)
     }
 
-    /// Whether forks will soon be refused.
+    /// Whether the container is near its pids limit, where forks are rejected.
     #[must_use]
     pub fn is_near_limit(&self) -> bool {
         self.pids_share().is_some_and(|share| share >= NEAR_LIMIT)
     }
 
-    /// The image; empty where no engine names it.
+    /// The image; empty if unknown.
     #[must_use]
     pub fn image(&self) -> &str {
         self.metadata.as_ref().map_or("", |metadata| &metadata.image)
     }
 
-    /// The service of Docker Compose; empty where there is none.
+    /// The Docker Compose service; empty if there is none.
     #[must_use]
     pub fn compose_service(&self) -> &str {
         self.metadata.as_ref().map_or("", |metadata| &metadata.compose_service)

@@ -1,31 +1,31 @@
-//! An estimate of how many processes a container has started, for kernels that do not count forks for us.
+//! Estimates how many processes a container started, for use without kernel counters.
 //!
-//! A collection sees the processes that run at that moment, and counts those that it sees for the first time. Processes
-//! that live shorter than the interval are missed. But a pid namespace hands out its pids in ascending order
-//! (`pid_namespaces(7)`), so between two collections it has started at least as many tasks as its highest pid has
-//! grown by. That growth counts instead where it can only come from processes of this container:
+//! A collection counts the processes that it finds for the first time, and misses processes that live shorter than the
+//! interval. However, a pid namespace allocates pids in ascending order (`pid_namespaces(7)`), so at least as many
+//! tasks were started between two collections as the highest pid increased by. This increase is used instead if only
+//! processes of this container can have caused it:
 //!
 //! * pid 1 of the namespace is a member of the container;
-//! * no member has a second thread, and none entered by exec: threads and the runtime's helpers take pids, too;
-//! * the pids limit has refused no fork meanwhile: a refused fork takes a pid;
-//! * the highest pid was seen in one of the last few collections: growth over hours that is first noticed now is not a
-//!   burst.
+//! * no member has a second thread or entered by exec, because threads and the runtime's helpers also take pids;
+//! * the pids limit rejected no fork in the meantime, because a rejected fork takes a pid;
+//! * the highest pid was seen in one of the last few collections, because an increase over hours that is first noticed
+//!   now is not a burst.
 
 use super::process::{ProcessKey, ProcessRecord};
 
-/// Collections for which a highest pid serves as the start of a growth. Of processes that live for milliseconds, not
-/// every collection meets one.
+/// Number of collections for which a highest pid is used as a baseline. Not every collection finds a process that lives
+/// for milliseconds.
 const MAX_BASELINE_AGE: u32 = 3;
 
-/// The pids that the members of one container have in the namespace of its init.
+/// The pids of the members of one container in the namespace of its init.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemberPids {
     init: Option<ProcessKey>,
-    /// Of members that a member has started; 0 where there is none.
+    /// The highest pid of the members that a member started; 0 if there are none.
     highest: u32,
-    /// A second thread, or a root that is not the init.
+    /// There is a second thread, a root that is not the init, or a member in another pid namespace.
     has_other_tasks: bool,
-    /// Members that no earlier collection saw in this container.
+    /// Number of members that the last collection did not find in this container.
     new_members: u64,
 }
 
@@ -46,7 +46,7 @@ impl MemberPids {
     }
 }
 
-/// What is kept of one container for the next collection.
+/// State of one container that is kept for the next collection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StartBaseline {
     last: Option<Baseline>,
@@ -56,15 +56,15 @@ pub struct StartBaseline {
 struct Baseline {
     init: ProcessKey,
     highest: u32,
-    /// Forks that the pids limit had refused by then.
+    /// Number of forks that the pids limit had rejected by then.
     refused: u64,
-    /// Collections since a member had this pid or a higher one for the first time.
+    /// Number of collections since a member first had this pid or a higher one.
     age: u32,
 }
 
 impl StartBaseline {
-    /// How many processes the container has started since the last collection, at least. `refused` is the number of
-    /// forks that its pids limit has refused so far; `None` where that is not known.
+    /// The minimum number of processes that the container started since the last collection. `refused` is the number of
+    /// forks that its pids limit has rejected so far; `None` if unknown.
     pub fn update(&mut self, members: &MemberPids, refused: Option<u64>) -> u64 {
         let next = members
             .init
@@ -73,7 +73,7 @@ impl StartBaseline {
             .map(|(init, refused)| Baseline { init, highest: members.highest, refused, age: 0 });
         let last = std::mem::replace(&mut self.last, next);
         let (Some(last), Some(next)) = (last, &mut self.last) else { return members.new_members };
-        // Pids wrap at `kernel.pid_max`: a lower one that is new begins a new baseline.
+        // Pids wrap around at `kernel.pid_max`. A new pid that is lower starts a new baseline.
         let is_comparable = last.init == next.init && last.refused == next.refused && last.highest > 0;
         if is_comparable && next.highest <= last.highest && (members.new_members == 0 || next.highest == 0) {
             *next = Baseline { age: last.age + 1, ..last };

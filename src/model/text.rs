@@ -1,15 +1,15 @@
-//! Text that a container chooses, made safe to show: label values, terminals and pages.
+//! Makes text that a container chooses safe for label values, terminals and pages.
 
 use std::borrow::Cow;
 
-/// The longest label value, in characters.
+/// Maximum length of a label value in characters.
 pub const MAX_LABEL_CHARS: usize = 128;
 
-/// Stands for a character that must not be shown.
+/// Replaces a character that must not be displayed.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
-/// Valid UTF-8 without control characters. Bytes that are no UTF-8, C0, DEL, C1, line separators and the
-/// bidirectional controls each become U+FFFD.
+/// Returns valid UTF-8 without control characters. Each invalid byte and each C0, DEL, C1, line separator or
+/// bidirectional control character is replaced with U+FFFD.
 #[must_use]
 pub fn sanitize(raw: &[u8]) -> Cow<'_, str> {
     match String::from_utf8_lossy(raw) {
@@ -18,7 +18,7 @@ pub fn sanitize(raw: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Whether a character could steer a terminal or reorder the text around it.
+/// Whether a character can control a terminal or reorder the text around it.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -27,10 +27,10 @@ fn is_unsafe(c: char) -> bool {
             | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// At most [`MAX_LABEL_CHARS`] characters, the last one `…` where something was cut.
+/// Truncates to [`MAX_LABEL_CHARS`] characters. The last character of truncated text is `…`.
 #[must_use]
 pub fn truncate(text: &str) -> Cow<'_, str> {
-    // Fewer bytes than the limit means fewer characters, too.
+    // Text with fewer bytes than the limit also has fewer characters.
     if text.len() <= MAX_LABEL_CHARS || text.chars().nth(MAX_LABEL_CHARS).is_none() {
         return Cow::Borrowed(text);
     }
@@ -38,15 +38,15 @@ pub fn truncate(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept + "…")
 }
 
-/// A label value from text that somebody else chose: [`sanitize`], then [`truncate`].
+/// Converts untrusted text to a label value: [`sanitize`], then [`truncate`].
 #[must_use]
 pub fn label_value(raw: &str) -> String {
     let text = sanitize(raw.as_bytes());
     truncate(&text).into_owned()
 }
 
-/// A command as a step of a node path: printable, `;` (which separates steps) as `:`, and `?` where a
-/// process has erased its name, so that every step can be seen and counted.
+/// Converts a command to a component of a node path. It is made printable, `;` (the separator) is replaced with `:`,
+/// and an empty name with `?`, so that every component is visible.
 #[must_use]
 pub fn comm_text(raw: &[u8]) -> Cow<'_, str> {
     if raw.is_empty() {

@@ -21,7 +21,7 @@ pub struct DockerConfig {
     pub timeouts: DockerTimeouts,
 }
 
-/// Time-outs and intervals of the Docker client.
+/// Timeouts and intervals of the Docker client.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DockerTimeouts {
     pub ping_interval: Duration,

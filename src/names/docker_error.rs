@@ -8,10 +8,10 @@ use bollard::errors::Error as RequestError;
 /// A failed request. The message is one line: the innermost cause.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DockerError {
-    /// The socket does not exist, or nobody listens on it.
+    /// The socket does not exist, or no process listens on it.
     #[error("{0}")]
     NotRunning(io::Error),
-    /// The socket exists, and this user must not connect to it.
+    /// The socket exists, but this user is not permitted to connect to it.
     #[error("{0}")]
     PermissionDenied(io::Error),
     #[error("no answer within the timeout")]

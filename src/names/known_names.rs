@@ -1,7 +1,7 @@
 //! Joins the names that container engines report to the containers of a snapshot.
 //!
-//! Keeps the last known name of each container, so that a name stays while the engine is away. A new container waits
-//! a moment for its name, so that its series do not appear under two names.
+//! Keeps the last known name of each container while the engine does not answer. The series of a new container are
+//! delayed until its name is known or a timeout passes, so that they do not appear under two names.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crate::model::snapshot::{ContainerState, ContainerSummary, NamedSnapshot, Sn
 #[derive(Debug)]
 pub struct KnownNames {
     timeout: Duration,
-    /// By container slot. A slot may have been given to another container since.
+    /// By container slot. The slot may have been reused for another container.
     by_slot: Vec<Option<(Arc<Container>, Arc<ContainerMetadata>)>>,
 }
 
-/// A snapshot with names, and when it can have more.
+/// A snapshot with names, and the time until which containers wait for a name.
 #[derive(Debug)]
 pub struct Joined {
     pub snapshot: NamedSnapshot,
-    /// Monotonic time at which the first of the containers that wait for a name has waited long enough.
+    /// Monotonic time at which the first timeout of a waiting container passes.
     pub next_deadline: Option<Duration>,
 }
 
@@ -35,13 +35,14 @@ impl Default for KnownNames {
 }
 
 impl KnownNames {
-    /// A new container waits for its name for `timeout`.
+    /// `timeout` is how long a new container waits for its name.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
         Self { timeout, by_slot: Vec::new() }
     }
 
-    /// Gives each container its name. `waiting_at` is the monotonic time now, if new containers may wait.
+    /// Assigns a name to each container. `waiting_at` is the current monotonic time if new containers may wait for
+    /// their name.
     pub fn join(
         &mut self,
         snapshot: &Arc<Snapshot>,
@@ -69,7 +70,7 @@ impl KnownNames {
         Joined { snapshot: NamedSnapshot { snapshot: Arc::clone(snapshot), containers }, next_deadline }
     }
 
-    /// What the engine says now, else what it said last.
+    /// The current metadata from the engine, or else the last known metadata.
     fn metadata(&mut self, state: &ContainerState, directory: &Directory) -> Option<Arc<ContainerMetadata>> {
         let slot = state.membership.slot()?;
         if self.by_slot.len() <= slot {

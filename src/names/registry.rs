@@ -71,7 +71,7 @@ impl Registry {
         self.change(|state| state.is_stopping = true);
     }
 
-    /// The directory, the status, and their version for [`Registry::wait`].
+    /// The directory, the status, and their version for `Registry::wait`.
     #[must_use]
     pub fn read(&self) -> (Arc<Directory>, DockerStatus, u64) {
         let state = self.lock();

@@ -1,4 +1,4 @@
-//! Where processes come from: the walk over a procfs, or the kernel's own list by BPF.
+//! The source of processes: a walk over a procfs, or the kernel's task list with BPF.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use super::procfs::walk::{ProcFiles, ProcSource};
 use crate::model::process::{ProcessRecord, SkipReason, Skipped};
 use crate::resolve::process_files::KernelFields;
 
-/// A walk failed as a whole. A single process that cannot be read is a [`SkipReason`].
+/// The whole walk failed. A single process that cannot be read causes a [`SkipReason`] instead.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("cannot read {path}: {source}; {remedy}")]
@@ -18,7 +18,7 @@ pub enum SourceError {
         "{path} shows no process; set --path.procfs to a mounted procfs, the directory that contains the numbered ones"
     )]
     NoProcesses { path: String },
-    /// The kernel's own list.
+    /// The kernel's task list.
     #[error("cannot list processes by BPF: {0}")]
     Iterator(io::Error),
     #[error("--collection.source=bpf: {0}; use --collection.source=auto to fall back to /proc")]
@@ -26,7 +26,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Whether descriptors or memory have run out: another source would fail, too, and this one may work again.
+    /// Whether file descriptors or memory are exhausted. Another source would also fail, and this one may recover.
     #[must_use]
     pub fn is_exhaustion(&self) -> bool {
         match self {
@@ -38,7 +38,7 @@ impl SourceError {
     }
 }
 
-/// Out of descriptors or memory.
+/// Whether the error means that file descriptors or memory are exhausted.
 pub(crate) fn is_exhaustion(errno: Errno) -> bool {
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
@@ -58,11 +58,12 @@ impl Source {
         }
     }
 
-    /// Shows every process to `visit`, with the kernel's fields where the list has them. `visit` may read more files
-    /// while the pid is still valid, or leave the process out by a reason. Returns what was left out.
+    /// Calls `visit` with every process, and with the kernel's fields if the source has them. `visit` can read more
+    /// files while the pid is still valid, or return a reason to skip the process. Returns how many processes were
+    /// skipped.
     ///
     /// # Errors
-    /// Only when nothing can be listed at all; a problem with one process costs only that process.
+    /// If processes cannot be listed at all. An error of a single process only skips that process.
     pub fn walk(
         &mut self,
         mut visit: impl FnMut(ProcessRecord, Option<&KernelFields>, &mut ProcFiles) -> Result<(), SkipReason>,
@@ -73,16 +74,16 @@ impl Source {
         }
     }
 
-    /// Whether the kernel lists the processes.
+    /// Whether the source is the kernel's task list.
     #[must_use]
     pub fn is_bpf(&self) -> bool {
         matches!(self, Self::Bpf(_))
     }
 
-    /// Switches to the procfs, which always works.
+    /// Switches to the procfs.
     ///
     /// # Errors
-    /// When the procfs cannot be opened.
+    /// If the procfs cannot be opened.
     pub fn fall_back(&mut self) -> Result<(), SourceError> {
         if let Self::Bpf(source) = self {
             *self = Self::Proc(source.reopen_proc()?);

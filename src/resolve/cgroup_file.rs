@@ -1,15 +1,15 @@
-//! The bytes of `/proc/PID/cgroup` to the container that the process is in. Pure.
+//! Parses the bytes of `/proc/PID/cgroup` and finds the container of the process. Pure.
 
-use super::attribution::{Attribution, attribute};
+use super::cgroup_path::{Attribution, attribute};
 
 /// One line of `/proc/PID/cgroup` (`cgroups(7)`): `hierarchy-ID:controller-list:cgroup-path`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CgroupLine<'a> {
     /// The line of the default hierarchy (cgroup v2), `0::`.
     pub is_v2: bool,
-    /// Of cgroup v1, separated by commas.
+    /// The controllers of a cgroup v1 hierarchy, separated by commas.
     controllers: &'a [u8],
-    /// Without the mark of a removed cgroup.
+    /// Without the suffix ` (deleted)` of a removed cgroup.
     pub path: &'a [u8],
 }
 
@@ -21,8 +21,8 @@ impl CgroupLine<'_> {
     }
 }
 
-/// The lines of `/proc/PID/cgroup`. Split at the first two colons only, since paths may hold more of them.
-/// Lines of another shape are passed over.
+/// The lines of `/proc/PID/cgroup`. Lines are split at the first two colons only, because paths may contain colons.
+/// Malformed lines are ignored.
 pub fn parse_cgroup_lines(bytes: &[u8]) -> impl Iterator<Item = CgroupLine<'_>> {
     bytes.split(|&b| b == b'\n').filter_map(|line| {
         let mut parts = line.splitn(3, |&b| b == b':');
@@ -35,22 +35,23 @@ pub fn parse_cgroup_lines(bytes: &[u8]) -> impl Iterator<Item = CgroupLine<'_>> 
     })
 }
 
-/// What one `/proc/PID/cgroup` tells.
+/// The content of one `/proc/PID/cgroup`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CgroupFile<'a> {
     pub container: Option<Attribution<'a>>,
-    /// The path to show where no container is found: of the pids hierarchy, else the first.
+    /// The path to show if no container is found: that of the pids hierarchy, otherwise the first path.
     pub path: &'a str,
-    /// In the default hierarchy (cgroup v2), where the file has it.
+    /// The path in the default hierarchy (cgroup v2), if the file has it.
     pub default_path: Option<&'a str>,
     pub has_v1: bool,
     pub has_v2: bool,
-    /// Every line of cgroup v1 reads `/` (of v2, where there is no other): the root cgroup, or a zombie.
+    /// The path is `/` on every cgroup v1 line, or on the v2 line if there is no other. The process is in the root
+    /// cgroup, or is a zombie.
     pub is_root: bool,
 }
 
-/// Reads all lines of a cgroup file. On v1 and hybrid hosts the pids hierarchy is asked first, since its
-/// files are the ones to be read, then the other v1 hierarchies, then the default one (v2).
+/// Reads all lines of a cgroup file. On v1 and hybrid hosts, the pids hierarchy takes precedence because its files are
+/// read later, followed by the other v1 hierarchies and the default one (v2).
 #[must_use]
 pub fn parse_cgroup_file(bytes: &[u8]) -> CgroupFile<'_> {
     let mut file = CgroupFile { path: "/", ..CgroupFile::default() };
@@ -78,8 +79,8 @@ pub fn parse_cgroup_file(bytes: &[u8]) -> CgroupFile<'_> {
     file
 }
 
-/// The path down to the first component that is no UTF-8. What a container names its own cgroups cannot
-/// hide it: no runtime makes such names.
+/// The path up to the first component that is not valid UTF-8. Runtimes never create such names, so a container cannot
+/// hide itself by giving one of its own cgroups such a name.
 fn utf8_components(path: &[u8]) -> &str {
     let valid = path.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     if valid.len() == path.len() { valid } else { &valid[..valid.rfind('/').unwrap_or(0)] }

@@ -1,5 +1,5 @@
-//! Which container each cgroup of the default hierarchy belongs to, by the id of the cgroup: the inode number of its
-//! directory, which the kernel never uses twice.
+//! Maps cgroup ids of the default hierarchy to containers. A cgroup id is the inode number of its directory, and the
+//! kernel never reuses it.
 
 use std::sync::Arc;
 
@@ -7,32 +7,32 @@ use rustc_hash::FxHashMap;
 
 use crate::model::container::Container;
 
-/// Where the processes of a cgroup belong.
+/// The owner of the processes of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
     Container(Arc<Container>),
     Host,
-    /// Searched and not found: it is outside what is mounted, or removed.
+    /// Searched for and not found: the cgroup is outside the mounted hierarchy, or was removed.
     Unresolved,
 }
 
-/// The cgroups that are known.
+/// All known cgroups.
 #[derive(Debug, Default)]
 pub struct CgroupOwners {
     owners: FxHashMap<u64, Owner>,
 }
 
 impl CgroupOwners {
-    /// More cgroups than any machine has at a time. Beyond it the table starts empty again.
+    /// More cgroups than any machine has at one time. If the table exceeds this size, it is cleared.
     const MAX_KNOWN: usize = 1 << 17;
 
-    /// The owner of a cgroup by its own id alone.
+    /// The owner of a cgroup, by its own id only.
     #[must_use]
     pub fn owner(&self, id: u64) -> Option<&Owner> {
         self.owners.get(&id)
     }
 
-    /// Notes the owner of a cgroup.
+    /// Records the owner of a cgroup.
     pub fn learn(&mut self, id: u64, owner: Owner) {
         if self.owners.len() >= Self::MAX_KNOWN {
             self.owners.clear();
@@ -40,7 +40,7 @@ impl CgroupOwners {
         self.owners.insert(id, owner);
     }
 
-    /// For a cgroup that is removed.
+    /// Forgets a removed cgroup.
     pub fn forget(&mut self, id: u64) {
         self.owners.remove(&id);
     }
@@ -53,8 +53,8 @@ impl CgroupOwners {
             .any(|owner| matches!(owner, Owner::Container(known) if known.path == container.path))
     }
 
-    /// The owner of a cgroup by its own id or by the cgroups above it. A cgroup inside a container belongs to the
-    /// container; one below a cgroup of the host may be a container itself.
+    /// The owner of a cgroup, by its own id or by its ancestors. A cgroup below a container belongs to that container.
+    /// A cgroup below a cgroup of the host may itself be a container.
     #[must_use]
     pub fn owner_by_lineage(&self, id: u64, ancestors: &[u64]) -> Option<&Owner> {
         self.owner(id).or_else(|| {

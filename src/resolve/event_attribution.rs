@@ -8,14 +8,14 @@ use crate::model::container::Container;
 use crate::model::event_counts::EventCounts;
 use crate::resolve::cgroup_owners::{CgroupOwners, Owner};
 
-/// The counters of one cgroup, since its first event.
+/// The counters of one cgroup since its first event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     pub id: u64,
     pub counts: EventCounts,
-    /// The cgroup is removed, and these counts are final.
+    /// The cgroup was removed, so these counts are final.
     pub removed: bool,
-    /// Ids of the cgroups above, the nearest first; 0 behind the last.
+    /// Ids of the ancestors, the nearest first; 0 after the last one.
     pub ancestors: [u64; 8],
 }
 
@@ -34,20 +34,19 @@ impl Reading {
     }
 }
 
-/// What was attributed so far.
+/// The events attributed so far.
 #[derive(Debug, Default)]
 pub struct EventAttributor {
     /// The last reading of each cgroup.
     last: FxHashMap<u64, EventCounts>,
-    /// Processes started on the host.
+    /// Number of processes started on the host.
     pub host_forks: u64,
-    /// Events of cgroups that existed only between two collections, or that are not visible to us.
+    /// Events of cgroups that existed only between two collections, or that are not visible to the exporter.
     pub unattributed: u64,
 }
 
 impl EventAttributor {
-    /// Ids to search for among the existing directories: those of unknown cgroups with new events, and of the
-    /// cgroups above them.
+    /// Ids to search for in the hierarchy: those of unknown cgroups with new events, and of their ancestors.
     #[must_use]
     pub fn unknown(&self, readings: &[Reading], cgroups: &CgroupOwners) -> FxHashSet<u64> {
         let mut searched = FxHashSet::default();
@@ -61,13 +60,13 @@ impl EventAttributor {
         searched
     }
 
-    /// Whether the reading has events that were not applied yet.
+    /// Whether the reading has events that are not applied yet.
     #[must_use]
     pub fn has_changed(&self, reading: &Reading) -> bool {
         self.last.get(&reading.id).copied().unwrap_or_default() != reading.counts
     }
 
-    /// Attributes the new events of the readings, each event once: to a container by `add`, to the host, or to
+    /// Attributes each new event of the readings once: to a container by calling `add`, to the host, or to
     /// [`Self::unattributed`].
     pub fn apply(
         &mut self,
@@ -90,7 +89,7 @@ impl EventAttributor {
         }
     }
 
-    /// For a cgroup that is removed and whose events are all applied.
+    /// Forgets a removed cgroup whose events are all applied.
     pub fn forget(&mut self, id: u64) {
         self.last.remove(&id);
     }
@@ -128,7 +127,7 @@ mod tests {
         cgroups
     }
 
-    /// The forks added to the container.
+    /// Returns the forks that were added to the container.
     fn apply(attributor: &mut EventAttributor, cgroups: &CgroupOwners, readings: &[Reading]) -> u64 {
         let mut added = 0;
         attributor.apply(readings, cgroups, |container, delta| {
@@ -143,7 +142,7 @@ mod tests {
         let (mut attributor, cgroups) = (EventAttributor::default(), known());
         assert_eq!(apply(&mut attributor, &cgroups, &[reading(WEB, 5, &[ROOT]), reading(ROOT, 2, &[])]), 5);
         assert_eq!(apply(&mut attributor, &cgroups, &[reading(WEB, 5, &[ROOT])]), 0);
-        // A cgroup that is shown twice in one round.
+        // The same cgroup appears twice in one reading.
         let twice = [reading(WEB, 7, &[ROOT]), reading(WEB, 8, &[ROOT])];
         assert_eq!(apply(&mut attributor, &cgroups, &twice), 3);
         assert_eq!((attributor.host_forks, attributor.unattributed), (2, 0));
@@ -155,7 +154,7 @@ mod tests {
         let inside = reading(99, 4, &[98, WEB, ROOT]);
         assert!(attributor.unknown(&[inside], &cgroups).is_empty());
         assert_eq!(apply(&mut attributor, &cgroups, &[inside]), 4);
-        // What was looked for in between, and not found, changes nothing.
+        // A search in between that finds nothing changes nothing.
         cgroups.learn(98, Owner::Unresolved);
         assert_eq!(apply(&mut attributor, &cgroups, &[reading(99, 6, &[98, WEB, ROOT])]), 2);
     }
@@ -166,7 +165,7 @@ mod tests {
         let unknown = reading(50, 3, &[40, ROOT]);
         let searched = attributor.unknown(&[unknown], &cgroups);
         assert_eq!(searched, FxHashSet::from_iter([50, 40]));
-        // Removed, it cannot be found any more; what lies above it can.
+        // A removed cgroup cannot be found any more, but its ancestors can.
         let gone = Reading { removed: true, ..unknown };
         assert_eq!(attributor.unknown(&[gone], &cgroups), FxHashSet::from_iter([40]));
         cgroups.learn(40, Owner::Host);

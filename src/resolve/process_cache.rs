@@ -1,42 +1,42 @@
-//! What is remembered of each process from one collection to the next, by pid and start time.
+//! Per-process state that is kept between collections, by pid and start time.
 //!
-//! Both sources list processes by ascending pid, so a collection walks along the records of the last one: a look-up is
-//! one comparison, without hashing.
+//! Both sources list processes by ascending pid. A collection therefore advances through the records of the last one in
+//! parallel, and a lookup is one comparison without hashing.
 
 use std::sync::Arc;
 
 use crate::model::process::{Membership, ProcessKey, ProcessRecord};
 use crate::model::process_table::ProcessTable;
 
-/// What is remembered of a process for as long as it is seen.
+/// State of a process, kept as long as each collection finds the process.
 #[derive(Clone, Copy, Debug)]
 pub struct CachedProcess {
-    /// Its place in the records of the last collection; [`NEW`] where that did not see it.
+    /// Its index in the records of the last collection; [`NEW`] if that collection did not find it.
     previous: u32,
-    /// The id of its cgroup when the membership was found; 0 where the source does not show ids.
+    /// The id of its cgroup when the membership was determined; 0 if the source does not provide ids.
     pub cgroup_id: u64,
     pub pid_namespace: PidNamespace,
-    /// Unix time in seconds at which it was first seen as a zombie.
+    /// Unix time in seconds when it was first seen as a zombie.
     pub zombie_since: Option<f64>,
-    /// A collection saw it with a parent inside its container.
+    /// An earlier collection found it with a parent in its container.
     pub had_parent_inside: bool,
-    /// Whether it is pid 1 of a pid namespace of its own; `None` until it was read.
+    /// Whether it is pid 1 of its own pid namespace; `None` until that is read.
     pub is_namespace_init: Option<bool>,
-    /// For how many collections it was in a container by cgroup v1, and in none by the default hierarchy.
+    /// Number of collections in which it was in a container in cgroup v1 and in no container in the default hierarchy.
     pub collections_v1_only: u8,
-    /// The path of its cgroup could never be read.
+    /// The path of its cgroup has never been readable.
     pub is_unreadable: bool,
-    /// Its cgroup was the root of every hierarchy when it was last read again. A process that exits shows the same.
+    /// At the last reread, its cgroup was the root of every hierarchy. An exiting process looks the same.
     pub was_at_root: bool,
 }
 
-/// No earlier collection saw the process.
+/// No earlier collection found the process.
 const NEW: u32 = u32::MAX;
 
-/// What is known of a process's pid namespace.
+/// What is known about the pid namespace of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PidNamespace {
-    /// Not read yet, or the process was gone before it could be read.
+    /// Not read yet, or the process exited before it could be read.
     Unknown,
     /// The kernel does not show it to us.
     Denied,
@@ -45,7 +45,7 @@ pub enum PidNamespace {
 }
 
 impl CachedProcess {
-    /// Of a process that no earlier collection saw.
+    /// The state of a process that no earlier collection found.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -61,7 +61,7 @@ impl CachedProcess {
         }
     }
 
-    /// Whether no earlier collection saw the process.
+    /// Whether no earlier collection found the process.
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.previous == NEW
@@ -74,37 +74,37 @@ impl Default for CachedProcess {
     }
 }
 
-/// A process that was seen before: its record then, and what is remembered of it.
+/// A process that an earlier collection found: its previous record and its state.
 pub struct Known {
     pub record: ProcessRecord,
     pub process: CachedProcess,
 }
 
-/// The processes of the last successful collection, and of the one under way.
+/// The processes of the last successful collection and of the current one.
 #[derive(Debug, Default)]
 pub struct ProcessCache {
     previous_table: Arc<ProcessTable>,
     /// Parallel to its records.
     previous: Vec<CachedProcess>,
-    /// Where the last look-up ended in the previous records.
+    /// Index in the previous records at which the last lookup ended.
     cursor: usize,
-    /// Parallel to the records of the collection under way.
+    /// Parallel to the records of the current collection.
     current: Vec<CachedProcess>,
 }
 
 impl ProcessCache {
-    /// Begins a collection. What a failed one has left is dropped.
+    /// Begins a collection. Drops leftovers of a failed collection.
     pub fn begin(&mut self) {
         self.current.clear();
         self.cursor = 0;
     }
 
-    /// What the last collection knew of a process.
+    /// The state of a process after the last collection.
     pub fn known(&mut self, key: ProcessKey) -> Option<Known> {
         let records = &self.previous_table.records;
         let is_behind = self.cursor.checked_sub(1).is_some_and(|before| records[before].key.pid >= key.pid);
         if is_behind {
-            // Not in ascending order, as directories of plain files are.
+            // The pids are not ascending. This occurs with a directory of plain files instead of a procfs.
             self.cursor = records.partition_point(|record| record.key.pid < key.pid);
         }
         while records.get(self.cursor).is_some_and(|record| record.key.pid < key.pid) {
@@ -116,23 +116,23 @@ impl ProcessCache {
         Some(Known { record, process })
     }
 
-    /// Adds the next record's entry.
+    /// Adds the entry of the next record.
     pub fn push(&mut self, process: CachedProcess) {
         self.current.push(process);
     }
 
-    /// The entry of a record of the collection under way.
+    /// The entry of a record of the current collection.
     #[must_use]
     pub fn get(&self, index: usize) -> &CachedProcess {
         &self.current[index]
     }
 
-    /// The entry of a record of the collection under way.
+    /// The entry of a record of the current collection.
     pub fn get_mut(&mut self, index: usize) -> &mut CachedProcess {
         &mut self.current[index]
     }
 
-    /// The place of a process in [`Self::previous_records`].
+    /// The index of a process in [`Self::previous_records`].
     #[must_use]
     pub fn previous_index(&self, index: usize) -> Option<usize> {
         Some(self.current[index].previous)
@@ -146,8 +146,8 @@ impl ProcessCache {
         &self.previous_table.records
     }
 
-    /// Brings the records into ascending order of their pids. Of several with one pid the youngest stays: the others
-    /// are gone.
+    /// Sorts the records by ascending pid. Of several records with the same pid, only the youngest is kept, because the
+    /// other processes have exited.
     pub fn sort(&mut self, records: &mut Vec<ProcessRecord>) {
         if records.is_sorted_by(|a, b| a.key.pid < b.key.pid) {
             return;
@@ -161,7 +161,7 @@ impl ProcessCache {
         }
     }
 
-    /// Leaves out records that `is_kept` rejects.
+    /// Removes records that `is_kept` rejects.
     pub fn retain(
         &mut self,
         records: &mut Vec<ProcessRecord>,
@@ -179,13 +179,13 @@ impl ProcessCache {
         self.current.truncate(kept);
     }
 
-    /// Ends a successful collection: its processes are those that the next one knows.
+    /// Ends a successful collection. The next collection looks up its processes.
     pub fn end(&mut self, table: Arc<ProcessTable>) {
         std::mem::swap(&mut self.previous, &mut self.current);
         self.previous_table = table;
     }
 
-    /// Whether the last collection saw this process where it is now.
+    /// Whether the process is new here: the last collection did not find it with this membership.
     #[must_use]
     pub fn is_new_member(&self, index: usize, membership: Membership) -> bool {
         self.previous_index(index)
@@ -212,7 +212,7 @@ mod tests {
         }
     }
 
-    /// Runs a collection over these processes; returns which of them were known.
+    /// Runs a collection of these processes. Returns which of them were known.
     fn collect(cache: &mut ProcessCache, processes: &[(u32, u64)]) -> Vec<bool> {
         cache.begin();
         let mut records = Vec::new();

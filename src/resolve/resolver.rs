@@ -1,12 +1,12 @@
-//! Decides which container each process belongs to.
+//! Determines the container of each process.
 //!
-//! The cgroup of a new process is read once, and the container that was found is kept by pid and start time. It is
-//! looked up again when the process moves: the kernel's task list shows another cgroup id at the next collection; by
-//! `/proc` every member's cgroup is read again within a minute. Processes on the host are read again each time, so that
-//! one that enters a container is seen at once.
+//! The cgroup of a new process is read once, and its container is cached by pid and start time. If a process moves, its
+//! container is looked up again: with BPF, the next collection sees another cgroup id; with `/proc`, the cgroup of
+//! every member is reread within a minute. Processes on the host are reread in every collection, so a process that
+//! enters a container is detected in the next collection.
 //!
-//! Processes whose cgroup the kernel does not show (zombies on cgroup v1, paths beyond PATH_MAX) belong where they
-//! belonged before, else where `zombie_membership` puts them.
+//! A process whose cgroup the kernel does not show (a zombie on cgroup v1, or a path longer than PATH_MAX) keeps its
+//! previous container. Without one, `zombie_membership` decides.
 
 mod pid_namespaces;
 mod zombie_membership;
@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::attribution::attribute;
 use super::cgroup_file::{CgroupFile, parse_cgroup_file};
 use super::cgroup_owners::{CgroupOwners, Owner};
+use super::cgroup_path::attribute;
 use super::process_cache::{CachedProcess, Known, PidNamespace, ProcessCache};
 use super::process_files::{KernelFields, ProcessFiles};
 use crate::model::cgroup_layout::CgroupLayout;
@@ -27,39 +27,41 @@ use crate::model::container_table::ContainerTable;
 use crate::model::process::{Membership, ProcessRecord, ProcessState, SkipReason};
 use crate::model::process_table::ProcessTable;
 
-/// A runtime moves a process from hierarchy to hierarchy within moments, on a busy machine within seconds. A process
-/// that is in a container by cgroup v1 alone for this long, and in so many collections, stays there.
+/// A runtime moves a process into all hierarchies within milliseconds, on a busy machine within seconds. If a process
+/// is in a container in cgroup v1 only for this long, in all collections of that time, the container uses cgroup v1
+/// only.
 const LONGEST_MOVE: Duration = Duration::from_secs(10);
 const MIN_COLLECTIONS_V1_ONLY: u8 = 3;
 
-/// By `/proc`, the cgroup of every member is read again within this time.
+/// With `/proc`, the cgroup of every member is reread within this time.
 const REREAD_WITHIN: Duration = Duration::from_secs(50);
 
-/// Where a process was when its cgroup file was read, a moment after the kernel showed the id of its cgroup: to be
-/// confirmed before it is learned, since the process may have moved in between.
+/// The cgroup path of a process, read shortly after the kernel reported the id of its cgroup. The process may have
+/// moved in between, so the path is confirmed before the id is learned.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnconfirmedCgroup {
-    /// In the default hierarchy.
+    /// The path in the default hierarchy.
     pub path: Box<str>,
     pub owner: Owner,
 }
 
-/// The memory of the attribution. One for the life of the exporter.
+/// The state of the attribution. Created once per exporter.
 #[derive(Debug)]
 pub struct ContainerResolver {
     cache: ProcessCache,
     /// Cgroups of the default hierarchy by id.
     pub cgroups: CgroupOwners,
-    /// By id, of the last walk.
+    /// Cgroups of the last walk, by id.
     pub unconfirmed_cgroups: FxHashMap<u64, UnconfirmedCgroup>,
-    /// Everything that is in no container belongs to this one: set when we run inside a container and see only that.
+    /// Processes in no container belong to this container. Set if the exporter runs in a container and no other is
+    /// visible.
     own_container: Option<Arc<Container>>,
     has_v1: bool,
     has_v2: bool,
     has_relative_paths: bool,
-    /// Indexes of the processes of the running walk whose cgroup the kernel does not show.
+    /// Indexes of the processes of the current walk whose cgroup the kernel does not show.
     unresolved: Vec<usize>,
-    /// Each collection reads the cgroups of one part of the members again.
+    /// Each collection rereads the cgroups of a part of the members.
     collection: u32,
     reread_parts: u32,
     max_collections_v1_only: u8,
@@ -67,11 +69,11 @@ pub struct ContainerResolver {
 }
 
 impl ContainerResolver {
-    /// `own_container` is the container that the exporter itself runs in, when it sees only that container's processes;
-    /// `interval` is the shortest time between two collections.
+    /// `own_container` is the container that the exporter runs in, if only its processes are visible. `interval` is the
+    /// minimum time between two collections.
     #[must_use]
     pub fn new(own_container: Option<Container>, interval: Duration) -> Self {
-        // A cast saturates: 255 collections are enough for any interval.
+        // The cast saturates: 255 collections are enough for any interval.
         let collections_of_a_move = LONGEST_MOVE.div_duration_f64(interval).ceil() as u8;
         Self {
             cache: ProcessCache::default(),
@@ -89,21 +91,21 @@ impl ContainerResolver {
         }
     }
 
-    /// Begins a collection. `since_last` is the time since the one before.
+    /// Begins a collection. `since_last` is the time since the previous one.
     pub fn begin(&mut self, since_last: Duration) {
         self.cache.begin();
         self.unresolved.clear();
         self.unconfirmed_cgroups.clear();
         self.collection = self.collection.wrapping_add(1);
-        // A cast saturates. Rounded, so that intervals that differ by a moment give the same number of parts.
+        // The cast saturates. The value is rounded, so that slightly different intervals give the same number of parts.
         self.reread_parts = (REREAD_WITHIN.div_duration_f64(since_last).round() as u32).max(1);
     }
 
-    /// Finds the container of one process of the walk, and appends the process to `records`. `kernel` is what the
-    /// kernel's task list has of it.
+    /// Finds the container of one process of the walk, and appends the process to `records`. `kernel` has its fields in
+    /// the kernel's task list.
     ///
     /// # Errors
-    /// The reason why it has to be left out: its cgroup cannot be read.
+    /// The reason why the process must be skipped: its cgroup cannot be read.
     pub fn resolve(
         &mut self,
         mut record: ProcessRecord,
@@ -153,7 +155,7 @@ impl ContainerResolver {
         Ok(())
     }
 
-    /// The membership of a process that needs no new look-up.
+    /// The cached membership of a process that needs no new lookup.
     fn settled(
         &self,
         record: &ProcessRecord,
@@ -165,7 +167,7 @@ impl ContainerResolver {
         if process.collections_v1_only > 0 {
             return None;
         }
-        // The kernel shows neither v1 paths of the dead nor paths beyond PATH_MAX: there is nothing to read again.
+        // The kernel does not show v1 paths of zombies or paths longer than PATH_MAX, so a reread is useless.
         let is_final = is_dead(record) || process.is_unreadable;
         let is_settled = match kernel {
             Some(kernel) => kernel.cgroup_id == process.cgroup_id || is_final,
@@ -175,13 +177,13 @@ impl ContainerResolver {
     }
 
     fn is_to_be_read_again(&self, pid: u32) -> bool {
-        // Spreads pids that are multiples of one number.
+        // Distributes pids evenly, even if they are multiples of one number.
         let spread = pid.wrapping_mul(0x9E37_79B1) >> 16;
         spread % self.reread_parts == self.collection % self.reread_parts
     }
 
-    /// The owner by id alone. Where there is cgroup v1, too, a process that is in no container of the default hierarchy
-    /// may still be in one.
+    /// The owner by id only. If cgroup v1 is also in use, a process that is in no container in the default hierarchy
+    /// may be in a container in cgroup v1.
     fn certain_owner(&self, cgroup_id: u64) -> Option<Owner> {
         match self.cgroups.owner(cgroup_id)? {
             Owner::Container(container) => Some(Owner::Container(Arc::clone(container))),
@@ -190,7 +192,7 @@ impl ContainerResolver {
         }
     }
 
-    /// The membership by the process's cgroup file. `index` is the place that its record gets.
+    /// The membership according to the cgroup file of the process. `index` is the index of its future record.
     fn by_cgroup_file(
         &mut self,
         file: &CgroupFile<'_>,
@@ -216,7 +218,8 @@ impl ContainerResolver {
         }
         let is_at_root = file.container.is_none() && file.is_root;
         if before != Membership::HOST && kernel.is_none() && is_at_root && !process.was_at_root {
-            // It may be exiting: believed when it is still alive, and still there, in the next collection.
+            // The process may be exiting. The move counts only if the next collection finds it alive and still in the
+            // root cgroup.
             process.was_at_root = true;
             return before;
         }
@@ -230,7 +233,7 @@ impl ContainerResolver {
         membership
     }
 
-    /// Where a cgroup file puts its process.
+    /// The membership that a cgroup file specifies.
     fn place(&self, file: &CgroupFile<'_>, containers: &mut ContainerTable) -> Membership {
         let path = match (&file.container, &self.own_container) {
             (Some(found), _) => found.path,
@@ -248,8 +251,8 @@ impl ContainerResolver {
         Membership::container(containers.slot_of(&container))
     }
 
-    /// Notes which cgroup has this id, to be confirmed. Returns whether the process is in a container by cgroup v1
-    /// alone.
+    /// Records which cgroup has this id, for later confirmation. Returns whether the process is in a container in
+    /// cgroup v1 only.
     fn note_cgroup(
         &mut self,
         id: u64,
@@ -271,7 +274,8 @@ impl ContainerResolver {
         false
     }
 
-    /// Fills in the pids of the process in its namespaces: by the kernel's list, else read once.
+    /// Fills in the pids of the process in its namespaces, from the kernel's task list or else from a file that is read
+    /// once.
     fn identify(
         &self,
         record: &mut ProcessRecord,
@@ -296,7 +300,7 @@ impl ContainerResolver {
         }
     }
 
-    /// Ends the walk: resolves the processes whose cgroup the kernel does not show, and sorts the records by pid.
+    /// Ends the walk. Resolves the processes whose cgroup the kernel does not show, and sorts the records by pid.
     pub fn finish(
         &mut self,
         files: &mut impl ProcessFiles,
@@ -314,7 +318,7 @@ impl ContainerResolver {
         }
     }
 
-    /// Leaves out the processes that `is_kept` rejects. After [`Self::finish`].
+    /// Removes the processes that `is_kept` rejects. Call this after [`Self::finish`].
     pub fn retain(
         &mut self,
         containers: &mut ContainerTable,
@@ -325,17 +329,17 @@ impl ContainerResolver {
         containers.count_members(records);
     }
 
-    /// Notes that a process has a parent inside its container: without it, it is an orphan later.
+    /// Records that a process has a parent in its container. If it later has none, it is an orphan.
     pub fn note_parent_inside(&mut self, index: usize) {
         self.cache.get_mut(index).had_parent_inside = true;
     }
 
-    /// Unix time in seconds at which a zombie was first seen as one; `now` for one that is new.
+    /// Unix time in seconds when a process was first seen as a zombie; `now` for a new zombie.
     pub fn zombie_since(&mut self, index: usize, now: f64) -> f64 {
         *self.cache.get_mut(index).zombie_since.get_or_insert(now)
     }
 
-    /// The processes as the last collection knew them.
+    /// The records of the last collection.
     #[must_use]
     pub fn cache(&self) -> &ProcessCache {
         &self.cache
@@ -346,19 +350,20 @@ impl ContainerResolver {
         self.cache.end(table);
     }
 
-    /// Whether only the exporter's own container is visible, and nothing is known of a host.
+    /// Whether only the exporter's own container is visible, and not the host.
     #[must_use]
     pub fn is_inside(&self) -> bool {
         self.own_container.is_some()
     }
 
-    /// Whether there are containers that the default hierarchy does not tell apart: their runtime uses cgroup v1 alone.
+    /// Whether there are containers that the default hierarchy does not distinguish, because their runtime uses cgroup
+    /// v1 only.
     #[must_use]
     pub fn has_v1_only_containers(&self) -> bool {
         self.has_v1_only_containers
     }
 
-    /// The layout as the cgroup files so far show it: the kernel prints the line of a hierarchy only where it is in
+    /// The layout according to the cgroup files read so far. The kernel prints the line of a hierarchy only if it is in
     /// use. `None` before the first file.
     #[must_use]
     pub fn cgroup_layout(&self) -> Option<CgroupLayout> {
@@ -370,15 +375,15 @@ impl ContainerResolver {
         }
     }
 
-    /// Whether paths were seen that lie outside the exporter's own cgroup namespace, so that ids are not the same as
-    /// those of other programs.
+    /// Whether a path outside the exporter's own cgroup namespace was seen. If so, ids differ from those of other
+    /// programs.
     #[must_use]
     pub fn has_relative_cgroup_paths(&self) -> bool {
         self.has_relative_paths
     }
 }
 
-/// No live leader: the kernel shows such a process as a zombie.
+/// Whether the leader has exited: the kernel then shows the process as a zombie.
 fn is_dead(record: &ProcessRecord) -> bool {
     record.state == ProcessState::Zombie || record.leader_exited
 }

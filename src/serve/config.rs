@@ -21,7 +21,7 @@ pub struct WebConfig {
     pub timeouts: Timeouts,
 }
 
-/// Time-outs and intervals of the server.
+/// Timeouts and intervals of the server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeouts {
     /// For a TLS handshake, and for the head of a request. An idle connection is closed after it, too.

@@ -21,7 +21,7 @@ use crate::view::tree::Tree;
 /// Trees whose arguments are in memory at one time; each can have 4 MiB of arguments.
 const MAX_TREES_WITH_ARGUMENTS: usize = 4;
 
-/// What a page says besides its snapshot.
+/// The parts of a page that are not in the snapshot.
 #[derive(Clone, Debug)]
 pub(crate) struct PageSettings {
     pub(crate) telemetry_path: Arc<str>,

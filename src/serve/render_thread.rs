@@ -1,12 +1,12 @@
-//! One thread, made at start, that renders everything that takes more than a moment.
+//! One thread, created at start, that renders everything that takes longer than copying bytes.
 //!
-//! The thread that accepts connections also answers requests. If it rendered pages itself, a scrape would wait for every
-//! page that somebody else requested before: a page with 2,000 rows takes some milliseconds. So that thread sends jobs
-//! here, and continues with other connections. It only answers what is already in memory.
+//! The thread that accepts connections also answers requests. If it rendered pages itself, a scrape would wait for
+//! every page that was requested before, and a page with 2,000 rows takes some milliseconds. Therefore that thread
+//! sends jobs here and continues with other connections. It only sends responses that are already in memory.
 //!
-//! Jobs for `/metrics` precede pages. They are rare: the collector encodes the formats that scrapers request. The number
-//! of pages that are queued is limited; a further request is rejected with 503. One thread instead of a pool: rendering
-//! must not use more than one core, and no thread may be made after start.
+//! Jobs for `/metrics` precede pages. They are rare: the collector encodes the formats that scrapers request. The
+//! number of pages that are queued is limited; a further request is rejected with 503. There is one thread instead of a
+//! pool, because rendering must not use more than one core and no thread may be created after start.
 
 use std::collections::VecDeque;
 use std::io;

@@ -12,7 +12,7 @@
 //! | [`tree`] | the processes of one container or of the host, as a tree |
 //! | [`diff`] | marks processes that were added or removed since the previous tree |
 //! | [`rows`] | a tree as rows: sorted, folded and filtered |
-//! | `fold` | which siblings are alike, so that they share a row |
+//! | `alike_siblings` | finds identical siblings, which share a row |
 //! | `process_text` | the texts for one process that terminal and pages have in common |
 //! | [`text`] | rows as lines for a terminal or a pipe |
 //! | [`html`] | rows and the list of containers as pages |
@@ -20,8 +20,8 @@
 //!
 //! A container can nest its processes arbitrarily deep, so nothing here is recursive.
 
+mod alike_siblings;
 pub mod diff;
-mod fold;
 pub mod html;
 pub mod json;
 mod process_text;

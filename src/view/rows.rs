@@ -1,10 +1,10 @@
-//! A tree as rows from top to bottom: sorted, folded where siblings are alike, and filtered.
+//! A tree as rows from top to bottom: sorted and filtered, with identical siblings folded.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::model::process::ProcessState;
-use crate::view::fold::fold_ids;
+use crate::view::alike_siblings::fold_ids;
 use crate::view::tree::{Children, Tree};
 
 /// Which of two siblings comes first: the one with the lower pid, the older one, or the one with more children.
@@ -20,7 +20,7 @@ pub enum Sort {
 #[derive(Clone, Copy, Debug)]
 pub struct RowOptions {
     pub sort: Sort,
-    /// Siblings that are alike, including everything below them, share a row.
+    /// Identical siblings, including all their descendants, share a row.
     pub fold: bool,
     /// Roots have depth 1.
     pub max_depth: Option<u32>,

@@ -5,7 +5,7 @@
 
 use crate::testkit::engine::{Engine, IMAGE};
 
-/// An incident in a container of its own.
+/// An incident in its own container.
 pub(crate) struct Incident {
     pub(crate) title: &'static str,
     pub(crate) container: &'static str,

@@ -1,5 +1,5 @@
-//! The rules name only what exists, and every alert says what an operator needs. What they find is tested by
-//! `alerts/tests` and on real containers by `make incidents`.
+//! The rules use only existing metrics, and every alert has the texts that an operator needs. `alerts/tests` and, on
+//! real containers, `make incidents` test what the rules detect.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Pages and JSON of the real binary on machines made of files.
+//! Pages and JSON of the real binary on fixtures made of files.
 
 use crate::support::fixture::{Fixture, Process};
 use crate::support::http::Response;
@@ -45,7 +45,7 @@ fn serve(fixture: &Fixture, more: &[&str]) -> Exporter {
     exporter
 }
 
-/// Fifty seconds for all command lines: for tests in which none blocks.
+/// Fifty seconds to read all command lines, for tests in which no read blocks.
 const PATIENT: &str = "--debug.timeout-scale=100";
 
 fn json_of(response: &Response) -> Value {
@@ -96,7 +96,7 @@ fn a_tree_as_json() {
         root(20, 110, "sh", "exec", child(21, 111, "curl", "zombie", 0)),
     ]);
     assert_eq!(tree["roots"], expected);
-    // By the path of its cgroup, too.
+    // Also by the path of its cgroup.
     let by_id = exporter.get("/api/v1/containers/%2Flxc.payload.web/tree", &[]);
     assert_eq!(json_of(&by_id), tree);
 }
@@ -120,7 +120,7 @@ fn arguments_are_shown_only_with_the_flag_and_environments_never() {
 fn long_arguments_are_left_out_of_a_page_from_4_mib_on() {
     let fixture = machine();
     for number in 0..600 {
-        // All different, so that no two rows fold, and six bytes for each in HTML.
+        // All arguments differ, so rows are not folded. In HTML, each character takes six bytes.
         let arguments = [format!("nginx\0{number}").as_bytes(), &[b'"'; 4000]].concat();
         let process =
             Process { pid: 1000 + number, parent: 100, start: 400, cgroup: WEB, ..Process::default() };
@@ -144,7 +144,7 @@ fn a_command_line_that_blocks_delays_neither_scrapes_nor_the_arguments_of_others
     let flags = ["--no-docker", "--collection.interval=100ms", "--web.arguments", "--debug.timeout-scale=4"];
     let exporter = fixture.exporter(&flags);
     exporter.scrape();
-    // Each blocked process occupies one of four threads. Trees are made again after each collection.
+    // Each blocked process occupies one of four threads. Trees are rendered again after each collection.
     for _ in 0..3 {
         let tree = wait_for("the arguments of others", || {
             let tree = json_of(&exporter.get("/api/v1/containers/web/tree", &[]));
@@ -225,7 +225,7 @@ fn an_ambiguous_beginning_of_an_id_is_rejected() {
 #[test]
 fn before_the_first_collection_the_status_is_503() {
     let fixture = machine();
-    // The first collection waits for Docker's first answer: here for as long as the socket is there.
+    // The first collection waits for Docker's first answer, here as long as the socket exists.
     let socket = fixture.path("docker.sock");
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
     let docker = format!("--docker.host=unix://{}", socket.display());
@@ -380,7 +380,7 @@ fn a_tree_is_made_from_the_last_collection_and_causes_no_new_one() {
     let fixture = machine();
     let exporter = serve(&fixture, &[]);
     let before = exporter.get("/api/v1/containers/web/tree", &[]).body;
-    // The tree is cached; the page is made now, from the same collection.
+    // The tree is cached. The page is rendered now, from the same collection.
     fixture.process(&Process { pid: 102, parent: 100, comm: b"late", cgroup: WEB, ..Process::default() });
     assert_eq!(exporter.get("/api/v1/containers/web/tree", &[]).body, before);
     let unfolded = exporter.get("/containers/web?fold=0", &[]).text();

@@ -1,5 +1,5 @@
-//! Where the kernel tells a process's cgroup id, files are read only for what is not known, and never believed
-//! before the id is confirmed.
+//! If the source provides cgroup ids, files are read only for unknown ids, and a path is not used before the id is
+//! confirmed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ impl Machine {
         }
     }
 
-    /// Collects processes in one cgroup; returns where they are, and how many files were read.
+    /// Collects processes in one cgroup. Returns their memberships and how many files were read.
     fn collect(&mut self, pids: &[u32], cgroup_id: u64) -> (Vec<Membership>, usize) {
         let before = self.files.reads;
         self.now += self.interval;
@@ -109,7 +109,7 @@ fn a_known_container_costs_no_read() {
     let sighting = &machine.resolver.unconfirmed_cgroups[&5];
     assert_eq!(&*sighting.path, format!("{WEB}/inside"));
     assert!(matches!(&sighting.owner, Owner::Container(container) if &*container.path == WEB));
-    // Not confirmed, so not believed.
+    // The id is not confirmed, so the file is read again.
     assert_eq!(machine.collect(&[10, 11], 5).1, 1);
     machine.collect(&[10, 11], 5);
     let (_, reads) = machine.collect(&[10, 11, 12], 5);
@@ -140,7 +140,7 @@ fn the_host_costs_no_read_on_cgroup_v2_alone() {
     v2.learn_sightings();
     assert_eq!(v2.collect(&[10, 11, 12], 6), (vec![Membership::HOST; 3], 0));
 
-    // By cgroup v1 a process can be in a container whatever cgroup v2 says.
+    // In cgroup v1 a process can be in a container, independent of cgroup v2.
     let mut hybrid = Machine::new("8:pids:/\n0::/user.slice\n".into());
     hybrid.collect(&[10, 11], 6);
     hybrid.learn_sightings();
@@ -149,7 +149,7 @@ fn the_host_costs_no_read_on_cgroup_v2_alone() {
 
 #[test]
 fn a_container_in_cgroup_v1_alone_is_seen_and_tells_on_the_default_hierarchy() {
-    // For ten seconds a starved runtime may be on its way.
+    // A runtime without CPU time may take up to ten seconds to move a process.
     for (interval, enough) in [(100, 100), (999, 11), (1_000, 10), (5_000, 3), (60_000, 3)] {
         let cgroup = format!("8:pids:{WEB}\n0::/\n");
         let mut machine = Machine::at_interval(Duration::from_millis(interval), cgroup);
@@ -168,10 +168,10 @@ fn a_cgroup_that_the_kernel_does_not_show_is_the_parents() {
     let mut machine = Machine::new(format!("0::{WEB}\n"));
     let parent = machine.collect(&[1], 5).0[0];
     assert!(parent.slot().is_some());
-    // As Linux 6.1 does with a path beyond PATH_MAX.
+    // As on Linux 6.1 with a path longer than PATH_MAX.
     machine.files.cgroup = String::new();
     assert_eq!(machine.collect(&[1, 12], 6).0, [parent; 2]);
-    // And when the parent is gone.
+    // The parent has exited.
     assert_eq!(machine.collect(&[12], 6).0, [parent]);
 }
 
@@ -200,7 +200,7 @@ fn a_process_that_moves_is_found_by_its_new_cgroup_id_at_once() {
     let (found, _) = machine.collect(&[10], 6);
     assert!(found[0].slot().is_some() && found[0] != web);
     machine.learn_sightings();
-    // And back: both are known, so no file is read.
+    // It moves back. Both cgroups are known, so no file is read.
     assert_eq!(machine.collect(&[10], 5), (vec![web], 0));
     machine.files.cgroup = "0::/user.slice\n".into();
     assert_eq!(machine.collect(&[10], 7), (vec![Membership::HOST], 1));

@@ -13,7 +13,7 @@ fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).env_remove("DOCKER_HOST").output().expect("the exporter runs")
 }
 
-/// Fails with this status and exactly one line on standard error that has all of these words.
+/// The command fails with this status and exactly one line on standard error that contains all of these words.
 fn assert_refused(arguments: &[&str], status: i32, words: &[&str]) {
     let output = run(arguments);
     let stderr = String::from_utf8(output.stderr).expect("messages are text");
@@ -122,7 +122,7 @@ fn log_formats() {
     assert!(json.lines().all(|line| line.starts_with("{\"") && line.ends_with('}')), "{json}");
 }
 
-/// `--check` on a fixture: its status and what it says.
+/// Runs `--check` on a fixture. Returns its status and output.
 fn check(fixture: &Fixture, more: &[&str]) -> (Option<i32>, String) {
     let flags = fixture.flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
@@ -177,12 +177,12 @@ fn a_health_check_succeeds_while_an_exporter_answers() {
     let exporter = Fixture::with_container().exporter(&["--no-docker"]);
     let healthy = healthcheck(&exporter.address, 10.0);
     assert_eq!((healthy.status.code(), &*healthy.stdout), (Some(0), &b"healthy\n"[..]));
-    // All addresses means this machine's own.
+    // The wildcard address stands for this machine.
     let port = exporter.address.rsplit(':').next().expect("a port");
     for any in [format!(":{port}"), format!("0.0.0.0:{port}")] {
         assert!(healthcheck(&any, 10.0).status.success(), "{any}");
     }
-    // Bound, so that nobody else gets the port, but not listening.
+    // Bound but not listening, so that no other program uses the port.
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     socket.bind(&address.into()).expect("a port");
@@ -200,7 +200,7 @@ fn a_health_check_succeeds_while_an_exporter_answers() {
 fn a_health_check_fails_when_another_program_answers_or_none() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    // Accepted by the kernel, and never answered.
+    // The kernel accepts the connection, and no program responds.
     assert_eq!(healthcheck(&address, 0.1).status.code(), Some(1));
     let answers = std::thread::Builder::new().spawn(move || {
         listener.incoming().take(2).flatten().for_each(|mut stream| {

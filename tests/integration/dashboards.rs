@@ -1,5 +1,5 @@
-//! The dashboards as Grafana reads them: the rules of grafana/dashboard-linter, and what provisioning and a
-//! large fleet need. What panels show is tested by `make incidents` and `dashboards/tests`.
+//! Checks the dashboards with the rules of grafana/dashboard-linter and with requirements of provisioning and large
+//! fleets. `make incidents` and `dashboards/tests` test what the panels show.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +53,7 @@ fn variables_lead_from_the_data_source_to_the_container() {
             assert_eq!(variable["datasource"]["uid"], DATASOURCE, "{file}: {name}");
             assert_eq!(variable["refresh"], 2, "{file}: {name} follows the time range");
             assert_eq!(variable["multi"], true, "{file}: {name}");
-            // Exception: containers that compose did not make have no project and no service.
+            // Exception: containers that Compose did not create have no project and no service.
             let all = if ["project", "service"].contains(&name) { ".*" } else { ".+" };
             assert_eq!(variable["allValue"], all, "{file}: {name}");
         }
@@ -84,7 +84,7 @@ fn panels_say_what_they_show_and_what_to_do() {
             for target in targets {
                 assert_eq!(target["datasource"]["uid"], DATASOURCE, "{place}");
             }
-            // Exception: node graphs ignore units; the state timeline shows names of states.
+            // Exception: node graphs ignore units, and the state timeline shows names of states.
             if !["nodeGraph", "state-timeline"].contains(&text(panel, "type")) {
                 let unit = text(&panel["fieldConfig"]["defaults"], "unit");
                 let column_units = panel["fieldConfig"]["overrides"].to_string().contains("\"unit\"");
@@ -164,8 +164,8 @@ fn every_metric_exists() {
     }
 }
 
-/// A thousand hosts with a hundred containers each have millions of series; the fleet dashboard asks for what is
-/// recorded per host, and for what a host has but once.
+/// A thousand hosts with a hundred containers each have millions of series. The fleet dashboard queries only series
+/// that are recorded per host, and series that each host has once.
 #[test]
 fn the_fleet_asks_for_no_series_per_container() {
     let fleet = dashboards().into_iter().find(|it| it.file == "fleet.json").expect("a fleet dashboard");

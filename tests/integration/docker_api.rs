@@ -1,4 +1,4 @@
-//! A scripted Docker API that answers, fails and hangs on purpose. No number depends on it.
+//! A scripted Docker API that answers, fails or hangs. No exported number depends on it.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -19,20 +19,20 @@ fn succeeded(metrics: &Exposition) -> bool {
     metrics.value("pstree_collector_success", &[("collector", "processes")]) == Some(1.0)
 }
 
-/// Every time-out is a twentieth: for tests that expect Docker to time out.
+/// Divides every timeout by 20, for tests in which Docker times out.
 const SHORT_TIMEOUTS: &str = "--debug.timeout-scale=0.05";
 
-/// A Docker API of our own, which answers as a test says.
+/// A Docker API whose responses a test defines.
 struct ScriptedDocker {
     path: PathBuf,
-    /// Requests for the list of containers so far.
+    /// Number of requests for the list of containers.
     lists: Arc<AtomicU32>,
-    /// Requests for the stream of events so far.
+    /// Number of requests for the event stream.
     streams: Arc<AtomicU32>,
 }
 
 impl ScriptedDocker {
-    /// `answer` gets the path of each request, and the connection to write to.
+    /// `answer` receives the path of each request and the connection to write to.
     fn start(answer: impl Fn(&str, &mut UnixStream) -> std::io::Result<()> + Send + Sync + 'static) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("pstree-docker-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -56,7 +56,7 @@ impl ScriptedDocker {
                         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
                         lists.fetch_add(u32::from(path.contains("/containers/json")), Ordering::Relaxed);
                         streams.fetch_add(u32::from(path.contains("/events")), Ordering::Relaxed);
-                        // An error means that the exporter has hung up.
+                        // An error means that the exporter has disconnected.
                         let _ = answer(&path, &mut stream);
                     };
                     std::thread::Builder::new().spawn(serve).unwrap();
@@ -111,7 +111,7 @@ fn answer_well(path: &str, stream: &mut UnixStream, name: &str) -> std::io::Resu
     }
 }
 
-/// Sends a head, then nothing until the other side hangs up.
+/// Sends a head, then nothing until the other side disconnects.
 fn silent_stream(stream: &mut UnixStream) -> std::io::Result<()> {
     write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
     stream.read(&mut [0]).map(drop)
@@ -151,7 +151,7 @@ fn is_down(metrics: &Exposition) -> bool {
     metrics.value("pstree_docker_up", &[]) == Some(0.0)
 }
 
-/// The daemon fails as scripted: the numbers are there all the same, and `pstree_docker_up` is 0.
+/// The daemon fails as scripted. All numbers are exported, and `pstree_docker_up` is 0.
 fn assert_survives(
     what: &str,
     flags: &[&str],
@@ -223,7 +223,7 @@ fn names_stay_when_a_daemon_begins_to_fail() {
     let is_broken = Arc::new(AtomicBool::new(false));
     let broken = Arc::clone(&is_broken);
     let docker = ScriptedDocker::start(move |path, stream| match path {
-        // Pings are answered all the time; the list is not, nor does the event stream stay.
+        // Pings are always answered. The list is not answered, and the event stream ends.
         _ if path.contains("/containers/json") && broken.load(Ordering::Relaxed) => {
             json(stream, "500 Oops", "{}")
         }
@@ -310,7 +310,7 @@ fn names_are_kept_up_to_date_although_every_event_stream_ends_at_once() {
 fn containers_are_listed_again_although_the_event_stream_is_silent() {
     let docker = Arc::new(ScriptedDocker::start(|path, stream| answer_well(path, stream, "web")));
     let endpoint = format!("unix://{}", docker.path.display()).parse().expect("an address");
-    // Only the intervals are short: the daemon has all the time it needs to answer.
+    // Only the intervals are short; the timeouts for responses are long.
     let interval = Duration::from_millis(20);
     let timeouts = DockerTimeouts {
         first_relist: interval,
@@ -359,7 +359,7 @@ fn a_new_container_waits_for_its_name_and_never_shows_two() {
         }
         _ => answer_well(path, stream, "late"),
     });
-    // A new container waits 20 s, so that this test sees it wait on any machine.
+    // A new container waits 20 s for its name, so that this test can observe the wait on slow machines.
     let exporter =
         fixture.exporter(&[&docker.flag(), "--collection.interval=100ms", "--debug.timeout-scale=10"]);
     exporter.scrape_until("Docker", |metrics| {

@@ -1,5 +1,4 @@
-//! The generated tables in `docs/` say what the program says. `UPDATE_DOCS=1 cargo test --test integration docs`
-//! writes them.
+//! The generated tables in `docs/` match the program. `UPDATE_DOCS=1 cargo test --test integration docs` writes them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,9 +10,9 @@ use pstree_exporter::export::catalog::{CATALOG, Kind, Scope};
 
 use crate::support::BINARY;
 
-/// Compares what is between the two markers of a section.
+/// Compares the text between the two markers of a section.
 fn check(file: &str, section: &str, expected: &str) {
-    // Two sections may be in one file, and with UPDATE_DOCS each test writes the whole file.
+    // Two sections can be in one file, and with UPDATE_DOCS each test writes the whole file.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);

@@ -1,4 +1,4 @@
-//! Faults and bad input, each on the real binary.
+//! Faults and bad input, tested with the real binary.
 
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +43,7 @@ fn collections_succeed_while_processes_start_and_exit_all_the_time() {
                 drop(Workload::start(&["forks", "500"]));
             }
         });
-        // Ends the storm also when an assertion fails.
+        // Stops the storm even if an assertion fails.
         let _end = OnDrop(|| is_over.store(true, Ordering::Relaxed));
         let mut vanished = 0.0;
         for _ in 0..5 {
@@ -70,7 +70,7 @@ fn a_denied_process_is_skipped() {
     let fixture = Fixture::with_container();
     fixture.member(11, 10, 210);
     fixture.remove("proc/11/stat");
-    // Nobody can read this file, not even root, who is exempt from the modes of plain files.
+    // No user can read this file, not even root, to whom the modes of plain files do not apply.
     symlink("/proc/sys/net/ipv4/route/flush", fixture.path("proc/11/stat")).unwrap();
     let metrics = scrape(&fixture);
     assert_eq!((skipped(&metrics, "denied"), succeeded(&metrics)), (1.0, true));
@@ -140,7 +140,7 @@ fn a_reused_pid_is_a_new_process() {
     let starts = |metrics: &Exposition| metrics.sum("pstree_container_observed_starts_total", &[]);
     let before = exporter.scrape();
     assert_eq!(before.value("pstree_container_tree_depth", &[]), Some(3.0));
-    // Pid 11 is given to a younger process; 12, which was its child, is older than its "parent" now.
+    // Pid 11 is reused by a younger process, so its former child 12 is now older than its "parent".
     fixture.member(11, 10, 300);
     let after = exporter.scrape_until("the younger process", |metrics| {
         (metrics.value("pstree_container_tree_depth", &[]) == Some(2.0)).then(|| metrics.clone())
@@ -171,7 +171,7 @@ fn a_child_without_its_parent_is_a_root() {
 
 const V1_ROOT: &str = "8:pids:/\n1:name=systemd:/\n";
 
-/// A pure cgroup v1 machine: a container of one process in a pid namespace of its own, and its shim.
+/// A pure cgroup v1 machine with one container, which has one process in its own pid namespace, and its shim.
 fn v1_machine() -> (Fixture, String) {
     let fixture = Fixture::new();
     let cgroup = format!("8:pids:/docker/{CONTAINER_ID}\n1:name=systemd:/docker/{CONTAINER_ID}\n");
@@ -197,7 +197,7 @@ fn v1_machine() -> (Fixture, String) {
     (fixture, cgroup)
 }
 
-/// On cgroup v1 every line of a zombie's cgroup reads `/`.
+/// On cgroup v1, every line of a zombie's cgroup file has the path `/`.
 fn hidden_zombie(fixture: &Fixture, pid: u32, parent: u32) {
     let zombie = Process { pid, parent, state: 'Z', start: 300, cgroup: V1_ROOT, ..Process::default() };
     fixture.process(&zombie);
@@ -206,7 +206,7 @@ fn hidden_zombie(fixture: &Fixture, pid: u32, parent: u32) {
 #[test]
 fn a_zombie_without_a_cgroup_is_resolved_by_its_pid_namespace() {
     let (fixture, _) = v1_machine();
-    // Children of the shim, as docker exec starts them: one in the container's namespace, one not.
+    // Children of the shim, as with `docker exec`: one is in the container's pid namespace, the other is not.
     hidden_zombie(&fixture, 20, 5);
     hidden_zombie(&fixture, 21, 5);
     fixture.namespace(20, 4_026_532_500).namespace(21, 4_026_531_836);
@@ -276,7 +276,7 @@ fn commands_that_change_all_the_time_cost_a_limited_number_of_series() {
                 .map(|(labels, _)| labels["path"].clone()),
         );
     }
-    // worker, four rounds, other.
+    // `worker`, one node for each of four rounds, and `other`.
     assert_eq!(seen.len(), 6, "{seen:?}");
     assert!(exporter.scrape().value("pstree_tree_nodes_folded_total", &[]) >= Some(8.0));
 }

@@ -1,4 +1,4 @@
-//! Every input that fuzzing has kept, and every finding, by the same checks; see fuzz/README.md.
+//! Runs the fuzz checks on every input of the corpus and on every regression; see fuzz/README.md.
 
 #[path = "../../fuzz/checks/mod.rs"]
 mod checks;
@@ -7,7 +7,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-/// Below `fuzz/`, sorted.
+/// The files in a directory below `fuzz/`, sorted.
 fn inputs(directory: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(directory);
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -16,7 +16,7 @@ fn inputs(directory: &str) -> Vec<PathBuf> {
     inputs
 }
 
-/// The corpus, which has something in it, and the findings.
+/// The corpus, which must not be empty, and the regressions.
 fn of_target(name: &str) -> Vec<PathBuf> {
     let corpus = inputs(&format!("corpus/{name}"));
     assert!(!corpus.is_empty(), "fuzz/corpus/{name} is empty");
@@ -38,7 +38,7 @@ macro_rules! replays {
             replay(stringify!($name), checks::$name::check);
         })*
 
-        /// None is forgotten here.
+        /// Every target has a test here.
         #[test]
         fn every_corpus_is_replayed() {
             let names = [$(stringify!($name)),*];
@@ -52,7 +52,7 @@ macro_rules! replays {
 
 replays! { accept cgroup docker_json exposition request_path stat status web_config }
 
-/// Somebody else's reader of both formats; `PSTREE_PYTHON` has prometheus-client.
+/// An independent parser of both formats: the Python in `PSTREE_PYTHON` has prometheus-client.
 #[cfg(feature = "system-tests")]
 #[test]
 fn the_python_parser_reads_every_exposition() {

@@ -1,4 +1,4 @@
-//! The exposition of the real binary on machines made of files, byte for byte, in both formats.
+//! Compares the exposition of the real binary on fixtures made of files, byte for byte, in both formats.
 //!
 //! After an intentional change: `UPDATE_GOLDEN=1 cargo test --test integration golden`, then review the difference.
 
@@ -13,7 +13,7 @@ const DATABASE: &str = "473a28bd49fcbf3a24eb55563125720311181ee184ae9b88fc9a3fbb
 const POD: &str = "ea19ff5d_943a_4466_a07e_a71e9e50cc62";
 const KERNEL_THREAD: u64 = 0x0020_8040;
 
-/// Samples that differ from run to run; their families stay in the golden text.
+/// Families whose samples differ between runs. The samples are removed, and the headers stay in the golden file.
 const VOLATILE: [&str; 6] = [
     "pstree_build_info",
     "pstree_collector_duration_seconds",
@@ -47,7 +47,7 @@ fn machine(root_cgroup: &str) -> Fixture {
     fixture
 }
 
-/// nginx with two workers, and a shell that `docker exec` brought in, whose child nobody reaps.
+/// nginx with two workers, and a shell from `docker exec` whose child is not reaped.
 fn web_server(fixture: &Fixture, cgroup: &str, zombie_cgroup: &str) {
     let of = |pid, parent, comm, start, inner_pids| Process {
         pid,
@@ -148,7 +148,7 @@ fn hybrid() {
     let fixture = machine("8:pids:/\n0::/\n");
     let cgroup = format!("8:pids:/docker/{WEB}\n0::/docker/{WEB}\n");
     web_server(&fixture, &cgroup, &format!("8:pids:/\n0::/docker/{WEB}\n"));
-    // A process of the host in the container's pid namespace, as `nsenter -p` leaves it.
+    // A process of the host in the container's pid namespace, as with `nsenter -p`.
     fixture.process(&Process {
         pid: 120,
         parent: 1,
@@ -230,12 +230,13 @@ fn inconsistent_processes() {
         ..Process::default()
     };
     fixture.process(&of(100, 50, 300));
-    // A parent that is missing; a cycle; a process that is its own parent.
+    // A missing parent, a cycle, and a process that is its own parent.
     fixture.process(&of(101, 9999, 310));
     fixture.process(&of(102, 103, 320)).process(&of(103, 102, 320)).process(&of(104, 104, 330));
-    // The parent's pid has been reused by a process younger than the child.
+    // The parent's pid was reused by a process that is younger than the child.
     fixture.process(&of(105, 106, 340)).process(&of(106, 100, 350));
-    // Garbage, empty, truncated. A denied process is in faults.rs: plain files cannot deny root.
+    // Malformed, empty and truncated files. faults.rs tests a denied process, because plain files cannot deny access to
+    // root.
     for (pid, stat) in [(110, &b"garbage"[..]), (111, b""), (112, b"112 (worker) S 100 1 1 0 -1")] {
         fixture.process(&of(pid, 100, 360));
         fixture.write(&format!("proc/{pid}/stat"), stat);
@@ -281,7 +282,8 @@ fn hostile_names() {
             ..Process::default()
         });
     }
-    // What looks alike is one node, and a cgroup that the container made names nobody else.
+    // Commands with the same text are one node, and a cgroup that a container created does not count as another
+    // container.
     let nested = format!("0::/docker/{WEB}/docker-{DATABASE}.scope\n");
     fixture.process(&Process {
         pid: 120,

@@ -1,5 +1,5 @@
-//! Imports go in one direction, and pure modules do no I/O: read from the paths of every source file, those in types,
-//! expressions and macros included. Tests inside `src` are exempt.
+//! Imports go in one direction, and pure modules do no I/O. Checks the paths in every source file, including those in
+//! types, expressions and macros. Tests inside `src` are exempt.
 
 mod paths;
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use paths::{Import, read};
 
-/// What a top module may import besides itself, each with its reason.
+/// The modules that a top-level module may import besides itself, each with the reason.
 struct Layer {
     module: &'static str,
     may_import: &'static [(&'static str, &'static str)],
@@ -76,7 +76,7 @@ const LAYERS: [Layer; 10] = [
     },
 ];
 
-/// Modules that take bytes, records and a time as arguments, and do nothing else.
+/// Modules that take bytes, records and times as arguments and do no I/O.
 const PURE: [&str; 9] = [
     "model",
     "resolve",
@@ -89,7 +89,7 @@ const PURE: [&str; 9] = [
     "serve::negotiation",
 ];
 
-/// Files, sockets, processes, threads, clocks, logs, and the crates for them.
+/// Files, sockets, processes, threads, clocks and logs, and the crates for them.
 const IMPURE: [&str; 16] = [
     "std::fs",
     "std::net",
@@ -109,7 +109,7 @@ const IMPURE: [&str; 16] = [
     "libc",
 ];
 
-/// Whether `path` is `module` or below it; a glob also reaches what is below its parent.
+/// Whether `path` is `module` or below it. A glob also includes everything below its parent.
 fn is_below(path: &[String], module: &str) -> bool {
     let module: Vec<&str> = module.split("::").collect();
     match path.split_last() {
@@ -120,7 +120,7 @@ fn is_below(path: &[String], module: &str) -> bool {
     }
 }
 
-/// What is wrong with the imports of a module, each with its first line.
+/// The forbidden imports of a module, each with its first line.
 fn violations(
     module: &[String],
     imports: &BTreeSet<Import>,
@@ -152,7 +152,7 @@ fn violations(
     found
 }
 
-/// Every file below `src`, with the module that it is; no module for `main.rs`, which is another crate.
+/// Every file below `src` with its module path, which is empty for `main.rs`, a separate crate.
 fn sources() -> Vec<(PathBuf, Vec<String>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -201,7 +201,7 @@ fn every_layer_and_every_pure_module_exists() {
     let modules: BTreeSet<String> = sources().into_iter().map(|(_, module)| module.join("::")).collect();
     let allowed = LAYERS.iter().flat_map(|layer| layer.may_import.iter().map(|(module, _)| *module));
     for name in LAYERS.iter().map(|layer| layer.module).chain(PURE).chain(allowed) {
-        // Or an item in a module.
+        // The path can also name an item in a module.
         let parent = name.rsplit_once("::").map_or(name, |(parent, _)| parent);
         assert!(modules.contains(name) || modules.contains(parent), "{name} does not exist");
     }
@@ -216,7 +216,7 @@ fn a_file_has_at_most_400_lines_without_tests() {
     }
 }
 
-/// What the check finds in a file `src/model/example.rs`.
+/// The violations that the check finds in a file `src/model/example.rs`.
 fn found_in(source: &str) -> Vec<String> {
     let module = vec!["model".to_owned(), "example".to_owned()];
     let (imports, _) = read(source, module.clone()).expect("valid Rust");

@@ -1,7 +1,7 @@
 //! Tests that require neither root, Docker nor network: one binary, so that it is linked once.
 //!
-//! Most of them run the real exporter on a machine made of files. A test waits for what it asserts and never asserts
-//! how long something takes; `make bench` measures that.
+//! Most of them run the real exporter on fixtures made of files. A test waits for the condition that it asserts and
+//! never asserts a duration; `make bench` measures durations.
 
 mod alerts;
 mod api;

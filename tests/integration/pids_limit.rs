@@ -1,9 +1,9 @@
-//! Whose forks were refused, where a cgroup above the container has the limit.
+//! Which forks are counted as refused if a cgroup above the container has the limit.
 
 use crate::support::fixture::Fixture;
 use pstree_exporter::observe::cgroupfs::pids::PidsReader;
 
-/// What `pids.events` of a container with this limit says, below a pod with a limit of 500.
+/// The exported limit hits of a container with this limit, in a pod with a limit of 500.
 fn hits(own_limit: &str, is_counted_at_the_limit: bool) -> Option<u64> {
     let fixture = Fixture::with_container();
     fixture.write("cgroup/cgroup.controllers", "pids\n");
@@ -21,11 +21,11 @@ fn hits(own_limit: &str, is_counted_at_the_limit: bool) -> Option<u64> {
 
 #[test]
 fn nothing_is_said_where_the_kernel_counts_above() {
-    // Before Linux 6.11 the cgroup of the fork counts, whoever has the limit.
+    // Before Linux 6.11, the kernel counts in the cgroup of the fork, independent of which cgroup has the limit.
     for own in ["max\n", "1000\n", "500\n", "100\n"] {
         assert_eq!(hits(own, false), Some(0), "{own}");
     }
-    // Then the one that has it.
+    // Since Linux 6.11, the kernel counts in the cgroup that has the limit.
     for own in ["max\n", "1000\n", "500\n"] {
         assert_eq!(hits(own, true), None, "{own}");
     }

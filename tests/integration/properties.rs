@@ -1,4 +1,4 @@
-//! What holds for every forest, however torn; found by comparing with a reference that is naive on purpose.
+//! Invariants of every forest, including inconsistent ones, checked against a simple reference implementation.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -16,14 +16,14 @@ use pstree_exporter::model::process::{
 use pstree_exporter::model::text::{MAX_LABEL_CHARS, label_value};
 use pstree_exporter::observe::bpf::task_record;
 use pstree_exporter::observe::procfs::parse;
-use pstree_exporter::resolve::attribution::attribute;
 use pstree_exporter::resolve::cgroup_file::parse_cgroup_file;
+use pstree_exporter::resolve::cgroup_path::attribute;
 use pstree_exporter::resolve::process_cache::{CachedProcess, ProcessCache};
 use pstree_exporter::resolve::process_files::ProcessFiles;
 use pstree_exporter::resolve::resolver::ContainerResolver;
 use pstree_exporter::serve::negotiation;
 
-/// A process as the generator makes it; `container` 0 is the host.
+/// A generated process; `container` 0 is the host.
 #[derive(Clone, Debug)]
 struct Made {
     pid: u32,
@@ -34,7 +34,7 @@ struct Made {
     zombie: bool,
 }
 
-/// Few pids and few start times, so that cycles, missing parents, reused pids and pids borne twice abound.
+/// Uses few pids and start times, so that cycles, missing parents, reused pids and duplicate pids are frequent.
 fn made() -> impl Strategy<Value = Made> {
     (1..40_u32, 0..45_u32, 0..4_u64, 0..4_u8, 0..6_u8, prop::bool::weighted(0.2)).prop_map(
         |(pid, parent, start, container, comm, zombie)| Made { pid, parent, start, container, comm, zombie },
@@ -55,7 +55,7 @@ fn record(made: &Made) -> ProcessRecord {
     }
 }
 
-/// Cgroup files by pid; each container is a 64 times repeated digit.
+/// Cgroup files by pid. The id of each container is one digit repeated 64 times.
 struct CgroupOwners(HashMap<u32, Vec<u8>>);
 
 impl ProcessFiles for CgroupOwners {
@@ -116,7 +116,7 @@ impl Engine {
         self.stats_by_slot.rebuild(records, &self.forest, &self.roots, slots, &mut self.comms, |_| 1.0);
     }
 
-    /// By cgroup path.
+    /// The stats by cgroup path.
     fn stats_by_slot(&self) -> BTreeMap<String, ForestStats> {
         let containers = self.containers.iter().flat_map(ContainerTable::present);
         containers
@@ -127,7 +127,7 @@ impl Engine {
     }
 }
 
-/// The first of each pid.
+/// The first process of each pid.
 fn one_per_pid(processes: &[Made]) -> Vec<Made> {
     let mut by_pid: BTreeMap<u32, Made> = BTreeMap::new();
     for made in processes {
@@ -136,7 +136,7 @@ fn one_per_pid(processes: &[Made]) -> Vec<Made> {
     by_pid.into_values().collect()
 }
 
-/// Depths by pid: roots first, then whatever is left, the oldest first, by walking up again and again.
+/// Depths by pid: first the processes below roots, then all others, the oldest first. Repeatedly walks up to the root.
 fn naive_depths(processes: &[Made]) -> BTreeMap<u32, u32> {
     let parent_of = |child: &Made| {
         processes.iter().find(|parent| {
@@ -245,7 +245,7 @@ proptest! {
         let mut cache = ProcessCache::default();
         records.iter().for_each(|_| cache.push(CachedProcess::new()));
         cache.sort(&mut records);
-        // In the order of their pids, as the map has them.
+        // Sorted by pid, as in the map.
         prop_assert_eq!(records, youngest.into_values().collect::<Vec<_>>());
     }
 

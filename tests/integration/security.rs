@@ -1,4 +1,4 @@
-//! `--web.config.file`: TLS, users, headers and limits, against the real binary.
+//! `--web.config.file`: TLS, users, headers and limits, tested with the real binary.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -22,7 +22,7 @@ fn a_server_with_a_certificate_speaks_tls_only() {
     assert_eq!(get("/-/healthy").status, 200);
     let stranger = Authority::new();
     anybody(&stranger).get(&exporter.address, "/", &[]).expect_err("another authority is not trusted");
-    // A client without TLS gets no HTTP.
+    // A client without TLS gets no HTTP response.
     let mut plain = crate::support::http::connect(&exporter.address);
     std::io::Write::write_all(&mut plain, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
     let mut heard = Vec::new();
@@ -126,7 +126,7 @@ fn requests_need_a_user_and_the_right_password() {
     assert_eq!(status(&exporter, &[("Authorization", &basic("bob", ""))]), 200);
     assert_eq!(status(&exporter, &[("Authorization", "Bearer abc")]), 401);
 
-    // A user who is removed from the file is rejected, although the password is cached.
+    // A user who was removed from the file is rejected, although the password is cached.
     fixture.write("web.yml", users(&[("bob", "")]));
     wait_for("alice is out", || (status(&exporter, &[("Authorization", &right)]) == 401).then_some(()));
     assert_eq!(status(&exporter, &[("Authorization", &basic("bob", ""))]), 200);
@@ -225,7 +225,7 @@ fn sockets_from_systemd_are_used() {
     let fixture = Fixture::with_container();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    // As sd_listen_fds(3) says: descriptors from 3 on, for the process with this pid.
+    // As in sd_listen_fds(3): file descriptors from 3 on, for the process with this pid.
     let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
     let mut child = Command::new("bash")
         .args(["-c", script, "bash", BINARY, "--web.systemd-socket", "--no-docker", "--log.level=error"])
@@ -269,7 +269,7 @@ fn a_health_check_succeeds_without_certificate_and_password() {
         let exporter = serve(&fixture, rules);
         assert!(is_healthy(&exporter, &config("web.yml")), "{rules}");
     }
-    // A TLS alert is an answer, also without the flag of the web configuration.
+    // A TLS alert counts as an answer, even without --web.config.file.
     let exporter = serve(&fixture, SERVER);
     assert!(is_healthy(&exporter, "--no-docker"));
     // Plain HTTP instead of TLS means that another server answers.

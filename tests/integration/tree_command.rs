@@ -1,4 +1,4 @@
-//! `tree` and `roots` of the real binary on machines made of files: the output of each option, byte for byte.
+//! `tree` and `roots` of the real binary on fixtures made of files: compares the output of each option, byte for byte.
 //!
 //! After an intentional change: `UPDATE_GOLDEN=1 cargo test --test integration tree_command`, then review the
 //! difference.
@@ -16,7 +16,7 @@ const DATABASE: &str = "0::/lxc.payload.database/postgresql.service\n";
 /// Two hours and five minutes after the boot, in clock ticks.
 const NOW: u64 = 750_000;
 
-/// A web server in which a shell was left behind that does not reap, a database, and the host around them.
+/// A web server with a leaked shell that does not reap its children, a database, and processes of the host.
 fn machine() -> Fixture {
     let fixture = Fixture::new();
     fixture.write("proc/uptime", format!("{}.00 1000.00\n", NOW / 100));
@@ -77,7 +77,7 @@ fn machine() -> Fixture {
 }
 
 fn command(fixture: &Fixture, arguments: &[&str]) -> Command {
-    // Fifty seconds for command lines: none blocks.
+    // Fifty seconds to read command lines; no read blocks.
     command_with(fixture, "--debug.timeout-scale=100", arguments)
 }
 
@@ -92,7 +92,7 @@ fn run(fixture: &Fixture, arguments: &[&str]) -> Output {
     command(fixture, arguments).output().expect("the command runs")
 }
 
-/// What it prints, when it succeeds and complains of nothing.
+/// The standard output of a command that must succeed without messages on standard error.
 fn printed(fixture: &Fixture, arguments: &[&str]) -> String {
     let output = run(fixture, arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -286,7 +286,7 @@ fn a_chain_of_5000_processes() {
     assert_eq!(deepest(&json), 2 + 5000, "each inside the list of its parent");
 }
 
-/// Nesting of lists, without recursion: no parser's own limit counts.
+/// Maximum nesting of lists. Does not use a JSON parser, because parsers limit the depth.
 fn deepest(json: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for c in json.chars() {
@@ -328,7 +328,7 @@ fn a_command_line_that_blocks_costs_its_arguments_only() {
     let fifo = fixture.path("proc/301/cmdline");
     let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo is installed");
     assert!(made.success());
-    // Two seconds for all command lines.
+    // Two seconds to read all command lines.
     let mut command = command_with(&fixture, "--debug.timeout-scale=4", &["tree", "web", "--args"]);
     let text = String::from_utf8(command.output().expect("the command runs").stdout).expect("UTF-8");
     assert!(text.contains("stuck") && text.contains("sh -c make check"), "{text}");
@@ -337,7 +337,7 @@ fn a_command_line_that_blocks_costs_its_arguments_only() {
 #[test]
 fn digits_are_a_pid_before_they_are_the_beginning_of_an_id() {
     let fixture = machine();
-    // The id of a container begins with a pid of the host.
+    // The id of a container begins with the digits of a pid.
     let cgroup = format!("0::/docker/6000{}\n", "ab".repeat(30));
     fixture.process(&Process { pid: 6000, parent: 1, comm: b"cron", start: 160, ..Process::default() });
     fixture.process(&Process {
@@ -410,7 +410,7 @@ fn the_zero_bytes_after_a_title_are_no_arguments() {
 fn inconsistent_parents_lose_no_process() {
     let fixture = Fixture::new();
     fixture.process(&Process::default());
-    // A cycle, a process that is its own parent, and one whose parent is gone.
+    // A cycle, a process that is its own parent, and one whose parent does not exist.
     for (pid, parent) in [(10, 11), (11, 10), (12, 12), (13, 4000)] {
         fixture.process(&Process { pid, parent, comm: b"odd", cgroup: WEB, ..Process::default() });
     }

@@ -1,4 +1,4 @@
-//! Invariants of trees over generated forests: nothing is lost, shown twice, or drawn wider than the terminal.
+//! Invariants of trees of generated forests: no process is lost or shown twice, and no line is wider than the terminal.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use pstree_exporter::view::text::{Line, Section, Style, TextRole, TreeView};
 use pstree_exporter::view::tree::{Highlight, Process, Tree};
 use unicode_width::UnicodeWidthStr as _;
 
-/// Each process hangs on an earlier one, or on nothing.
+/// The parent of each process is an earlier process or none.
 fn trees() -> impl Strategy<Value = Tree> {
     let process = (any::<prop::sample::Index>(), any::<bool>(), 0..3_usize, 0..4_usize, any::<Vec<u8>>());
     prop::collection::vec(process, 0..60).prop_map(|made| {
@@ -37,7 +37,7 @@ fn trees() -> impl Strategy<Value = Tree> {
     })
 }
 
-/// Takes a process out; its children become roots.
+/// Removes a process; its children become roots.
 fn remove(tree: &mut Tree, host_pid: u32) {
     let gone = tree.processes.iter().position(|process| process.key.pid == host_pid).expect("it is there");
     tree.processes.remove(gone);
@@ -53,7 +53,7 @@ fn layout(fold: bool) -> RowOptions {
     RowOptions { sort: Sort::Pid, fold, max_depth: None, zombies_only: false }
 }
 
-/// How many processes the rows stand for: each row as often as those above it.
+/// The number of processes that the rows represent: the count of each row, multiplied by the counts of its ancestors.
 fn stands_for(rows: &[Row]) -> u64 {
     let mut above: Vec<u64> = Vec::new();
     rows.iter().fold(0, |sum, row| {
@@ -71,7 +71,7 @@ proptest! {
         let mut shown: Vec<usize> = rows.iter().map(|row| row.process).collect();
         shown.sort_unstable();
         prop_assert_eq!(shown, (0..tree.processes.len()).collect::<Vec<_>>());
-        // Below its parent, and one level deeper.
+        // Each row is below its parent and one level deeper.
         let mut path: Vec<usize> = Vec::new();
         for row in &rows {
             path.truncate(row.depth as usize - 1);
@@ -85,7 +85,7 @@ proptest! {
         let count = tree.processes.len() as u64;
         prop_assert_eq!(stands_for(&arrange(&tree, &layout(true))), count);
         prop_assert_eq!(stands_for(&arrange(&tree, &RowOptions { max_depth: Some(depth), ..layout(true) })), count);
-        // What is drawn below two siblings, and they themselves, is never the same twice.
+        // Two siblings are never drawn with identical rows, including their descendants.
         let rows = arrange(&tree, &layout(true));
         let looks = |row: &Row| {
             let process = &tree.processes[row.process];
@@ -94,7 +94,7 @@ proptest! {
         let branch = |start: usize| {
             let deeper = rows[start + 1..].iter().take_while(|row| row.depth > rows[start].depth);
             let mut branch: Vec<_> = deeper.map(looks).collect();
-            // Their own number may differ.
+            // The counts of the two rows may differ.
             let mut own = looks(&rows[start]);
             own.1 = 0;
             branch.insert(0, own);
@@ -115,7 +115,7 @@ proptest! {
             rows.iter().filter(|row| tree.processes[row.process].state == ProcessState::Zombie).count()
         };
         prop_assert_eq!(zombies(&rows), zombies(&arrange(&tree, &layout(false))));
-        // A row that is no zombie leads to one: the next row is below it.
+        // A row that is not a zombie is an ancestor of one, so the next row is below it.
         for (number, row) in rows.iter().enumerate() {
             let is_zombie = tree.processes[row.process].state == ProcessState::Zombie;
             prop_assert!(is_zombie || rows.get(number + 1).is_some_and(|next| next.depth == row.depth + 1));
@@ -147,7 +147,7 @@ proptest! {
             prop_assert!(!line.contains(char::is_control), "{:?}", line);
             prop_assert!(unicode || line.is_ascii(), "{:?}", line);
         }
-        // Any part of the picture has as many lines as it should.
+        // Any range of the view has the expected number of lines.
         let from = from.index(total + 1);
         let to = (from + 7).min(total);
         prop_assert_eq!(picture.draw(from..to, (&snapshot, &users), &style).len(), to - from);
@@ -172,7 +172,7 @@ proptest! {
             let expected = if is_kept(process) { Highlight::None } else { Highlight::Added };
             prop_assert_eq!(process.highlight, expected);
         }
-        // Drawn without a loop, each once.
+        // Each process is drawn once, without an endless loop.
         prop_assert_eq!(arrange(&went, &layout(false)).len(), tree.processes.len());
     }
 

@@ -1,4 +1,4 @@
-//! The version is told in one place, `Cargo.toml`; what others take has to say the same.
+//! `Cargo.toml` defines the version; all other files must contain the same one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ fn what_is_below_deploy_names_this_version() {
             {
                 let told: &str =
                     rest.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
-                // A port is no version.
+                // A port is not a version.
                 if told.contains('.') {
                     assert_eq!(told, version, "{}", file.display());
                     named += 1;

@@ -9,7 +9,7 @@ use crate::support::{Exporter, wait_for};
 
 const PROMETHEUS_ACCEPT: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-/// Makes every time-out longer than a test: what ends then ends without one.
+/// Makes every timeout longer than the test, so that nothing in the test can end because of a timeout.
 const NO_TIMEOUT: &str = "--debug.timeout-scale=1000";
 
 fn serve(fixture: &Fixture, more: &[&str]) -> Exporter {
@@ -32,7 +32,7 @@ fn formats_are_negotiated() {
     );
     assert!(openmetrics.text().ends_with("# EOF\n"));
     assert_eq!(openmetrics.header("vary"), Some("Accept, Accept-Encoding"));
-    // The same samples in both.
+    // Both formats have the same samples.
     let samples = |text: &str| Exposition::parse(text).samples;
     assert_eq!(samples(&plain.text()), samples(&openmetrics.text()));
 }
@@ -100,7 +100,7 @@ fn a_connection_serves_many_requests() {
 #[test]
 fn a_client_that_never_completes_its_request_is_disconnected() {
     let fixture = Fixture::with_container();
-    // No scrape, which could time out, too.
+    // Does not scrape, because a scrape could also time out.
     let exporter = fixture.exporter(&["--no-docker", "--debug.timeout-scale=0.02"]);
     let mut stream = connect(&exporter.address);
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost").unwrap();
@@ -112,10 +112,10 @@ fn a_client_that_never_completes_its_request_is_disconnected() {
 #[test]
 fn above_the_connection_limit_the_longest_idle_connection_is_evicted() {
     let fixture = Fixture::with_container();
-    // Idle connections end by their time-out after 30 s: this test does not wait for that.
+    // Idle connections time out after 30 s; this test does not wait for that.
     let exporter = serve(&fixture, &["--web.max-connections=2", "--debug.timeout-scale=3"]);
     let mut held: Vec<_> = (0..2).map(|_| connect(&exporter.address)).collect();
-    // The connection that was opened last is idle for longest once the first has sent a request.
+    // Requests are sent in reverse order, so the connection that was opened last is idle for the longest time.
     for stream in held.iter_mut().rev() {
         stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         let mut line = String::new();
@@ -146,7 +146,7 @@ fn an_invalid_request_gets_status_400_or_a_closed_connection() {
             .to_owned(),
     ] {
         let mut stream = connect(&exporter.address);
-        // The server may refuse before it has read everything.
+        // The server can reject the request before it has read everything.
         let _ = stream.write_all(request.as_bytes());
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -174,7 +174,7 @@ fn not_ready_when_the_snapshot_is_old() {
     });
     assert!(refused.text().contains("old"), "{}", refused.text());
     exporter.log_until(&["level=warn", "--path.procfs"]);
-    // The last snapshot stays, and says that the last collection failed.
+    // The last snapshot is kept, and the metrics report that the last collection failed.
     let metrics = exporter.scrape_until("the failure", |metrics| {
         let success = metrics.value("pstree_collector_success", &[("collector", "processes")]);
         (success == Some(0.0)).then(|| metrics.clone())
@@ -196,7 +196,7 @@ fn collections_that_fail_for_one_reason_are_logged_once_and_again_when_they_succ
     let mut log = Vec::new();
     for _ in 0..2 {
         let before = last(&exporter.scrape()).expect("always there");
-        // The processes, not the directory: the exporter holds it open.
+        // Moves the processes, not the directory, because the exporter keeps the directory open.
         std::fs::create_dir(&away).unwrap();
         for pid in ["1", "10"] {
             std::fs::rename(proc.join(pid), away.join(pid)).unwrap();
@@ -228,7 +228,7 @@ fn collections_that_fail_for_one_reason_are_logged_once_and_again_when_they_succ
 #[test]
 fn sigterm_lets_a_running_scrape_end() {
     let fixture = Fixture::with_container();
-    // Enough containers for an answer that no socket buffer holds.
+    // Enough containers for a response that is larger than the socket buffers.
     for pid in 1_000..3_000 {
         let cgroup = format!("0::/docker/{pid:064}\n");
         fixture.process(&Process {

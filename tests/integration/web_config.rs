@@ -18,12 +18,12 @@ fn with_certificate() -> (Fixture, Authority) {
     (fixture, authority)
 }
 
-/// Waits until the exporter logs that it rejects the file, which names `parts`.
+/// Waits until the exporter logs that it rejects the file, with a message that contains `parts`.
 fn rejected(exporter: &Exporter, parts: &[&str]) {
     exporter.log_until(&[&["level=warn", "--web.config.file"], parts].concat());
 }
 
-/// Waits until the exporter logs that it uses the file as it is now.
+/// Waits until the exporter logs that it uses the current file.
 fn reloaded(exporter: &Exporter) {
     exporter.log_until(&["level=info", "web.yml"]);
 }
@@ -67,7 +67,7 @@ fn a_truncated_file_removes_no_protection() {
     fixture.write("web.yml", &whole);
     reloaded(&exporter);
     wait_for("it is good", || metrics().filter(|found| found.value(IS_GOOD, &[]) == Some(1.0)));
-    // A rate limit is no such protection: it may be added and removed.
+    // A rate limit is not such a protection: it can be added and removed.
     fixture.write("web.yml", whole.clone() + "rate_limit: {interval: 1ms, burst: 1000}\n");
     reloaded(&exporter);
     fixture.write("web.yml", &whole);
@@ -79,17 +79,17 @@ fn a_file_that_was_missing_is_used_when_it_appears() {
     let (fixture, authority) = with_certificate();
     let exporter = serve(&fixture, SERVER);
     wait_for("a first collection", || through_tls(&exporter, &authority, &[]));
-    // The configuration is written before the certificate that it names, and does not change again.
+    // The configuration is written before the certificate that it names, and is not changed again.
     let renewed = Authority::new();
     fixture.write("web.yml", SERVER.replace("server.", "renewed."));
     rejected(&exporter, &["renewed.crt"]);
     let scrape = || through_tls(&exporter, &authority, &[]).expect("served as before");
     let collections =
         |found: &Exposition| found.value("pstree_collections_total", &[]).expect("always there");
-    // A collection publishes what was counted before it.
+    // A collection exports the failures that were counted before it.
     let first =
         wait_for("the failure", || Some(scrape()).filter(|found| found.value(FAILURES, &[]) == Some(1.0)));
-    // The same failure counts once, however often the files are read again.
+    // The same failure counts once, even if the files are read repeatedly.
     wait_for("more collections and reloads", || {
         let found = scrape();
         assert_eq!(found.value(FAILURES, &[]), Some(1.0));
@@ -99,7 +99,7 @@ fn a_file_that_was_missing_is_used_when_it_appears() {
     let good = wait_for("the new certificate", || {
         through_tls(&exporter, &renewed, &[]).filter(|found| found.value(IS_GOOD, &[]) == Some(1.0))
     });
-    // The certificate may have been read before its key was there.
+    // The certificate may have been read before its key existed.
     let failures = good.value(FAILURES, &[]).expect("always there");
     assert!((1.0..=2.0).contains(&failures), "{failures}");
 }
@@ -160,7 +160,7 @@ fn a_client_that_tls_rejects_is_logged_once() {
         &fixture,
         &format!("{SERVER}  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n"),
     );
-    // A client that only connects, as a port scan does, is not worth a line.
+    // A client that only connects, as a port scan does, is not logged.
     drop(crate::support::http::connect(&exporter.address));
     let forged = Authority::new().issue(&["prometheus.example"]);
     let client = TlsClient { identity: Some(&forged), ..anybody(&authority) };
@@ -181,7 +181,7 @@ fn all_addresses_are_those_of_both_families() {
     let fixture = Fixture::with_container();
     for address in [":0", "[::]:0", "localhost:0"] {
         let exporter = fixture.exporter(&["--no-docker", &format!("--web.listen-address={address}")]);
-        // Followed by the address that every exporter of the tests has.
+        // The address that every test exporter has follows.
         let first = exporter.address.split(',').next().expect("an address");
         let port = first.rsplit(':').next().expect("a port");
         let response = request(&format!("127.0.0.1:{port}"), "GET", "/-/healthy", &[]);

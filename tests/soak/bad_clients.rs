@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::support::http::{connect, request};
 use crate::support::slow::SlowClients;
 
-/// Requests of all kinds, beside two hundred slow clients.
+/// Sends requests of all kinds, in parallel with two hundred slow clients.
 pub(crate) fn run(address: &str) {
     let _slow = SlowClients::start(address, 200);
     let openmetrics = [("Accept", "application/openmetrics-text;version=1.0.0"), ("Accept-Encoding", "gzip")];

@@ -4,7 +4,7 @@
 //!
 //! Two exporters observe the machine, one with BPF and one without.
 //!
-//! No other container may run on the machine meanwhile: it would be taken for one that was not removed.
+//! No other container may run on the machine during the test, because it would count as one that was not removed.
 
 mod bad_clients;
 #[path = "../support/mod.rs"]
@@ -82,7 +82,7 @@ fn fill_the_table_of_removed_containers(exporters: &[Exporter; 2]) {
     }
 }
 
-/// Everything bad at the same time. Removes all that it creates.
+/// Runs all disturbances at the same time. Removes everything that it creates.
 fn round(number: u32, engine: &mut Engine, exporters: &[Exporter; 2]) {
     let addresses = exporters.each_ref().map(|exporter| exporter.address.clone());
     std::thread::scope(|scope| {

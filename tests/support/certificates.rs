@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
 use super::PATIENCE;
 use super::http::{self, Response};
 
-/// Certificate and key, both in PEM.
+/// Certificate and key in PEM format.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub certificate: String,
@@ -24,7 +24,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// As `name.crt` and `name.key`, each replaced as a whole.
+    /// Writes `name.crt` and `name.key`, each by an atomic replacement.
     pub fn write(&self, directory: &Path, name: &str) {
         for (kind, content) in [("crt", &self.certificate), ("key", &self.key)] {
             let unfinished = directory.join(".unfinished");
@@ -47,7 +47,7 @@ impl Authority {
     fn valid_until(year: i32) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        // Another name than those it signs have, or OpenSSL takes them for their own issuers.
+        // The name must differ from those of signed certificates, otherwise OpenSSL treats them as self-signed.
         params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -55,17 +55,17 @@ impl Authority {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
-    /// What this authority signs itself with, as somebody's own: what `openssl req -x509` makes.
+    /// The self-signed certificate of this authority, such as `openssl req -x509` creates.
     pub fn identity(&self) -> Identity {
         Identity { certificate: self.certificate.clone(), key: self.issuer.key().serialize_pem() }
     }
 
-    /// One that was valid long ago.
+    /// An expired self-signed certificate.
     pub fn expired() -> Self {
         Self::valid_until(2001)
     }
 
-    /// For a server, or for a client, by these names: DNS, or IP addresses.
+    /// Issues a certificate for a server or a client with these DNS names or IP addresses.
     pub fn issue(&self, names: &[&str]) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
@@ -75,7 +75,7 @@ impl Authority {
     }
 }
 
-/// Who asks, and how.
+/// A TLS client: the authority that it trusts and the certificate that it presents.
 pub struct TlsClient<'a> {
     pub trusts: &'a Authority,
     pub identity: Option<&'a Identity>,
@@ -85,10 +85,10 @@ pub struct TlsClient<'a> {
 pub const ANY_VERSION: &[&SupportedProtocolVersion] = &[&version::TLS12, &version::TLS13];
 
 impl TlsClient<'_> {
-    /// One request over one connection.
+    /// Sends one request over one connection.
     ///
     /// # Errors
-    /// When TLS does not come about.
+    /// If the TLS handshake fails.
     pub fn get(&self, address: &str, path: &str, headers: &[(&str, &str)]) -> std::io::Result<Response> {
         let mut stream = self.ask(TcpStream::connect(address)?, path, headers)?;
         let mut bytes = Vec::new();
@@ -99,10 +99,10 @@ impl TlsClient<'_> {
         Ok(http::parse(&bytes))
     }
 
-    /// A connection whose answer is not read yet.
+    /// Sends a request and returns the connection without reading the response.
     ///
     /// # Errors
-    /// When TLS does not come about.
+    /// If the TLS handshake fails.
     pub fn ask(
         &self,
         socket: TcpStream,

@@ -36,7 +36,7 @@ impl Dashboard {
         self.json["templating"]["list"].as_array().expect("variables").iter()
     }
 
-    /// The expressions of all panels and annotations, each with where it stands.
+    /// The expressions of all panels and annotations, each with its location.
     pub fn expressions(&self) -> impl Iterator<Item = (String, String)> {
         let panels = self.panels().flat_map(|panel| {
             let targets = panel["targets"].as_array().into_iter().flatten();
@@ -64,8 +64,8 @@ impl Dashboard {
     }
 }
 
-/// Every metric in an expression, with its matchers as they stand between the braces. Our metrics, recorded series
-/// and the two of Prometheus itself; functions and labels have no such names.
+/// Every metric in an expression, with the text of its matchers between the braces. Finds the metrics of the exporter,
+/// recorded series and two series of Prometheus itself. Functions and labels do not have such names.
 pub fn selectors(expression: &str) -> Vec<(String, String)> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut found = Vec::new();

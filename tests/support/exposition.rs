@@ -1,4 +1,4 @@
-//! A reader of the Prometheus text format 0.0.4 that shares nothing with the encoders.
+//! A parser of the Prometheus text format 0.0.4 that shares no code with the encoders.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Panics on text that is not well formed, and on a series that comes twice.
+    /// Panics if the text is malformed or a series is duplicated.
     pub fn parse(text: &str) -> Self {
         let mut samples = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
@@ -37,7 +37,7 @@ impl Exposition {
         })
     }
 
-    /// The one sample with these labels; `None` when there is none. Panics when there are more.
+    /// The only sample with these labels; `None` if there is none. Panics if there are several.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut found = self.select(name, labels);
         let first = found.next().map(|(_, value)| value);

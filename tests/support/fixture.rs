@@ -1,4 +1,4 @@
-//! Procfs and cgroupfs trees made of plain files, to stand in for a machine.
+//! Fixtures: procfs and cgroupfs trees made of plain files, which replace a machine.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,12 +10,13 @@ use super::Exporter;
 /// The container of [`Fixture::with_container`].
 pub const CONTAINER_ID: &str = "b43d92bf1e5c6f78bb9b7bc6f40721280299855ba692092716e3a1b6c0b86f3f";
 
-/// A directory with `proc` and `cgroup` in it, removed when dropped.
+/// A directory with `proc` and `cgroup`, removed when dropped.
 pub struct Fixture {
     root: PathBuf,
 }
 
-/// Memory where there is room for the largest machine: a disk takes a minute for its small files when it is busy.
+/// A directory in memory if there is space for the largest fixture, because a busy disk takes a minute to write its
+/// small files.
 fn scratch() -> &'static Path {
     const ROOM: u64 = 1 << 30;
     let memory = Path::new("/dev/shm");
@@ -30,7 +31,7 @@ pub fn container_cgroup() -> String {
     format!("0::/docker/{CONTAINER_ID}\n")
 }
 
-/// One process. What a test does not care about is as in a usual sleeping process.
+/// One process. The default values are those of an ordinary sleeping process.
 #[derive(Clone, Debug)]
 pub struct Process<'a> {
     pub pid: u32,
@@ -43,11 +44,11 @@ pub struct Process<'a> {
     pub flags: u64,
     /// The content of `cgroup`.
     pub cgroup: &'a str,
-    /// The values of `NSpid`; the pid alone when empty.
+    /// The values of `NSpid`; only the pid if empty.
     pub inner_pids: &'a str,
     /// Effective user id.
     pub user: u32,
-    /// Separated by NUL; no file when empty.
+    /// Separated by NUL; no file if empty.
     pub arguments: &'a [u8],
 }
 
@@ -110,7 +111,7 @@ impl Fixture {
         self.process(&Process { pid, parent, start, comm: b"worker", cgroup: &cgroup, ..Process::default() });
     }
 
-    /// Replaces the file as a whole: an exporter that reads it meanwhile sees the old or the new content.
+    /// Replaces the file atomically: an exporter that reads it at the same time gets either the old or the new content.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.root.join(path);
         let directory = path.parent().expect("a parent");
@@ -152,14 +153,14 @@ impl Fixture {
         self.root.join(path)
     }
 
-    /// Starts an exporter that looks here.
+    /// Starts an exporter that reads this fixture.
     pub fn exporter(&self, more: &[&str]) -> Exporter {
         let flags = self.flags();
         let arguments: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
         Exporter::start(&arguments)
     }
 
-    /// Flags that make an exporter look here instead of at the machine.
+    /// Flags that make an exporter read this fixture instead of the machine.
     pub fn flags(&self) -> Vec<String> {
         vec![
             format!("--path.procfs={}", self.root.join("proc").display()),

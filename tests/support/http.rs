@@ -1,4 +1,4 @@
-//! HTTP by hand, so that it can also be done wrong.
+//! A minimal HTTP client that can also send invalid requests.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Only ends tests that hang. The same as `PATIENCE`; benchmarks use this file alone.
+/// Only ends tests that hang. Has the same value as `PATIENCE`, which is not available in benchmarks.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub fn connect(address: &str) -> TcpStream {
     stream
 }
 
-/// One request over one connection, which the server is asked to close.
+/// Sends one request over one connection and asks the server to close it.
 pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut stream = connect(address);
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
@@ -46,12 +46,12 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
     read_to_end(stream)
 }
 
-/// Whether a server of Prometheus' kind is there and ready.
+/// Whether a server such as Prometheus is ready.
 pub fn is_ready(address: &str) -> bool {
     TcpStream::connect(address).is_ok() && request(address, "GET", "/-/ready", &[]).status == 200
 }
 
-/// What an API answers to a GET.
+/// The JSON response of an API to a GET request.
 pub fn json(address: &str, path: &str) -> Value {
     let response = request(address, "GET", path, &[("Accept", "application/json")]);
     let body = if response.head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
@@ -62,7 +62,7 @@ pub fn json(address: &str, path: &str) -> Value {
     serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Everything until the server closes.
+/// Reads everything until the server closes the connection.
 pub fn read_to_end(mut stream: TcpStream) -> Response {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("the answer comes");

@@ -1,4 +1,4 @@
-//! What the tests share: the real binary, its exposition, and conditions to wait for.
+//! Shared by the tests: the real binary, its exposition, and waiting for conditions.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod certificates;
@@ -18,16 +18,15 @@ use std::time::{Duration, Instant};
 
 use exposition::Exposition;
 
-/// The time after which a condition that should come true counts as a failure. Nothing waits for as long unless it
-/// fails: the bound only ends tests that hang.
+/// Timeout for a condition that a test waits for. It only ends tests that hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Repeats `look` until it finds something. Panics with `what` after [`PATIENCE`].
+/// Repeats `look` until it returns a value. Panics with `what` after [`PATIENCE`].
 pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     wait_at_most(PATIENCE, what, look)
 }
 
-/// [`wait_for`] with another bound.
+/// Like [`wait_for`], with another timeout.
 pub fn wait_at_most<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;
     loop {
@@ -47,25 +46,25 @@ pub struct Exporter {
     child: Child,
     pub address: String,
     log: Receiver<String>,
-    /// The lines before the one that says where it serves.
+    /// The log lines before the one with the listen address.
     pub first_lines: Vec<String>,
 }
 
 impl Exporter {
-    /// Starts it on a free port of loopback and waits until it serves.
+    /// Starts an exporter on a free loopback port and waits until it serves.
     pub fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
         command.args(arguments).env_remove("DOCKER_HOST");
         Self::spawn(command)
     }
 
-    /// Starts a prepared command, to which the listen address is added.
+    /// Starts a prepared command, after adding the listen address.
     pub fn spawn(mut command: Command) -> Self {
         command.args(["--web.listen-address=127.0.0.1:0"]).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the exporter starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, log) = mpsc::channel();
-        // Reads on, so that the pipe never fills; the lines wait for whoever asks.
+        // Reads continuously, so that the pipe never fills up. The lines are queued.
         std::thread::Builder::new()
             .spawn(move || {
                 BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
@@ -107,8 +106,7 @@ impl Exporter {
         }
     }
 
-    /// The log lines that have come so far and were not asked for. Others may be on their way:
-    /// [`Exporter::stop_and_log`] returns all.
+    /// The log lines received so far and not returned yet. More may follow; [`Exporter::stop_and_log`] returns all.
     pub fn log_so_far(&self) -> Vec<String> {
         self.log.try_iter().collect()
     }
@@ -121,7 +119,7 @@ impl Exporter {
         http::request(&self.address, "GET", path, headers)
     }
 
-    /// The present exposition in the Prometheus format; waits for the first one.
+    /// The current exposition in the Prometheus text format. Waits for the first collection.
     pub fn scrape(&self) -> Exposition {
         wait_for("a first collection", || {
             let response = self.get("/metrics", &[]);
@@ -129,7 +127,7 @@ impl Exporter {
         })
     }
 
-    /// Scrapes until `look` finds something.
+    /// Scrapes until `look` returns a value.
     pub fn scrape_until<T>(&self, what: &str, mut look: impl FnMut(&Exposition) -> Option<T>) -> T {
         wait_for(what, || look(&self.scrape()))
     }
@@ -148,16 +146,16 @@ impl Exporter {
         rustix::process::kill_process(pid, signal).expect("the exporter can be signalled");
     }
 
-    /// Sends SIGTERM and waits for the end.
+    /// Sends SIGTERM and waits until the exporter exits.
     pub fn stop(self) -> ExitStatus {
         self.stop_and_log().0
     }
 
-    /// Sends SIGTERM, waits for the end, and returns all log lines that were not asked for.
+    /// Sends SIGTERM, waits until the exporter exits, and returns all log lines that were not returned before.
     pub fn stop_and_log(mut self) -> (ExitStatus, Vec<String>) {
         self.signal(rustix::process::Signal::TERM);
         let status = wait_for("the exporter stops", || self.child.try_wait().expect("wait works"));
-        // Ends with the pipe, which nobody else holds.
+        // Ends when the pipe is closed; no other process has it open.
         (status, self.log.iter().collect())
     }
 }

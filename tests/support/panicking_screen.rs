@@ -1,4 +1,4 @@
-//! Takes the terminal over as the live view does, and panics: for a test of what is left of the terminal.
+//! Sets up the terminal like the live view and panics, for a test that the terminal is restored.
 
 use std::sync::Arc;
 

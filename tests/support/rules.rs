@@ -1,4 +1,4 @@
-//! The shipped rules, made faster: every duration divided, so that a test need not wait as long as an operator.
+//! The shipped rules with every duration divided by a factor, so that tests are faster.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,8 @@ pub fn files() -> Vec<PathBuf> {
     files
 }
 
-/// Divides what Prometheus takes for a duration (`30s`, `10m`, `1d`) and the horizon of `predict_linear`, which is
-/// in plain seconds. Counts, rates per second and other numbers stay.
+/// Divides all durations (`30s`, `10m`, `1d`) and the horizon of `predict_linear`, which is in seconds without a unit.
+/// Counts, rates per second and other numbers are not changed.
 pub fn faster(rules: &str, factor: u32) -> String {
     let mut out = String::new();
     let mut previous = ' ';
@@ -42,7 +42,7 @@ fn digits(text: &str) -> &str {
     &text[..text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len())]
 }
 
-/// Milliseconds, and how many bytes of the text say so.
+/// The duration in milliseconds, and the length of its text in bytes.
 fn duration(text: &str) -> Option<(u64, usize)> {
     let digits = digits(text);
     let amount: u64 = digits.parse().ok()?;

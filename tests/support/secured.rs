@@ -8,7 +8,7 @@ use super::exposition::Exposition;
 use super::fixture::Fixture;
 use super::{Exporter, wait_for};
 
-/// The least that bcrypt has: tests run an unoptimised one.
+/// The lowest cost of bcrypt, because tests use an unoptimized build.
 pub const COST: u32 = 4;
 
 pub fn basic(name: &str, password: &str) -> String {
@@ -22,7 +22,7 @@ pub fn users(pairs: &[(&str, &str)]) -> String {
     format!("basic_auth_users:\n{}", pairs.iter().map(line).collect::<String>())
 }
 
-/// An exporter with this web configuration, which names files beside it.
+/// Starts an exporter with this web configuration. File names are relative to the fixture.
 pub fn serve(fixture: &Fixture, config: &str) -> Exporter {
     fixture.write("web.yml", config);
     let flag = format!("--web.config.file={}", fixture.path("web.yml").display());

@@ -1,4 +1,4 @@
-//! Clients that hold a connection and ask for nothing.
+//! Clients that keep a connection open without completing a request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::wait_for;
 
-/// Clients that send a head byte by byte and never end it; those that are thrown out come back.
+/// Clients that send a request head byte by byte and never complete it. Evicted clients reconnect.
 pub struct SlowClients {
     stop: Arc<AtomicBool>,
     connected: Arc<AtomicUsize>,
@@ -17,7 +17,7 @@ pub struct SlowClients {
 }
 
 impl SlowClients {
-    /// Waits until all have come.
+    /// Waits until all clients are connected.
     pub fn start(address: &str, number: usize) -> Self {
         raise_descriptors();
         let (stop, connected) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -53,7 +53,8 @@ async fn trickle(address: String, stop: Arc<AtomicBool>, connected: Arc<AtomicUs
         let head = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ".iter().chain(std::iter::repeat(&b'x'));
         for byte in head {
             let pause = tokio::time::timeout(Duration::from_millis(500), stream.read_u8()).await;
-            // Nothing is answered to half a head, so what comes is the end.
+            // The server does not respond to an incomplete head, so anything that can be read is the end of the
+            // connection.
             if pause.is_ok() || stop.load(Ordering::Relaxed) || stream.write_all(&[*byte]).await.is_err() {
                 break;
             }
@@ -61,7 +62,7 @@ async fn trickle(address: String, stop: Arc<AtomicBool>, connected: Arc<AtomicUs
     }
 }
 
-/// For more connections than a process usually has.
+/// Raises the limit of file descriptors for many connections.
 pub fn raise_descriptors() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the hard limit");

@@ -11,7 +11,7 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(|| compile("workload"))
 }
 
-/// `tests/workload/loads.c`: loads that go on.
+/// `tests/workload/loads.c`: loads that continue until they are stopped.
 pub fn loads() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| compile("loads"))
@@ -21,7 +21,7 @@ pub fn loads() -> &'static Path {
 fn compile(name: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/workload/{name}.c"));
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    // Test binaries run side by side: each compiles its own, then puts it in place at once.
+    // Test binaries run in parallel, so each one compiles its own copy and then renames it atomically.
     let own = scratch.join(format!("{name}.{}", std::process::id()));
     let status = Command::new("cc")
         .args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o"])
@@ -35,11 +35,11 @@ fn compile(name: &str) -> PathBuf {
     shared
 }
 
-/// A forest that stands until it is dropped.
+/// A forest of processes that exists until this is dropped.
 pub struct Workload(Child);
 
 impl Workload {
-    /// Starts the workload and waits until it says that it is ready.
+    /// Starts the workload and waits until it reports that it is ready.
     pub fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(binary())
             .args(arguments)
@@ -60,7 +60,7 @@ impl Workload {
 
 impl Drop for Workload {
     fn drop(&mut self) {
-        // Asked, so that it can reap its own.
+        // Sends SIGTERM, so that it can reap its children.
         let pid = rustix::process::Pid::from_raw(self.0.id() as i32).expect("a pid");
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.0.wait();

@@ -1,4 +1,4 @@
-//! The pages in a real Chromium, with real containers. `tests/browser/pages.mjs` is the person who uses them.
+//! The pages in a real Chromium, with real containers. `tests/browser/pages.mjs` simulates the user.
 
 use std::path::Path;
 use std::process::Command;

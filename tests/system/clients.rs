@@ -1,5 +1,5 @@
 //! Slow clients, bad clients and many clients at once: scrapes are still answered, nothing leaks, and no request starts
-//! a collection. `make bench` measures how long scrapes take beside them.
+//! a collection. `make bench` measures the duration of scrapes under this load.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -35,7 +35,7 @@ fn wrk(address: &str, connections: usize) -> KillOnDrop {
     KillOnDrop(Command::new("wrk").args(arguments).stdout(Stdio::null()).spawn().expect("wrk is installed"))
 }
 
-/// Every scrape on a connection of its own is answered, from the first collection.
+/// Every scrape on a new connection is answered from the first collection.
 fn assert_answered(exporter: &Exporter) {
     for _ in 0..SCRAPES {
         assert_eq!(exporter.scrape().value("pstree_collections_total", &[]), Some(1.0));
@@ -131,7 +131,7 @@ fn malformed_requests_are_rejected_and_pipelined_ones_are_answered_in_order() {
         [("101 headers", &*headers), ("a huge Accept", &huge), ("a body", body), ("both lengths", both)]
     {
         let mut stream = connect(&exporter.address);
-        // The exporter may reject it before all of it was sent.
+        // The exporter can reject it before all of it was sent.
         let _ = stream.write_all(format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{rest}\r\n").as_bytes());
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);

@@ -15,7 +15,7 @@ use crate::testkit::prometheus::free_address;
 /// A group that is not root's.
 const GROUP: u32 = 65534;
 
-/// HAProxy with the shipped configuration, on a socket of its own.
+/// HAProxy with the shipped configuration, on its own socket.
 struct Proxy {
     directory: PathBuf,
     _haproxy: KillOnDrop,

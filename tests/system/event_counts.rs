@@ -82,7 +82,7 @@ fn all_forks_of_eight_shells_and_a_fork_storm_are_counted() {
                   for n in 1 2 3 4 5 6 7 8; do shell & done; wait";
     let storm = "/bin/workload once forks 25000 & /bin/workload once forks 25000; wait";
     let counted = count_gated(&[("shells", shells), ("storm", storm)]);
-    // The eight shells are forked, too.
+    // The eight shells are also forked.
     assert_eq!(counted[0], [10_008, 0, 10_000, 10_008, 0, 0]);
     assert_eq!(counted[1], [50_002, 0, 2, 50_002, 0, 0]);
 }
@@ -180,7 +180,7 @@ fn events_of_a_cgroup_that_no_collection_saw_are_counted_as_unattributed() {
     let exporter = Exporter::start(&["--no-docker", "--collection.interval=2s", "--collection.source=bpf"]);
     exporter.fresh_scrape();
     let directory = inside(&parent, "..").join(format!("{:0>64}", "c2"));
-    // No collection happens meanwhile.
+    // The exporter is stopped, so no collection runs.
     exporter.signal(Signal::STOP);
     fs::create_dir(&directory).expect("a cgroup can be made");
     fork_in(&directory, 50);

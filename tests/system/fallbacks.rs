@@ -40,7 +40,7 @@ fn assert_falls_back(mut command: Command, reason: &str, mentions: &[&str]) {
     }
 }
 
-/// A shell script in a mount namespace of its own, which runs the exporter at its end.
+/// A shell script in its own mount namespace, which runs the exporter at its end.
 fn with_mounts(script: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &format!("{script} && exec {BINARY} \"$@\""), "exporter"]);

@@ -8,7 +8,7 @@ use crate::testkit::cgroups::{hierarchies, remove_cgroup};
 use crate::testkit::engine::Engine;
 use crate::testkit::oracle::{expected_of, measured, members, pids_file, ps};
 
-/// Compares a container's metrics with the oracle. Nothing may change meanwhile.
+/// Compares a container's metrics with the oracle. Processes must not change during the comparison.
 fn assert_exact(engine: &Engine, metrics: &Exposition, name: &str) {
     let expected = expected_of(&members(engine, name));
     assert_eq!(measured(metrics, name), expected, "{name}");
@@ -105,7 +105,7 @@ fn assert_all(engine: &Engine, exporter: &Exporter) {
     assert_eq!(value("pstree_container_pids_limit", "limited"), Some(40.0));
     assert_eq!(value("pstree_container_pids_limit", "plain"), None, "unlimited has no sample");
     assert_ages(engine, &metrics);
-    // docs/metrics.md promises at most 72 series for ten commands; these containers have fewer commands.
+    // These containers have fewer than ten commands, for which docs/metrics.md states about 40 series.
     for name in names {
         let series =
             metrics.samples.iter().filter(|(_, labels, _)| labels.get("name").is_some_and(|it| it == name));
@@ -130,7 +130,7 @@ fn containers_and_host_together_have_all_processes_of_ps() {
     engine.run_workload("fan", &[], &["fan", "10"]);
     engine.run_workload("dead", &[], &["zombies", "5"]);
     let exporter = engine.exporter();
-    // Kernel threads come and go: repeated until none does between the two counts.
+    // Kernel threads start and exit, so this is repeated until none does between the two counts.
     wait_for("the same count", || {
         let metrics = exporter.fresh_scrape();
         let rows = ps();

@@ -67,7 +67,7 @@ fn a_reused_pid_is_a_new_process() {
     });
     let pid = first.pid();
     drop(first);
-    // Other programs fork, too: repeated until the kernel gives that pid to our process.
+    // Other programs also fork, so this is repeated until the kernel assigns that pid to the test's process.
     let second = wait_for("the same pid", || {
         fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).expect("root may set it");
         Some(Workload::start(&["fan", "0"])).filter(|process| process.pid() == pid)
@@ -84,7 +84,7 @@ fn a_reused_pid_is_a_new_process() {
 #[test]
 fn scrapes_are_answered_beside_a_fork_storm() {
     let engine = Engine::shared();
-    // It repeats forks that are refused.
+    // It retries rejected forks.
     engine.run("storm", &["--pids-limit=500", "--", "/bin/loads", "wild", "500", "/calm"]);
     let exporter =
         Exporter::start(&[&engine.flag(), "--collection.interval=250ms", "--collection.source=bpf"]);

@@ -1,5 +1,5 @@
-//! The exporter in a container: with only that container's own /proc, and beside other containers with the fewest
-//! privileges. Both use the static binary.
+//! The exporter in a container: with only that container's /proc, and with minimal privileges among other containers.
+//! Both use the static binary.
 
 use std::os::unix::fs::MetadataExt as _;
 

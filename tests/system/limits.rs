@@ -1,5 +1,5 @@
-//! Limits that are reached: the pids of a container, and the exporter's own pids and descriptors. That the machine has no
-//! pid left is tested where a whole machine can be used: `tests/vm/pids`.
+//! Limits that are reached: the pids of a container, and the exporter's own pids and descriptors. `tests/vm/pids` tests
+//! a machine without free pids, in a virtual machine.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -99,7 +99,7 @@ fn a_fork_bomb_that_reaches_its_limit_is_counted_correctly() {
                 (collected_at(metrics) > collected_at(&last)).then(|| metrics.clone())
             });
             assert!(succeeded(&metrics));
-            // The kernel adds a task before it refuses it, so its own count may exceed the limit for a moment.
+            // The kernel counts a task before it rejects it, so its own count can briefly exceed the limit.
             for (family, excess) in [("pstree_container_pids_current", 4), ("pstree_container_processes", 0)]
             {
                 let count = metrics.value(family, &label).expect(family);
@@ -129,7 +129,7 @@ fn a_fork_bomb_that_reaches_its_limit_is_counted_correctly() {
 #[test]
 fn the_exporter_needs_no_thread_after_its_start() {
     let group = LimitedCgroup::new("pids");
-    // Everything that has a thread of its own.
+    // All features that have their own thread.
     let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own-pids-limit.yml");
     fs::write(&config, "http_server_config:\n  headers:\n    X-Frame-Options: deny\n")
         .expect("a scratch file");
@@ -157,7 +157,7 @@ fn the_exporter_needs_no_thread_after_its_start() {
         assert_eq!(child.wait().expect("it ends").code(), Some(1), "with {limit} of {most} threads: {log}");
         assert!(log.lines().last().expect("a line").contains("pids.max"), "{limit} of {most}: {log}");
     }
-    // With as many as it has, it works; it never needs another one.
+    // With exactly as many pids as threads it works, because it never creates another thread.
     group.set(&["pids.max"], most);
     let exporter = start();
     exporter.scrape();
@@ -199,7 +199,7 @@ fn the_exporter_recovers_when_it_has_no_descriptor_left() {
         let mut connection = KeepAlive::connect(&exporter.address);
         assert!(succeeded(&connection.scrape()));
 
-        // A few are left, and idle clients take them.
+        // A few file descriptors are left, and idle clients use them.
         set_descriptors(&exporter, descriptors(&exporter) + 10);
         let idle: Vec<TcpStream> = (0..40).map(|_| connect(&exporter.address)).collect();
         let failing = connection.scrape_until(false);
@@ -226,7 +226,7 @@ fn the_exporter_recovers_when_it_has_no_descriptor_left() {
         assert_eq!(source(&again), source(&before));
         exporter.log_line("collections succeed again");
 
-        // None is left.
+        // No file descriptor is left.
         set_descriptors(&exporter, 3);
         connection.scrape_until(false);
         exporter.log_line("Too many open files");

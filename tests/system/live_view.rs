@@ -10,7 +10,7 @@ use crate::support::{BINARY, wait_for};
 use crate::testkit::engine::Engine;
 use crate::testkit::oracle::{members, ps};
 
-/// A terminal with 100 columns, 20 lines and a shell, on a tmux server of its own.
+/// A terminal with 100 columns, 20 lines and a shell, on its own tmux server.
 pub(crate) struct Terminal {
     socket: String,
 }
@@ -191,7 +191,7 @@ fn every_way_to_quit_restores_the_terminal() {
     terminal.wait_for("its message", |screen| screen.contains("on purpose"));
     terminal.assert_restored("101");
 
-    // When the terminal is closed, the view ends, too.
+    // If the terminal is closed, the view exits.
     terminal.watch(&engine, "--watch 0.5");
     let pid = terminal.pid();
     terminal.tmux(&["kill-session", "-t", "s"]);

@@ -1,8 +1,8 @@
 //! Tests with real parts: a Docker engine, podman, Prometheus, a browser, namespaces and cgroups. They require root and
 //! the packages that `make test` installs. If something is missing, a test fails; no test is skipped.
 //!
-//! Run one at a time, because they observe the whole machine. A test waits for what it asserts and never asserts how
-//! long something takes; `make bench` measures that.
+//! Run one at a time, because they observe the whole machine. A test waits for the condition that it asserts and never
+//! asserts a duration; `make bench` measures durations.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -32,7 +32,7 @@ fn ten_thousand_processes_fit_into_64_mib() {
             let wanted = if source == "bpf" { ("bpf", "flag") } else { ("proc", "memory") };
             assert_eq!((labels["source"].as_str(), labels["reason"].as_str()), wanted);
             let peak = group.file(&["memory.max_usage_in_bytes", "memory.peak"]);
-            // Old kernels cannot reset it; there, loading counts, too.
+            // Old kernels cannot reset it, so the value then includes loading.
             let _ = fs::write(&peak, "0");
 
             request_everything(&exporter, containers);

@@ -103,7 +103,7 @@ fn processes_in_deeply_nested_cgroups_are_counted() {
         let metrics = processes(4.0);
         let malformed = [("reason", "malformed")];
         assert_eq!(metrics.value("pstree_collection_skipped_processes_total", &malformed), Some(0.0));
-        // It stays so.
+        // The result does not change in later collections.
         for _ in 0..10 {
             exporter.fresh_scrape();
         }

@@ -1,4 +1,4 @@
-//! Containers of podman, with storage of the test's own, and names from podman's API service.
+//! Podman containers with separate storage, and names from podman's API service.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -102,7 +102,7 @@ fn podman_containers_have_their_names_and_forests() {
     assert_eq!(metrics.value("pstree_container_root_processes", &[("kind", "init")]), Some(1.0));
     assert_eq!(metrics.sum("pstree_container_root_processes", &[]), 1.0);
     assert_eq!(metrics.value("pstree_docker_up", &[]), Some(1.0));
-    // conmon, the monitor, is not part of the container. Podman's events are understood, too.
+    // conmon, the monitor, is not part of the container. Podman's events are also supported.
     podman.run(&["rename", "shop", "store"]);
     exporter.scrape_until("the new name", |metrics| (metrics.container_names() == ["store"]).then_some(()));
     let log = exporter.log_so_far();

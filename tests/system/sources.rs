@@ -120,7 +120,7 @@ fn both_sources_give_the_same_snapshot_during_churn() {
     assert!(compared > 60 * 40, "only {compared} records were compared");
 
     drop(churn);
-    // When nothing changes, the results are the same, too.
+    // If nothing changes, the results are also the same.
     engine.docker(&["rm", "--force", "forking"]);
     let (proc, bpf) = (proc.collect().expect("a collection"), bpf.collect().expect("a collection"));
     assert_eq!(proc.containers.len(), 6);

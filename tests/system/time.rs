@@ -181,7 +181,7 @@ impl Drop for Clock {
     }
 }
 
-/// A process that starts one child after the other. Each lives for a twentieth of a second.
+/// A process that starts one child after another. Each child lives for 50 ms.
 fn fork_storm() -> KillOnDrop {
     KillOnDrop(Command::new(loads()).args(["storm", "50"]).spawn().expect("the load starts"))
 }

@@ -1,4 +1,4 @@
-//! A Docker engine of the tests' own: own data, own socket, no network, stopped by its pid.
+//! A separate Docker engine for tests, with its own data and socket and without network. It is stopped by its pid.
 
 use std::fs;
 use std::ops::Deref;
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Exporter, wait_at_most, wait_for, workload};
 
-/// The image that all containers run: busybox and our own programs.
+/// The image of all containers: busybox and the workload programs.
 pub const IMAGE: &str = "pstree-test";
 
 /// Removes everything that an engine leaves behind when its standard input ends, so also when the test binary is killed.

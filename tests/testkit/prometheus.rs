@@ -1,4 +1,4 @@
-//! A Prometheus server of the test's own.
+//! A separate Prometheus server for a test.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ pub struct Prometheus {
     pub address: String,
 }
 
-/// An address of loopback with a free port.
+/// A loopback address with a free port.
 pub fn free_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").to_string()

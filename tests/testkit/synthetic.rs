@@ -58,7 +58,7 @@ pub fn is_synthetic(labels: &Labels) -> bool {
     labels.get("id").is_some_and(|id| id.starts_with("/pstree-synthetic/"))
 }
 
-/// The number of processes in synthetic containers, whatever else runs on the machine.
+/// The number of processes in synthetic containers only.
 pub fn processes(metrics: &Exposition) -> f64 {
     let all = metrics.select("pstree_container_processes", &[]);
     all.filter(|(labels, _)| is_synthetic(labels)).map(|(_, value)| value).sum()

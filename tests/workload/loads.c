@@ -1,21 +1,21 @@
-/* Loads that go on: the incidents that alerts must catch, and the benign ones on which they must keep silent.
- * Static, so that it runs in an image that holds nothing else. Times are in milliseconds.
+/* Loads that run until they are stopped: incidents that alerts must detect, and harmless loads for which no alert may
+ * fire. Static, so that it runs in an image that contains nothing else. Times are in milliseconds.
  *
- *   loads bomb MOST          processes that fork all the time and stay, until there are MOST of them; a fork
- *                            that is refused is tried again
- *   loads wild LIFE FILE     processes that fork without a pause until there is a FILE, each but the first living
- *                            for LIFE; then those that are left do nothing
- *   loads storm LIFE         one child after the other, each living for LIFE
+ *   loads bomb MOST          processes that fork continuously and stay, until there are MOST of them; a refused fork
+ *                            is retried
+ *   loads wild LIFE FILE     processes that fork continuously until FILE exists, each except the first living for
+ *                            LIFE; after that, the remaining processes do nothing
+ *   loads storm LIFE         one child after another, each living for LIFE
  *   loads leak PERIOD        one more child that stays, every PERIOD
  *   loads neglect PERIOD     one more child that exits and is never waited for, every PERIOD
  *   loads recurse DEPTH PERIOD
- *                            a child that has a child that has a child, one more every PERIOD
+ *                            a chain of processes, one level deeper every PERIOD, up to DEPTH
  *   loads threads MOST PERIOD
  *                            100 more threads every PERIOD, until there are MOST
  *   loads pool LOW HIGH STEP a server's workers: 1, 2, 4, 8 ... more each STEP until there are HIGH; after 30
- *                            steps one less each STEP until there are LOW; after 30 steps again
+ *                            steps one less each STEP until there are LOW; repeats after 30 steps
  *   loads connections MEAN LIFE
- *                            a database: a process for each connection, one every MEAN that lives for LIFE, both
+ *                            a database: one process per connection, one every MEAN that lives for LIFE, both
  *                            exponentially distributed
  */
 #define _GNU_SOURCE
@@ -46,7 +46,7 @@ static void wait_for_ever(void) {
     for (;;) pause();
 }
 
-/* Every load ends with its first process, however many it has. */
+/* All processes of a load exit with its first process. */
 static pid_t fork_child(void) {
     pid_t pid = fork();
     if (pid == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);

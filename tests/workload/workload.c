@@ -58,7 +58,7 @@ static pid_t fork_or_fail(void) {
 
 static void die_with_parent(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* It may have died before it could be asked for. */
+    /* The parent may have exited before the call. */
     if (getppid() != parent) _exit(1);
 }
 
@@ -71,7 +71,7 @@ static void expect_children(long count) {
     child_count = 0;
 }
 
-/* Kills and reaps all, also those that lost their parent: cgroups are empty when this process has ended, even if
+/* Kills and reaps all processes, including orphans, so that cgroups are empty when this process has exited, even if
  * the machine's init is slow. */
 static void end_children(int signal_number) {
     (void)signal_number;
@@ -92,8 +92,8 @@ static void fan(long count) {
     }
 }
 
-/* Forks a child that executes this program again for the rest of the chain: otherwise each fork would copy the
- * memory bookkeeping of all its ancestors. The last one writes to a pipe that the first reads. */
+/* Forks a child that executes this program again for the rest of the chain. Without exec, each fork would copy the
+ * memory bookkeeping of all its ancestors. The last process writes to a pipe that the first one reads. */
 static void chain_link(long left, const char *pipe_end) {
     if (left == 0) {
         if (write(atoi(pipe_end), "x", 1) != 1) fail("write");

@@ -1,4 +1,4 @@
-//! The stages from "export choice" to "starts": what is exported of each container, and its numbers.
+//! The stages from "export choice" to "starts": which containers and nodes are exported, and their numbers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use super::Pipeline;
 use crate::model::container::Container;
 use crate::model::event_counts::EventCounts;
-use crate::model::forest::max_min_cap::max_min_cap;
 use crate::model::forest::merged_nodes::{ExportedNode, OTHER};
+use crate::model::forest::node_share::max_min_cap;
 use crate::model::pids::PidsReading;
 use crate::model::process::Membership;
 use crate::model::rates::CountedStarts;
 use crate::model::snapshot::{ContainerNumbers, ContainerState};
 
 impl Pipeline {
-    /// The slots of the containers that are exported one by one, in the order of their paths, and of those beyond the
-    /// limit: the containers that came first are exported.
+    /// The slots of the containers that are exported individually, sorted by path, and of the containers above the
+    /// limit. Containers that have existed longer take precedence.
     pub(super) fn choose_containers(&mut self) -> (Vec<usize>, Vec<usize>) {
         let mut exported: Vec<(Duration, Arc<Container>, usize)> = self
             .containers
@@ -46,7 +46,7 @@ impl Pipeline {
         (exported, beyond)
     }
 
-    /// The exported nodes of each of these containers.
+    /// The exported nodes of each container.
     pub(super) fn choose_nodes(&mut self, exported: &[usize], now: Duration) -> Vec<Vec<ExportedNode>> {
         let counts = exported.iter().map(|&slot| self.nodes.count(slot));
         let cap = max_min_cap(counts, self.bounds.nodes_per_container, self.bounds.nodes_per_host);
@@ -62,7 +62,7 @@ impl Pipeline {
             .collect()
     }
 
-    /// The pids controller's readings of each of these containers.
+    /// The reading of the pids controller for each container.
     pub(super) fn read_pids(&mut self, exported: &[usize], unix: f64) -> Vec<PidsReading> {
         if !self.pids.is_available() {
             return vec![PidsReading::default(); exported.len()];
@@ -89,9 +89,9 @@ impl Pipeline {
         readings
     }
 
-    /// Processes that a container has started since the last collection, as an estimate.
+    /// Estimated number of processes that a container started since the last collection.
     fn count_starts(&mut self, slot: usize, refused: Option<u64>) -> u64 {
-        // What runs when the exporter starts was started before, perhaps long ago.
+        // Processes that already run when the exporter starts are not new.
         let is_first = self.status.collections == 0;
         let Some(entry) = self.containers.get_mut(slot) else { return 0 };
         let starts = entry.start_baseline.update(&self.member_pids[slot], refused);
@@ -140,7 +140,7 @@ impl Pipeline {
         }))
     }
 
-    /// All containers beyond the limit, as one; `None` where there are none.
+    /// The sum of all containers above the limit; `None` if there are none.
     pub(super) fn sum_up_overflow(&mut self, beyond: &[usize]) -> Option<ContainerNumbers> {
         if beyond.is_empty() {
             return None;

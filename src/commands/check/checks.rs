@@ -1,5 +1,5 @@
-//! The checks. They do once what the exporter does at start, with the same flags: choose the source, collect, and list
-//! the containers of Docker.
+//! The checks. They perform the steps of the exporter at start, with the same flags: select the source, collect, and
+//! list the containers in Docker.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustix::process::{getegid, geteuid};
 use crate::cli::config::Config;
 use crate::collect::pipeline::Pipeline;
 use crate::collect::source_selection::Reason;
-use crate::commands::check::report::Report;
+use crate::commands::check::report_table::Report;
 use crate::model::container::Runtime;
 use crate::model::snapshot::Snapshot;
 use crate::names::config::DockerConfig;
@@ -65,7 +65,7 @@ fn report(config: &Config) -> Report {
     report
 }
 
-/// One collection, and what made it.
+/// One collection and its pipeline.
 struct Collected {
     pipeline: Pipeline,
     snapshot: Arc<Snapshot>,

@@ -3,9 +3,9 @@
 //! | file | content |
 //! |---|---|
 //! | `checks` | the checks |
-//! | `report` | their results as text |
+//! | `report_table` | their results as text |
 
 mod checks;
-mod report;
+mod report_table;
 
 pub use checks::run;

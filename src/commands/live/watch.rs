@@ -37,7 +37,7 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
         registry.wait_for_first_answer(limit);
     }
     let mut next = Instant::now() + period;
-    // An error at the start is printed where it stays readable.
+    // An error of the first collection is printed before the screen is set up, so that it stays visible.
     collector.collect()?;
     let snapshot = collector.named().unwrap_or_default();
     if let Some(error) = select_containers(&snapshot, config).error {
@@ -57,7 +57,7 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
             }
             Ok(()) => hidden.map(str::to_owned),
         };
-        // Where the collection failed, the last snapshot stays.
+        // If the collection failed, the last snapshot is kept.
         view.update(collector.named().unwrap_or_default(), &mut collector.pipeline);
     }
     Ok(())

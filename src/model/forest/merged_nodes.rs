@@ -1,5 +1,5 @@
-//! Processes merged by the path of their commands from the root, as `pstree` shows `4*[nginx]`, and the choice of the
-//! nodes that are exported under a limit.
+//! Merges processes with the same path of commands from the root, as `pstree` does with `4*[nginx]`, and selects the
+//! nodes to export within a limit.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
@@ -10,48 +10,48 @@ use crate::model::comm_interner::{CommId, CommInterner};
 use crate::model::process::{ProcessRecord, ProcessState};
 use crate::model::text::MAX_LABEL_CHARS;
 
-/// The command of the node that aggregates all nodes that are not exported.
+/// The command of the node that aggregates the nodes that are not exported.
 pub const OTHER: &str = "other";
-/// Between the commands of a path.
+/// Separates the commands of a path.
 pub const SEPARATOR: char = ';';
-/// The longest path, so that a child `;other` still fits a label.
+/// Maximum length of a path. A child `;other` must still fit in a label.
 const MAX_PATH_CHARS: usize = MAX_LABEL_CHARS - OTHER.len() - SEPARATOR.len_utf8();
 
-/// Processes of one container that have the same commands on their way from the root.
+/// The processes of one container that have the same path of commands from the root.
 #[derive(Clone, Debug)]
 struct Node {
-    /// [`NONE`] at a root.
+    /// [`NONE`] for a root.
     parent: u32,
     comm: CommId,
     depth: u32,
     processes: u64,
     zombies: u64,
-    /// Processes here and below.
+    /// Number of processes in this node and below.
     subtree: u64,
     has_children: bool,
-    /// Children that are not, or not yet, exported.
+    /// Number of children that are not exported (yet).
     unexported_children: u32,
     is_exported: bool,
-    /// Where it, or the node that aggregates it, stands in the output.
+    /// Index in the output of this node, or of the node that aggregates it.
     output: u32,
-    /// Where the child `other` of this node stands in the output; [`NONE`] where there is none.
+    /// Index in the output of the child `other`; [`NONE`] if there is none.
     other_output: u32,
-    /// Characters of its path.
+    /// Length of its path in characters.
     path_chars: usize,
-    /// Hash of the path: the key in the budget of new names, and a tie-breaker that is the same in every run.
+    /// Hash of the path. It is the key in the budget of new names, and a tie-breaker that is the same in every run.
     name_hash: u64,
 }
 
-/// A node as it is exported, `other` included.
+/// An exported node, which can be `other`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportedNode {
     /// The commands from the root, joined with [`SEPARATOR`].
     pub path: String,
-    /// The bytes of `path` that are the parent's path; 0 at a root.
+    /// Length of the parent's path in bytes; 0 for a root.
     pub parent_len: usize,
-    /// The byte of `path` at which the last command begins.
+    /// Offset in bytes of the last command in `path`.
     pub comm_start: usize,
-    /// 1 at a root.
+    /// 1 for a root.
     pub depth: u32,
     pub processes: u64,
     pub zombies: u64,
@@ -75,7 +75,7 @@ impl ExportedNode {
         Self { path, parent_len: self.path.len(), comm_start, depth, processes: 0, zombies: 0 }
     }
 
-    /// The path of the parent; empty at a root.
+    /// The path of the parent; empty for a root.
     #[must_use]
     pub fn parent(&self) -> &str {
         &self.path[..self.parent_len]
@@ -88,11 +88,11 @@ impl ExportedNode {
     }
 }
 
-/// The merged nodes of one process table. Kept and refilled.
+/// The merged nodes of one process table. Reused for every collection.
 #[derive(Debug, Default)]
 pub struct MergedNodes {
     nodes: Vec<Node>,
-    /// By parent node (or, at roots, by slot) and command, packed into one integer.
+    /// Nodes by parent node (for roots, by slot) and command, packed into one integer.
     node_of: FxHashMap<u64, u32>,
     node_of_record: Vec<u32>,
     /// Indexes of `nodes` by container slot, parents before children.
@@ -100,12 +100,12 @@ pub struct MergedNodes {
     candidates: Vec<u32>,
 }
 
-/// SipHash with fixed keys: the same in every run, and short names that collide are expensive to find.
+/// SipHash with fixed keys. The result is the same in every run, and colliding short names are expensive to find.
 type NameHasher = BuildHasherDefault<DefaultHasher>;
 
-/// No node, no place in the output.
+/// No node, or no index in the output.
 const NONE: u32 = u32::MAX;
-/// Marks slots in the upper half of a key. There are fewer nodes than this.
+/// Marks a slot in the upper half of a key. The number of nodes is always smaller.
 const SLOT_FLAG: u32 = 1 << 31;
 
 fn key(slot: usize, parent: u32, comm: CommId) -> u64 {
@@ -128,7 +128,7 @@ impl MergedNodes {
         self.node_of_record.resize(records.len(), NONE);
         self.of_slot.iter_mut().for_each(Vec::clear);
         self.of_slot.resize_with(slots, Vec::new);
-        // Siblings follow one another, and are often alike: the last look-up has the answer to the next.
+        // Siblings are adjacent and often have the same command, so the last lookup often has the next result.
         let mut last = None;
         for index in forest.parents_first() {
             let record = &records[index];
@@ -155,7 +155,7 @@ impl MergedNodes {
             node.subtree += 1;
             node.zombies += u64::from(record.state == ProcessState::Zombie);
         }
-        // Children stand behind their parents, so in reverse order each subtree is complete when it is added.
+        // Children come after their parents, so in reverse order each subtree is complete when it is added.
         for index in (0..self.nodes.len()).rev() {
             let (parent, subtree) = (self.nodes[index].parent, self.nodes[index].subtree);
             if parent != NONE {
@@ -164,16 +164,16 @@ impl MergedNodes {
         }
     }
 
-    /// How many nodes a container has before any limit.
+    /// Number of nodes of a container before a limit is applied.
     #[must_use]
     pub fn count(&self, slot: usize) -> usize {
         self.of_slot[slot].len()
     }
 
-    /// Chooses at most `cap` nodes of a container, the largest subtrees first, each with all its ancestors. `admit` may
-    /// reject a node by the hash of its path; a path that does not fit a label is rejected, too. Nodes that are not
-    /// exported are aggregated in one child named [`OTHER`] of the deepest ancestor that is. Fills `out`, sorted by
-    /// path; returns how many nodes were aggregated.
+    /// Chooses at most `cap` nodes of a container, the largest subtrees first, each with all its ancestors. `admit` can
+    /// reject a node by the hash of its path. A path that does not fit in a label is also rejected. Nodes that are not
+    /// exported are aggregated in a child named [`OTHER`] of their deepest exported ancestor. Fills `out`, sorted by
+    /// path. Returns how many nodes were aggregated.
     pub fn select(
         &mut self,
         slot: usize,
@@ -200,7 +200,7 @@ impl MergedNodes {
                         Some(parent) => parent.other_output,
                         None => other_root,
                     };
-                    // A real command with the name of the aggregate shares its node.
+                    // A process whose command is `other` shares the node of the aggregate.
                     if comm == OTHER && known_other != NONE {
                         known_other
                     } else {
@@ -226,15 +226,16 @@ impl MergedNodes {
         aggregated
     }
 
-    /// Marks the nodes to export. The output is they and one `other` below each that has an unexported child, so both
-    /// count against the limit.
+    /// Marks the nodes to export. The output also has one node `other` below each node with an unexported child. Both
+    /// kinds of nodes count towards the limit.
     fn choose(&mut self, slot: usize, cap: usize, mut admit: impl FnMut(u64) -> bool) {
         let (nodes, of_slot) = (&mut self.nodes, &self.of_slot[slot]);
         self.candidates.clear();
         self.candidates.extend_from_slice(of_slot);
         let is_limited = of_slot.len() > cap;
         if is_limited {
-            // An ancestor's subtree is never smaller; where it is equal, it is less deep.
+            // An ancestor comes first: its subtree is never smaller, and if it is equal, the ancestor has a lower
+            // depth.
             self.candidates.sort_unstable_by_key(|&index| {
                 let node = &nodes[index as usize];
                 (std::cmp::Reverse(node.subtree), node.depth, node.name_hash)
@@ -248,7 +249,8 @@ impl MergedNodes {
             let parent = (node.parent != NONE).then_some(node.parent as usize);
             let unexported_siblings =
                 parent.map_or(unexported_roots, |parent| nodes[parent].unexported_children as usize);
-            // The node itself, an `other` for its children, less the `other` of which it was the last.
+            // Adds the node itself and an `other` for its children; removes the `other` of its parent if this was its
+            // last node.
             let exported_with_it =
                 exported + 1 + usize::from(node.has_children) - usize::from(unexported_siblings == 1);
             if parent.is_some_and(|parent| !nodes[parent].is_exported)

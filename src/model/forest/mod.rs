@@ -2,14 +2,14 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`parents_and_depths`] | who is whose parent within one container, and how deep each process is |
-//! | [`root_kinds`] | whether a root is the init, entered by exec, or was adopted |
-//! | [`stats`] | one container's forest in numbers |
-//! | [`merged_nodes`] | processes merged by the path of their commands |
-//! | [`max_min_cap`] | how the nodes of all containers together stay within their limit |
+//! | [`parents_and_depths`] | the parent of each process within its container, and its depth |
+//! | [`root_kinds`] | whether a root is the init, entered by exec, or is adopted |
+//! | [`stats`] | the numbers of one container's forest |
+//! | [`merged_nodes`] | merges processes with the same path of commands |
+//! | [`node_share`] | limits the nodes of all containers together |
 
-pub mod max_min_cap;
 pub mod merged_nodes;
+pub mod node_share;
 pub mod parents_and_depths;
 pub mod root_kinds;
 pub mod stats;

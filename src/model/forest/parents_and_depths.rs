@@ -1,7 +1,8 @@
-//! Parents, children and depths: which process is the parent of which within one container, and how deep it stands.
+//! Parents, children and depths of the processes within one container.
 //!
-//! Linear in processes but for the search of parents by pid, without recursion, and safe on inconsistent
-//! snapshots: whatever the records say, every process has one place in one tree, and every loop ends.
+//! The algorithm is linear in the number of processes, except for the search of parents by pid, and not recursive.
+//! Inconsistent snapshots are safe: for any input, every process has exactly one position in one tree, and every loop
+//! ends.
 
 use crate::model::process::ProcessRecord;
 use crate::model::process_table::index_of_pid;
@@ -9,26 +10,26 @@ use crate::model::process_table::index_of_pid;
 /// No index: the parent of a root.
 const NONE: u32 = u32::MAX;
 
-/// Links over the records of a process table, by index. Kept and rebuilt with each collection.
+/// Links between the records of a process table, by index. Reused and rebuilt for each collection.
 #[derive(Debug, Default)]
 pub struct Forest {
     parents: Vec<u32>,
     depths: Vec<u32>,
     child_counts: Vec<u32>,
-    /// Parents before their children.
+    /// Indexes of all records, parents before their children.
     order: Vec<u32>,
-    /// Children of one parent lie together in `children`, from `first_child[parent]` on.
+    /// The children of a parent are adjacent in `children`, starting at `first_child[parent]`.
     first_child: Vec<u32>,
     children: Vec<u32>,
     unreached: Vec<u32>,
 }
 
 impl Forest {
-    /// Links `records`, which are ascending by pid, each pid once.
+    /// Links `records`, which must be sorted by ascending pid without duplicates.
     ///
-    /// A parent counts only if it is a member of the same container (or both are on the host) and did not start after
-    /// its child: then its pid has been reused, and the child is an orphan. Processes that no root leads to, as in a
-    /// cycle, become roots themselves, the oldest first.
+    /// A parent must be in the same container (or both processes must be on the host), and must not have started after
+    /// its child. If it started later, the pid was reused and the child is an orphan. Processes that cannot be reached
+    /// from a root, as in a cycle, become roots themselves, the oldest first.
     pub fn rebuild(&mut self, records: &[ProcessRecord]) {
         self.find_parents(records);
         self.arrange_children();
@@ -39,7 +40,7 @@ impl Forest {
         self.parents.clear();
         self.child_counts.clear();
         self.child_counts.resize(records.len(), 0);
-        // Siblings stand close together, so the last search often has the answer to the next.
+        // Siblings are close together, so the last search often has the next result.
         let mut last = (0, None);
         for record in records {
             if last.0 != record.parent_pid {
@@ -67,7 +68,7 @@ impl Forest {
         }
         self.children.clear();
         self.children.resize(next as usize, 0);
-        // `first_child` serves as the cursor of each parent, and is set back afterwards.
+        // `first_child` is used as a cursor for each parent, and restored afterwards.
         for (child, &parent) in self.parents.iter().enumerate() {
             if parent != NONE {
                 let cursor = &mut self.first_child[parent as usize];
@@ -111,14 +112,14 @@ impl Forest {
         }
     }
 
-    /// Appends to the order all descendants of the processes from `start` on.
+    /// Appends all descendants of the processes from index `start` of the order to the order.
     fn descend_from(&mut self, start: usize) {
         let mut next = start;
         while let Some(&index) = self.order.get(next) {
             next += 1;
             let index = index as usize;
             let first = self.first_child[index] as usize;
-            // A child that a cycle made a root keeps its place in the list.
+            // A child that became a root because of a cycle stays in the list.
             let end = self.first_child.get(index + 1).map_or(self.children.len(), |&end| end as usize);
             let depth = self.depths[index] + 1;
             for &child in &self.children[first..end] {
@@ -147,7 +148,7 @@ impl Forest {
         self.depths[index]
     }
 
-    /// Children within the same container.
+    /// Number of children within the same container.
     #[must_use]
     pub fn child_count(&self, index: usize) -> u32 {
         self.child_counts[index]

@@ -1,4 +1,5 @@
-//! Why each root process of a container has no parent inside: it is the init, it entered by exec, or it was orphaned.
+//! Why each root process of a container has no parent in the container: it is the init, it entered by exec, or it was
+//! orphaned.
 
 use super::parents_and_depths::Forest;
 use crate::model::process::ProcessRecord;
@@ -7,11 +8,11 @@ use crate::model::process::ProcessRecord;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum RootKind {
-    /// The process that the runtime started the container with.
+    /// The first process, which the runtime started.
     Init,
     /// Entered from outside: `docker exec`, a health check, `nsenter` into the cgroup.
     Exec,
-    /// An orphan: an earlier collection saw it with a parent inside, and now its parent is outside.
+    /// An orphan: an earlier collection found it with a parent in the container, and now its parent is outside.
     Adopted,
 }
 
@@ -30,27 +31,27 @@ impl RootKind {
     }
 }
 
-/// What is known of a root process beyond the forest.
+/// What is known about a root process in addition to the forest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootOrigin {
-    /// An earlier collection saw it with a parent inside its container.
+    /// An earlier collection found it with a parent in its container.
     HadParentInside,
-    /// It never had one.
+    /// No collection found it with a parent in its container.
     Entered {
-        /// Whether it is pid 1 of a pid namespace of its own.
+        /// Whether it is pid 1 of its own pid namespace.
         is_namespace_init: bool,
     },
 }
 
-/// The kinds of all roots of one process table. Kept and refilled.
+/// The kinds of all roots of one process table. Reused for every collection.
 #[derive(Debug, Default)]
 pub struct RootKinds {
     kinds: Vec<Option<RootKind>>,
-    /// By container slot, the candidate for its init.
+    /// The candidate for the init of each container, by slot.
     init_of_slot: Vec<Option<Candidate>>,
 }
 
-/// Pid 1 of a namespace of its own is preferred; among equals the oldest.
+/// Pid 1 of its own pid namespace takes precedence, then the oldest process.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     index: usize,
@@ -58,9 +59,9 @@ struct Candidate {
 }
 
 impl RootKinds {
-    /// Finds the kind of every root in a container. One root of each container is its init: pid 1 of a pid namespace of
-    /// its own, else (with `--pid=host` or `--pid=container:`) the oldest that is no orphan, since the runtime's process
-    /// was there before any other. `slots` is the number of container slots; `origin` is asked once for each root.
+    /// Determines the kind of every root in a container. One root of each container is its init: pid 1 of its own pid
+    /// namespace, or else (with `--pid=host` or `--pid=container:`) the oldest root that is not an orphan, because the
+    /// runtime starts the init first. `slots` is the number of container slots. `origin` is called once for each root.
     pub fn classify(
         &mut self,
         records: &[ProcessRecord],
@@ -96,7 +97,7 @@ impl RootKinds {
         }
     }
 
-    /// Slot and record of each container's init that is pid 1 of a pid namespace of its own.
+    /// Container slot and record index of each init that is pid 1 of its own pid namespace.
     pub fn namespace_inits(&self) -> impl Iterator<Item = (usize, usize)> {
         let candidates = self.init_of_slot.iter().enumerate();
         candidates.filter_map(|(slot, candidate)| {

@@ -1,4 +1,4 @@
-//! One container's forest in numbers: processes, threads, states, roots, depth, zombies.
+//! The numbers of one container's forest: processes, threads, states, roots, depth, zombies.
 
 use rustc_hash::FxHashMap;
 
@@ -8,14 +8,14 @@ use crate::model::comm_interner::{CommId, CommInterner};
 use crate::model::process::{ProcessRecord, ProcessState};
 use crate::model::process_table::index_of_pid;
 
-/// Depths 1 to 15 each, and all beyond together.
+/// One bucket for each depth from 1 to 15, and one for all greater depths.
 pub const DEPTH_BUCKETS: usize = 16;
 
 /// Roots of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Roots {
     pub count: u64,
-    /// In clock ticks since boot.
+    /// Start time of the oldest one in clock ticks since boot.
     pub oldest_start_time: Option<u64>,
 }
 
@@ -32,20 +32,20 @@ pub struct ForestStats {
     pub max_children: u32,
     /// Sums to `processes`.
     pub by_depth: [u64; DEPTH_BUCKETS],
-    /// True zombies by the command of the parent that does not reap them; `?` where the parent is not known.
+    /// True zombies by the command of the parent that does not reap them; `?` if the parent is unknown.
     pub zombies_by_parent: Vec<(Box<str>, u64)>,
-    /// Unix time in seconds at which the oldest zombie was first seen as one.
+    /// Unix time in seconds when the oldest zombie was first seen as a zombie.
     pub oldest_zombie_since: Option<f64>,
 }
 
 impl ForestStats {
-    /// True zombies.
+    /// Number of true zombies.
     #[must_use]
     pub fn zombies(&self) -> u64 {
         self.by_state[ProcessState::Zombie as usize]
     }
 
-    /// `1 init`, `2 exec`: the kinds that there are, with their numbers.
+    /// The kinds of roots with their numbers, such as `1 init`, `2 exec`. Kinds without roots are omitted.
     #[must_use]
     pub fn roots_by_kind(&self) -> Vec<String> {
         let kinds = RootKind::ALL.into_iter().zip(&self.roots).filter(|(_, roots)| roots.count > 0);
@@ -67,7 +67,7 @@ impl ForestStats {
         }
     }
 
-    /// Adds the numbers of another container: those beyond the limit are exported as one.
+    /// Adds the numbers of another container. Containers above the limit are exported as one sum.
     pub fn merge(&mut self, other: &Self) {
         self.processes += other.processes;
         self.threads += other.threads;
@@ -90,20 +90,20 @@ impl ForestStats {
     }
 }
 
-/// The stats of the host and of all containers. Kept and refilled.
+/// The stats of the host and of all containers. Reused for every collection.
 #[derive(Debug, Default)]
 pub struct ForestStatsBySlot {
     pub host: ForestStats,
     /// Kernel threads among the processes of the host.
     pub host_kernel_threads: u64,
-    /// By container slot; empty slots have the default.
+    /// By container slot; unused slots have the default value.
     pub containers: Vec<ForestStats>,
     zombies_by_parent: FxHashMap<(usize, CommId), u64>,
 }
 
 impl ForestStatsBySlot {
-    /// Sums up all records. `slots` is the number of container slots; `zombie_since` gives, by index, the Unix time in
-    /// seconds at which a zombie was first seen as one.
+    /// Computes the stats of all records. `slots` is the number of container slots. `zombie_since` returns, by record
+    /// index, the Unix time in seconds when a process was first seen as a zombie.
     pub fn rebuild(
         &mut self,
         records: &[ProcessRecord],

@@ -1,14 +1,14 @@
-//! The capabilities that loading BPF programs requires (`capabilities(7)`), and how they are dropped.
+//! Checks and drops the capabilities that are required to load BPF programs (`capabilities(7)`).
 
 use std::io;
 
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
-/// What loading may have used. CAP_SYS_ADMIN includes the two others.
+/// Capabilities that allow loading. CAP_SYS_ADMIN includes the two others.
 const FOR_LOADING: [CapabilitySet; 3] =
     [CapabilitySet::BPF, CapabilitySet::PERFMON, CapabilitySet::SYS_ADMIN];
 
-/// The names of the capabilities that are missing, with their verb; `None` where nothing is missing.
+/// The names of the missing capabilities, followed by "is" or "are"; `None` if nothing is missing.
 #[must_use]
 pub fn missing() -> Option<&'static str> {
     let effective = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
@@ -22,10 +22,10 @@ pub fn missing() -> Option<&'static str> {
     }
 }
 
-/// Drops them for good, in this thread and in those that it starts later.
+/// Drops the capabilities permanently, in this thread and in all threads that it starts later.
 ///
 /// # Errors
-/// The kernel's.
+/// The error of the kernel.
 pub fn drop_capabilities() -> io::Result<()> {
     let mut sets = capabilities(None)?;
     for capability in FOR_LOADING {

@@ -1,4 +1,4 @@
-//! The event counters that the BPF programs keep, by the id of a cgroup in the default hierarchy.
+//! The event counters of the BPF programs, by the id of a cgroup in the default hierarchy.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -6,10 +6,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use aya::maps::{Array, HashMap, MapData, MapError};
 use aya::programs::ProgramFd;
 
-/// `struct counts` of the program, as numbers.
+/// `struct counts` of the BPF program, as numbers.
 pub type CgroupValue = [u64; 15];
 
-/// The maps of the programs.
+/// The maps of the BPF programs.
 pub struct Counters {
     pub(super) cgroups: HashMap<MapData, u64, CgroupValue>,
     pub(super) lost: Array<MapData, u64>,
@@ -17,10 +17,10 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Shows the values of all cgroups, which only grow.
+    /// Calls `show` with the values of every cgroup. Values only increase.
     ///
     /// # Errors
-    /// The kernel's. Values that were shown before stay valid.
+    /// The error of the kernel. Values passed to `show` before the error stay valid.
     pub fn each(&self, mut show: impl FnMut(u64, &CgroupValue)) -> io::Result<()> {
         for entry in self.cgroups.iter() {
             let (id, value) = entry.map_err(map_error)?;
@@ -29,10 +29,10 @@ impl Counters {
         Ok(())
     }
 
-    /// Removes the entry of a cgroup. Only for a cgroup that is removed: nothing may be counted at the same time.
+    /// Removes the entry of a cgroup. The cgroup must be removed, so that no event is counted at the same time.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The error of the kernel.
     pub fn forget(&mut self, id: u64) -> io::Result<()> {
         match self.cgroups.remove(&id) {
             Err(MapError::KeyNotFound) => Ok(()),
@@ -40,11 +40,11 @@ impl Counters {
         }
     }
 
-    /// Events that were not counted: the map was full, or (`recursion_misses` of Documentation/bpf/, in
-    /// `proc_pid_fdinfo(5)`) a program was already running on that CPU.
+    /// Number of events that were not counted, because the map was full or because a program was already running on
+    /// that CPU (`recursion_misses` in Documentation/bpf/ and `proc_pid_fdinfo(5)`).
     ///
     /// # Errors
-    /// The kernel's.
+    /// The error of the kernel.
     pub fn lost(&self) -> io::Result<u64> {
         let no_room = self.lost.get(&0, 0).map_err(map_error)?;
         let mut missed = 0;

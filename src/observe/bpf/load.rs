@@ -1,6 +1,6 @@
 //! Loads and attaches the programs of `bpf/pstree.bpf.c` (`bpf(2)`; Documentation/bpf/ of the kernel).
 //!
-//! Loading requires CAP_BPF and CAP_PERFMON, which are dropped at once; only descriptors stay.
+//! Loading requires CAP_BPF and CAP_PERFMON, which are dropped afterwards. Only file descriptors are kept.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use super::task_iterator::TaskIterator;
 /// Compiled by `make bpf`; the instructions are the same on every little-endian machine.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/pstree.bpf.o");
 
-/// Programs that count, each with its tracepoint (include/trace/events/{sched,cgroup}.h).
+/// The counting programs, each with its tracepoint (include/trace/events/{sched,cgroup}.h).
 const COUNTERS: [(&str, &str); 4] = [
     ("on_fork", "sched_process_fork"),
     ("on_exec", "sched_process_exec"),
@@ -24,7 +24,7 @@ const COUNTERS: [(&str, &str); 4] = [
     ("on_rmdir", "cgroup_rmdir"),
 ];
 
-/// Why the kernel does not run the programs. One line that names the fix, if there is one.
+/// Why the programs cannot be loaded. The message is one line with the fix, if there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("{0} missing; grant CAP_BPF and CAP_PERFMON, which are dropped after loading")]
@@ -45,7 +45,7 @@ pub enum LoadError {
     KeptCapabilities(io::Error),
 }
 
-/// The error with its causes, without the verifier's log of hundreds of lines.
+/// The error with its causes, without the log of the verifier, which has hundreds of lines.
 fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
     let mut line = String::new();
     for error in causes(error) {
@@ -60,7 +60,7 @@ fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
     line
 }
 
-/// An error, and what caused it.
+/// An error and its causes.
 fn causes<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
@@ -80,25 +80,24 @@ impl From<EbpfError> for LoadError {
 /// Whether the thread has the capabilities that loading requires.
 ///
 /// # Errors
-/// Names the missing ones.
+/// If a capability is missing. The error names it.
 pub fn check_capabilities() -> Result<(), LoadError> {
     capabilities::missing().map_or(Ok(()), |missing| Err(LoadError::Capabilities(missing)))
 }
 
-/// Loads and attaches everything, then drops the capabilities for that, in this thread and all that it starts later.
-/// `max_cgroups` is how many cgroups can be counted at one time. What is returned works together: without the iterator
-/// nothing is counted any more.
+/// Loads and attaches all programs, then drops the required capabilities, in this thread and in all threads that it
+/// starts later. `max_cgroups` is the maximum number of counted cgroups. Counting stops when the iterator is dropped.
 ///
 /// # Errors
-/// When any part is not possible; nothing stays in the kernel then.
+/// If any part fails. Nothing stays loaded in the kernel.
 pub fn load(max_cgroups: u32) -> Result<(TaskIterator, Counters), LoadError> {
     check_capabilities()?;
     let loaded = load_all(max_cgroups);
     capabilities::drop_capabilities().map_err(LoadError::KeptCapabilities)?;
-    // The kernel's types take tens of megabytes while they are searched.
+    // The kernel's type information takes tens of megabytes during loading.
     return_free_memory();
     let (mut iterator, counters) = loaded?;
-    // Before Linux 5.19 every call requires the capabilities that were just dropped.
+    // Before Linux 5.19, every call requires the capabilities that were just dropped.
     iterator.open().map_err(LoadError::TooOld)?;
     Ok((iterator, counters))
 }

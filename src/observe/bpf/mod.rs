@@ -2,11 +2,13 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`load`] | loads and attaches the programs, and why that may fail |
-//! | [`task_iterator`], [`task_list`], [`task_record`] | the list of processes as a file, its walk, its bytes |
+//! | [`load`] | loads and attaches the programs, with the errors |
+//! | [`task_iterator`] | the task list as a file |
+//! | [`task_list`] | walks the task list |
+//! | [`task_record`] | parses the records of the task list |
 //! | [`counters`] | the event counters of each cgroup |
-//! | [`capabilities`] | what loading requires, and dropping it |
-//! | `malloc_trim` | returns the memory that loading took |
+//! | [`capabilities`] | checks and drops the required capabilities |
+//! | `malloc_trim` | returns memory to the system after loading |
 
 pub mod capabilities;
 pub mod counters;

@@ -1,4 +1,4 @@
-//! The BPF task iterator: a file whose content is all processes of the machine.
+//! The BPF task iterator: a file that contains all processes of the machine.
 
 use std::fs::File;
 use std::io;
@@ -17,10 +17,10 @@ pub struct TaskIterator {
 impl TaskIterator {
     pub(super) const PROGRAM: &str = "list_processes";
 
-    /// Begins a pass: the file yields records of `struct process`, and then ends.
+    /// Starts a pass. The file contains one `struct process` per process.
     ///
     /// # Errors
-    /// The kernel's, such as when no descriptor is left.
+    /// The error of the kernel, for example if file descriptors are exhausted.
     pub fn open(&mut self) -> io::Result<File> {
         let iterator: &mut Iter = program(&mut self.ebpf, Self::PROGRAM).map_err(program_error)?;
         let link = iterator.attach().map_err(program_error)?;

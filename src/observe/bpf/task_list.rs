@@ -1,4 +1,4 @@
-//! Walks the kernel's own list of processes: one pass of the BPF task iterator, read like a file.
+//! Walks the kernel's task list: one pass of the BPF task iterator, read like a file.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,12 +11,12 @@ use crate::observe::procfs::walk::{ProcFiles, ProcSource};
 use crate::observe::source::SourceError;
 use crate::resolve::process_files::KernelFields;
 
-/// The kernel hands out at most 8 pages at a time (`bpf_seq_read`, kernel/bpf/bpf_iter.c).
+/// The kernel returns at most 8 pages per read (`bpf_seq_read`, kernel/bpf/bpf_iter.c).
 const BUFFER_BYTES: usize = 32 * 1024;
-/// Hardened kernels hide pid 1 from BPF, and it is the ancestor of all.
+/// Pid of the ancestor of all processes. Hardened kernels hide it from BPF.
 const INIT: u32 = 1;
 
-/// Lists processes by the iterator; reads what it does not show from a procfs of the same pid namespace.
+/// Lists processes with the iterator. Reads everything else from a procfs of the same pid namespace.
 pub struct BpfSource {
     iterator: TaskIterator,
     buffer: Box<[u8]>,
@@ -26,7 +26,7 @@ pub struct BpfSource {
 
 impl BpfSource {
     /// # Errors
-    /// When there is no procfs at the path.
+    /// If there is no procfs at the path.
     pub fn new(iterator: TaskIterator, procfs: &Path) -> Result<Self, SourceError> {
         Ok(Self {
             iterator,
@@ -44,7 +44,7 @@ impl BpfSource {
         self.proc.files()
     }
 
-    /// See [`super::Source::walk`].
+    /// See `Source::walk`.
     pub(crate) fn walk(
         &mut self,
         mut visit: impl FnMut(ProcessRecord, Option<&KernelFields>, &mut ProcFiles) -> Result<(), SkipReason>,
@@ -52,7 +52,7 @@ impl BpfSource {
         let mut skipped = Skipped::default();
         let mut has_init = false;
         let mut list = self.iterator.open().map_err(SourceError::Iterator)?;
-        // Bytes of a record that the next read completes.
+        // Number of bytes of an incomplete record, which the next read completes.
         let mut filled = 0;
         loop {
             let count = read(&mut list, &mut self.buffer[filled..]).map_err(SourceError::Iterator)?;
@@ -86,7 +86,7 @@ impl BpfSource {
     }
 }
 
-/// Reads again after a signal, and where the kernel stops after many tasks without a process among them (EAGAIN).
+/// Retries after a signal, and after EAGAIN, which the kernel returns after many tasks without a process among them.
 fn read(list: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match list.read(buffer) {

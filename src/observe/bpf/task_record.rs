@@ -1,13 +1,14 @@
-//! The bytes of the task iterator (`list_processes` in `bpf/pstree.bpf.c`) to process records. Accepts any bytes.
+//! Converts the bytes of the task iterator (`list_processes` in `bpf/pstree.bpf.c`) to process records. Accepts any
+//! bytes.
 //!
-//! The same process gives the same record here and from `/proc`, except the command of a kernel worker: procfs adds what
-//! the worker runs.
+//! The record of a process is the same as from `/proc`, except for the command of a kernel worker, to which procfs adds
+//! the current work.
 
 use crate::model::process::{Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState};
 use crate::observe::procfs::parse::KERNEL_THREAD_FLAG;
 use crate::resolve::process_files::KernelFields;
 
-/// Size of `struct process` of the program.
+/// Size of `struct process` of the BPF program.
 pub const RECORD_BYTES: usize = 72;
 
 /// Nanoseconds of one clock tick at 100 Hz, the unit of times in `proc_pid_stat(5)` on all architectures except Alpha and
@@ -29,7 +30,7 @@ mod bits {
     pub(super) const FROZEN: u32 = 0x8000;
 }
 
-/// Reads one record. `None` where it is shorter than that.
+/// Parses one record. `None` if there are too few bytes.
 #[must_use]
 pub fn parse_process(bytes: &[u8]) -> Option<(ProcessRecord, KernelFields)> {
     let (start_boottime, rest) = split_u64(bytes)?;
@@ -71,7 +72,7 @@ fn u32s(bytes: &[u8; 40]) -> [u32; 10] {
 }
 
 /// The state as `/proc/PID/stat` shows it (`__task_state_index`, include/linux/sched.h): the highest bit that is
-/// reported, after those that are shown as another state.
+/// reported, after mapping the bits that are shown as another state.
 fn state(task_state: u32, exit_state: u32) -> ProcessState {
     if exit_state & bits::EXIT_ZOMBIE != 0 {
         return ProcessState::Zombie;
@@ -133,10 +134,10 @@ mod tests {
             ('I', 0x402, 0, 1),
             ('P', 0x40, 0, 1),
             ('Z', 0x80, 0x20, 1),
-            // A leader that exited, before its threads.
+            // A leader that exited before its threads.
             ('Z', 0x80, 0x20, 3),
             ('X', 0x80, 0x10, 1),
-            // TASK_FREEZABLE is no state of its own.
+            // TASK_FREEZABLE is not a separate state.
             ('S', 0x2001, 0, 1),
         ] {
             let stat = format!(

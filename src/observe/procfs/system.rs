@@ -9,8 +9,8 @@ use crate::model::container::{Container, Runtime};
 use crate::model::pids::TaskLimits;
 use crate::model::text::label_value;
 use crate::observe::procfs::parse::{parse_keyed, parse_namespace_link, parse_number, parse_uptime};
-use crate::resolve::attribution::label_id;
 use crate::resolve::cgroup_file::{parse_cgroup_file, parse_cgroup_lines};
+use crate::resolve::cgroup_path::label_id;
 
 /// `PROC_PID_INIT_INO` (include/linux/proc_ns.h): the pid namespace of the host.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;

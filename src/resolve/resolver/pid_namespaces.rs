@@ -1,5 +1,5 @@
-//! The pid namespace of a process, and whether it is pid 1 there: by it the container's init is told from processes that
-//! entered later.
+//! The pid namespace of a process, and whether the process is pid 1 in it. This distinguishes the container's init from
+//! processes that entered later.
 
 use super::ContainerResolver;
 use crate::model::forest::root_kinds::RootOrigin;
@@ -8,7 +8,7 @@ use crate::resolve::process_cache::PidNamespace;
 use crate::resolve::process_files::ProcessFiles;
 
 impl ContainerResolver {
-    /// Where a root process came from.
+    /// The origin of a root process.
     pub fn origin(&mut self, index: usize, pid: u32, files: &mut impl ProcessFiles) -> RootOrigin {
         if self.cache.get(index).had_parent_inside {
             RootOrigin::HadParentInside
@@ -17,7 +17,7 @@ impl ContainerResolver {
         }
     }
 
-    /// Whether a process is pid 1 in a pid namespace below that of the procfs. Read once.
+    /// Whether a process is pid 1 in a pid namespace below that of the procfs. Read once per process.
     pub(super) fn is_namespace_init(
         &mut self,
         index: usize,
@@ -36,7 +36,7 @@ impl ContainerResolver {
         ns_pids.pid == 1 && (ns_pids.level > 0 || self.is_inside())
     }
 
-    /// The pid namespace of a process, read once: no process can change its own.
+    /// The pid namespace of a process. Read once, because a process cannot change its own pid namespace.
     pub fn pid_namespace(&mut self, index: usize, pid: u32, files: &mut impl ProcessFiles) -> PidNamespace {
         let process = self.cache.get_mut(index);
         if process.pid_namespace == PidNamespace::Unknown {

@@ -1,6 +1,7 @@
-//! The container of a process whose cgroup the kernel does not show: a zombie on cgroup v1, or a path beyond PATH_MAX.
+//! The container of a process whose cgroup the kernel does not show: a zombie on cgroup v1, or a path longer than
+//! PATH_MAX.
 //!
-//! Such a process belongs to the container of its parent, else to the container that has its pid namespace.
+//! Such a process belongs to the container of its parent, or else to the container that owns its pid namespace.
 
 use rustc_hash::FxHashMap;
 
@@ -10,7 +11,7 @@ use crate::resolve::process_cache::PidNamespace;
 use crate::resolve::process_files::ProcessFiles;
 
 impl ContainerResolver {
-    /// By parent, parents before children as far as their ages tell; then by pid namespace.
+    /// Resolves by parent, oldest processes first so that parents come before children; then by pid namespace.
     pub(super) fn resolve_by_relatives(
         &mut self,
         files: &mut impl ProcessFiles,
@@ -18,7 +19,7 @@ impl ContainerResolver {
     ) {
         let mut unresolved = std::mem::take(&mut self.unresolved);
         unresolved.sort_unstable_by_key(|&index| records[index].key);
-        // The records may not be in the order of their pids yet.
+        // The records may not be sorted by pid yet.
         let index_of: FxHashMap<u32, usize> =
             records.iter().enumerate().map(|(index, record)| (record.key.pid, index)).collect();
         let mut owners: Option<FxHashMap<PidNamespace, Membership>> = None;
@@ -37,8 +38,8 @@ impl ContainerResolver {
         self.unresolved = unresolved;
     }
 
-    /// The pid namespaces that containers have for themselves, each by the container whose process is pid 1 in it.
-    /// Reads what is not yet known of the oldest process of each container.
+    /// Maps each pid namespace of a container to the container whose process is pid 1 in it. If the oldest process of a
+    /// container has not been read yet, reads it.
     fn namespace_owners(
         &mut self,
         files: &mut impl ProcessFiles,

@@ -1,4 +1,4 @@
-//! What can be wrong with the web configuration. Every message is one line with the key and the fix.
+//! Errors of the web configuration. Every message is one line with the key and the fix.
 
 use std::io;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub struct ReadFileError {
     pub error: io::Error,
 }
 
-/// What is wrong in the file. Keys are named as in the file.
+/// An error in the file. Keys are named as in the file.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("cannot read the file: {0}; check the path and its permissions")]

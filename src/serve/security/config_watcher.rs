@@ -1,6 +1,6 @@
 //! Loads the web configuration, and reloads it when one of its files changes.
 //!
-//! A file that is broken, or that removes a protection, is not applied: the previous policy stays in force, and the
+//! A file that is invalid, or that removes a protection, is rejected: the previous policy stays in effect, and the
 //! failure is counted.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ impl ReloadStatus {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Whether the policy in force is that of the current file.
+    /// Whether the policy in effect is that of the current file.
     #[must_use]
     pub fn last_succeeded(&self) -> bool {
         self.last_succeeded.load(Ordering::Relaxed)
@@ -51,11 +51,11 @@ fn file_version(path: &Path) -> Option<FileVersion> {
     Some((metadata.len(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
-/// The policy in force, and what is needed to notice that its files changed.
+/// The policy in effect, and the versions of its files to detect changes.
 pub(crate) struct ConfigWatcher {
     path: PathBuf,
     versions: FileVersions,
-    /// Why the current files are not in force.
+    /// Why the current files are not in effect.
     last_error: Option<String>,
     pub(crate) policy: Arc<RwLock<Arc<Policy>>>,
     pub(crate) status: Arc<ReloadStatus>,
@@ -108,8 +108,8 @@ impl ConfigWatcher {
         }
     }
 
-    /// Puts a policy in force, unless it lacks a protection that the present one has. A file that is still being
-    /// written, or that a full disk truncated, also lacks one.
+    /// Applies a policy, unless it lacks a protection that the current one has. A file that is incompletely written, or
+    /// that a full disk truncated, also lacks protections.
     fn apply(&self, policy: Policy) -> Result<(), LoadError> {
         let mut present = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         let mut pairs = present.protections().into_iter().zip(policy.protections());

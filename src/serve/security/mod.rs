@@ -3,7 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `config_file` | the format of the file |
-//! | `config_error` | what can be wrong with it |
+//! | `config_error` | its errors |
 //! | `config_watcher` | loads the file, and reloads it when it changes |
 //! | `policy` | what the file resolves to; whether a request is authorized |
 //! | `passwords` | checks passwords on their own thread |

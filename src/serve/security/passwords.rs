@@ -1,7 +1,7 @@
 //! Checks passwords against bcrypt hashes, on a thread made at start.
 //!
 //! A hash takes milliseconds to seconds, so it never runs on the thread that serves. Requests with the same password
-//! share one check, and a verified password is remembered as long as it is in use.
+//! share one check, and a verified password is cached while it is in use.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -72,7 +72,7 @@ struct Job {
 #[derive(Debug)]
 pub(crate) struct PasswordChecker {
     jobs: SyncSender<Job>,
-    /// Passwords that were right, with the time of their last use.
+    /// Verified passwords, with the time of their last use.
     verified: Mutex<HashMap<Digest, Instant>>,
     /// Checks that requests are waiting for.
     in_progress: Mutex<HashMap<Digest, Weak<OnceCell<bool>>>>,
@@ -155,7 +155,7 @@ impl PasswordChecker {
         digest
     }
 
-    /// Whether this password was right before. Extends the time for which it is remembered.
+    /// Whether this password was verified before. Extends the time for which it is cached.
     fn was_verified(&self, digest: &Digest, now: Instant) -> bool {
         let mut verified = lock(&self.verified);
         let is_remembered = |used: &&mut Instant| now.saturating_duration_since(**used) < VERIFIED_TTL;

@@ -1,4 +1,4 @@
-//! Who is served, and with which headers: the web configuration in force.
+//! The web configuration in effect: which clients are served, and with which headers.
 //!
 //! The thread that checks passwords also reloads changed files, so that no request waits for a file.
 
@@ -36,7 +36,7 @@ pub(crate) enum Denied {
     Busy,
 }
 
-/// The policy in force, and the thread that checks passwords and reloads the policy.
+/// The policy in effect, and the thread that checks passwords and reloads the policy.
 #[derive(Debug)]
 pub struct Security {
     policy: Arc<RwLock<Arc<Policy>>>,

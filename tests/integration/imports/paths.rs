@@ -15,20 +15,20 @@ pub struct Import {
 
 /// Collects the paths of one file.
 struct Paths {
-    /// Where the file and its inline modules are, from the crate's root.
+    /// The module path of the file and its inline modules, from the crate's root.
     module: Vec<String>,
-    /// What each imported name stands for.
+    /// The path of each imported name.
     names: BTreeMap<String, Vec<String>>,
     found: BTreeSet<Import>,
-    /// Lines of `mod tests`, braces included.
+    /// Number of lines of `mod tests`, including braces.
     test_lines: usize,
 }
 
-/// The paths of a file that is the module `module`, and how many lines it has without tests.
+/// The paths in the file of `module`, and its number of lines without tests.
 pub fn read(source: &str, module: Vec<String>) -> syn::Result<(BTreeSet<Import>, usize)> {
     let file = syn::parse_file(source)?;
     let mut paths = Paths { module, names: BTreeMap::new(), found: BTreeSet::new(), test_lines: 0 };
-    // Names first: an item may be used above its import.
+    // Collects names first, because an item can be used above its import.
     for item in &file.items {
         if let Item::Use(item) = item
             && !is_test(&item.attrs)
@@ -100,7 +100,7 @@ impl Paths {
         }
     }
 
-    /// [`Paths::absolute`], where the first segment may be an imported name.
+    /// Like [`Paths::absolute`], but the first segment can be an imported name.
     fn resolve(&self, path: &[String]) -> Vec<String> {
         match self.names.get(&path[0]) {
             Some(name) => [name, &path[1..]].concat(),
@@ -113,7 +113,7 @@ impl Paths {
         self.found.insert(Import { path, line });
     }
 
-    /// Every `a::b::c` among the tokens of a macro.
+    /// Adds every `a::b::c` in the tokens of a macro.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let (mut path, mut line, mut colons) = (Vec::new(), 0, 0);
         let mut finished = Vec::new();
@@ -147,7 +147,7 @@ impl Paths {
 impl Visit<'_> for Paths {
     fn visit_item_use(&mut self, item: &ItemUse) {
         if !is_test(&item.attrs) {
-            // Again for names: uses inside functions are met here only.
+            // Collects names again, because `use` items inside functions are visited only here.
             self.import(&item.tree, &mut Vec::new(), true);
             self.import(&item.tree, &mut Vec::new(), false);
         }

@@ -1,4 +1,4 @@
-//! Which siblings are alike, so that they can share a row as `4*[nginx]`.
+//! Finds identical siblings, which can share a row such as `4*[nginx]`.
 
 use std::collections::HashMap;
 
@@ -35,7 +35,7 @@ impl<'a> FoldKey<'a> {
     }
 }
 
-/// One id for each process. Two processes have the same id exactly if they and all their descendants are alike.
+/// One id for each process. Two processes have the same id if and only if they and all their descendants are identical.
 pub(crate) fn fold_ids(tree: &Tree, children: &Children) -> Vec<u32> {
     let mut known: HashMap<(FoldKey<'_>, Vec<u32>), u32> = HashMap::new();
     let mut fold_ids = vec![0; tree.processes.len()];

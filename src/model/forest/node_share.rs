@@ -1,7 +1,7 @@
-//! How the nodes of all containers together stay below their bound.
+//! Limits the nodes of all containers together.
 
-/// The most nodes that each container may have, so that all together stay below `per_host`: the largest
-/// give way first. At least 1, since every process has to be counted somewhere.
+/// The maximum number of nodes per container, so that all containers together stay within `per_host`. The largest
+/// containers are reduced first (max-min fairness). At least 1, because every process must be counted in a node.
 pub fn max_min_cap(wanted: impl Iterator<Item = usize>, per_container: usize, per_host: usize) -> usize {
     let mut wanted: Vec<usize> = wanted.map(|count| count.min(per_container)).collect();
     if wanted.iter().sum::<usize>() <= per_host {

@@ -1,12 +1,12 @@
-//! A cgroup path to the container that it belongs to. Pure.
+//! Maps a cgroup path to its container. Pure.
 //!
-//! Every runtime spells its cgroups in its own way, once by its cgroupfs driver and once by systemd. The
-//! outermost match wins, so nothing that a container makes below its own cgroup can name another.
+//! Every runtime has its own path format, one for its cgroupfs driver and one for systemd. The outermost match wins, so
+//! a container cannot impersonate another one by creating cgroups below its own.
 
 use crate::model::container::{Container, Runtime};
 use crate::model::text::{label_value, sanitize};
 
-/// Prefixes of `<prefix>-<64 hex>`, with or without `.scope`. The match is exact: `crio-conmon-…` and
+/// Prefixes of `<prefix>-<64 hex>`, with or without `.scope`. The match is exact, because `crio-conmon-…` and
 /// `libpod-conmon-…` are monitors, not containers.
 const PREFIXES: [(&str, Runtime); 5] = [
     ("docker", Runtime::Docker),
@@ -16,27 +16,27 @@ const PREFIXES: [(&str, Runtime); 5] = [
     ("nerdctl", Runtime::Nerdctl),
 ];
 
-/// Where a path lies, borrowed from it.
+/// The container of a path. Borrows from the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution<'a> {
-    /// The path down to the container, without what lies below it and without leading `/..`.
+    /// The path up to and including the container's cgroup, without leading `/..`.
     pub path: &'a str,
     pub runtime: Runtime,
     pub container_id: &'a str,
-    /// As spelled in the path.
+    /// In the notation of the path.
     pod_uid: &'a str,
     own_name: Option<&'a str>,
 }
 
 impl Attribution<'_> {
-    /// Owned, for the container table.
+    /// An owned copy for the container table.
     #[must_use]
     pub fn to_container(&self) -> Container {
         Container {
             path: self.path.into(),
             id: label_id(self.path).into(),
             container_id: label_value(self.container_id).into(),
-            // systemd slices cannot have dashes in a name's last part.
+            // systemd slices cannot have dashes in the last part of a name.
             pod_uid: label_value(&self.pod_uid.replace('_', "-")).into(),
             own_name: self.own_name.map(|name| label_value(&unescape_unit_name(name)).into()),
             runtime: self.runtime,
@@ -44,8 +44,8 @@ impl Attribution<'_> {
     }
 }
 
-/// A path as the label `id`: unchanged but for what must not be shown, which is escaped, with a mark at the
-/// end that no other id has: so no two paths share an id, even where one spells out the escapes of another.
+/// The label `id` of a path. Characters that are unsafe to display are escaped, and such an id ends with a marker.
+/// Therefore two paths never have the same id, even if one path contains the escape sequences of another as text.
 #[must_use]
 pub fn label_id(path: &str) -> String {
     let is_plain = sanitize(path.as_bytes()) == path && !path.contains(char::REPLACEMENT_CHARACTER);
@@ -61,7 +61,7 @@ pub fn attribute(path: &str) -> Option<Attribution<'_>> {
     for component in path.strip_prefix('/')?.split('/') {
         end += 1 + component.len();
         if let Some(found) = context.container(component) {
-            // systemd-nspawn keeps itself beside its payload.
+            // systemd-nspawn puts its own supervisor process in a cgroup next to the payload.
             if found.runtime == Runtime::Nspawn && path[end..].starts_with("/supervisor") {
                 return None;
             }
@@ -72,7 +72,7 @@ pub fn attribute(path: &str) -> Option<Attribution<'_>> {
     None
 }
 
-/// Seen from a cgroup namespace of our own, paths outside it begin with `/..`.
+/// If the exporter is in its own cgroup namespace, paths outside it begin with `/..`.
 fn strip_parent_references(mut path: &str) -> &str {
     while let Some(rest) = path.strip_prefix("/..").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
         path = rest;
@@ -80,7 +80,7 @@ fn strip_parent_references(mut path: &str) -> &str {
     path
 }
 
-/// What the components above tell about the next one.
+/// What the parent components of a path say about the next one.
 #[derive(Default)]
 struct Context<'a> {
     parent: &'a str,
@@ -98,7 +98,7 @@ impl<'a> Context<'a> {
         (self.grandparent, self.parent) = (self.parent, component);
     }
 
-    /// The path is filled in by the caller.
+    /// The caller fills in the path.
     fn found(&self, runtime: Runtime, container_id: &'a str) -> Option<Attribution<'a>> {
         Some(Attribution { path: "", runtime, container_id, pod_uid: self.pod_uid, own_name: None })
     }
@@ -139,8 +139,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// 64 hex digits alone are what the cgroupfs drivers of Docker, Kubernetes, ECS and nerdctl use. Docker
-    /// lets its users choose the parent, so what is none of the others is Docker's.
+    /// The cgroupfs drivers of Docker, Kubernetes, ECS and nerdctl use 64 hex digits alone as a name. Docker lets users
+    /// choose the parent cgroup, so a path that matches none of the others is Docker's.
     fn runtime_of_bare_id(&self) -> Runtime {
         if self.in_kubepods {
             Runtime::Kubernetes
@@ -162,7 +162,7 @@ fn is_hex_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// `pod<uid>`, `kubepods-burstable-pod<uid>.slice` and alike; empty where there is none.
+/// The uid in `pod<uid>`, `kubepods-burstable-pod<uid>.slice` and similar names; empty if there is none.
 fn pod_uid(component: &str) -> &str {
     let unit = component.strip_suffix(".slice").unwrap_or(component);
     let uid = unit.strip_prefix("pod").or_else(|| unit.rsplit_once("-pod").map(|(_, uid)| uid));
@@ -203,7 +203,7 @@ mod tests {
     const POD: &str = "6a4ce4a0-ba47-11ea-b2a7-0cc47ac5979e";
     const POD_UNIT: &str = "6a4ce4a0_ba47_11ea_b2a7_0cc47ac5979e";
 
-    /// Path, runtime, container id, pod uid, and how much of the path lies below the container.
+    /// `below` is the part of the path below the container.
     fn assert_container(path: &str, runtime: Runtime, container_id: &str, pod_uid: &str, below: &str) {
         let container = attribute(path).unwrap_or_else(|| panic!("no container in {path}")).to_container();
         assert_eq!(container.runtime, runtime, "{path}");
@@ -243,7 +243,7 @@ mod tests {
             "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{POD_UNIT}.slice/cri-containerd-{ID}.scope"
         );
         assert_container(&kind, Runtime::Containerd, ID, POD, "");
-        // A static pod's uid is a hash without dashes.
+        // The uid of a static pod is a hash without dashes.
         let hash = "0123456789abcdef0123456789abcdef";
         assert_container(&format!("/kubepods/pod{hash}/{ID}"), Runtime::Kubernetes, ID, hash, "");
     }
