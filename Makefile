@@ -18,6 +18,9 @@ STATIC  := target/$(TARGET)/release/pstree-exporter
 PYTHON  := target/python/bin/python
 PYTHON_READY := target/python/ready
 
+# Tests that observe the whole machine wait for those of other clones.
+MACHINE := flock --close /tmp/pstree-exporter-tests.lock
+
 BPF     := bpf/pstree.bpf.o
 
 .PHONY: test test-slow check lint unit unit-all packages packages-slow packages-bench static bpf bpf-check system \
@@ -40,14 +43,10 @@ lint:
 unit:
 	cargo test --locked
 
-# The same tests with the independent parser, and with the features of the system tests, so that the library is compiled
-# once. Tests that require more than Python have separate stages.
-OWN_STAGE := system soak incidents
-UNIT_TESTS = $(filter-out $(OWN_STAGE),$(notdir $(basename $(wildcard tests/*.rs)) $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs))))
-
+# The same with the features of the system tests, so that the library is compiled once, and with an independent parser.
 unit-all: $(PYTHON_READY)
-	PSTREE_PYTHON=$(abspath $(PYTHON)) cargo test --locked --features system-tests --lib --bins --examples \
-		$(addprefix --test ,$(UNIT_TESTS))
+	PSTREE_PYTHON=$(abspath $(PYTHON)) \
+		cargo test --locked --features system-tests --lib --bins --examples --test integration
 	cargo test --locked --features system-tests --doc
 
 REQUIREMENTS := dashboards/generate/requirements.txt deploy/check/requirements.txt
@@ -100,18 +99,22 @@ bpf-check: target/installed
 # One test at a time: they observe the whole machine.
 system: packages static
 	cargo build --locked --features system-tests --example panicking-screen
+	cargo test --locked --features system-tests --test system --no-run
 	PSTREE_STATIC_BINARY=$(abspath $(STATIC)) PSTREE_PYTHON=$(abspath $(PYTHON)) \
-		cargo test --locked --features system-tests --test system -- --test-threads=1
+		$(MACHINE) cargo test --locked --features system-tests --test system -- --test-threads=1
 
 # Five times faster than the default intervals; FACTOR=1 is real time.
 incidents: target/installed
-	cargo test --locked --features system-tests --test incidents
+	cargo test --locked --features system-tests --test incidents --no-run
+	$(MACHINE) cargo test --locked --features system-tests --test incidents
 
 # TIME in seconds. Fails if the exporters use more resources at the end than at the start.
 TIME ?= 120
 
 soak: target/installed static
-	PSTREE_STATIC_BINARY=$(abspath $(STATIC)) TIME=$(TIME) cargo test --locked --features system-tests --test soak
+	cargo test --locked --features system-tests --test soak --no-run
+	PSTREE_STATIC_BINARY=$(abspath $(STATIC)) TIME=$(TIME) \
+		$(MACHINE) cargo test --locked --features system-tests --test soak
 
 rules: target/installed
 	promtool check rules alerts/*.yaml alerts/kubernetes/*.yaml
@@ -147,7 +150,7 @@ deb: static
 DEBIAN ?= --without-kernel
 
 debian: packages-slow static
-	tests/debian/run $(abspath $(STATIC)) $(DEBIAN)
+	$(MACHINE) tests/debian/run $(abspath $(STATIC)) $(DEBIAN)
 
 vm: packages-slow static
 	tests/vm/run $(abspath $(STATIC))

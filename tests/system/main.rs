@@ -32,7 +32,6 @@ mod rights;
 mod slow_readers;
 mod sources;
 mod stack;
-mod starts;
 mod time;
 mod tls;
 mod trees;

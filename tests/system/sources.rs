@@ -44,7 +44,8 @@ fn collect(pipeline: &mut Pipeline) -> Records {
 }
 
 /// The part of a record that must be equal. Slot numbers differ between pipelines; only procfs adds to a kernel worker's
-/// name what it works on; a process that runs may sleep in the next moment.
+/// name what it works on; a process that runs may sleep in the next moment; other programs on the host start and end
+/// threads.
 fn comparable(
     (container, record): &(Option<String>, ProcessRecord),
 ) -> impl PartialEq + std::fmt::Debug + use<> {
@@ -56,7 +57,7 @@ fn comparable(
     (
         container.clone(),
         record.parent_pid,
-        record.threads,
+        container.as_ref().map(|_| record.threads),
         is_steady.then_some(record.state),
         record.kernel_thread,
         record.leader_exited,
@@ -115,7 +116,8 @@ fn both_sources_give_the_same_snapshot_during_churn() {
         compared += assert_same(&before, &between, &collect(&mut proc));
         assert!(between.keys().any(|key| key.pid == hostile.pid()));
     }
-    assert!(compared > 60 * 80, "only {compared} records were compared");
+    // The containers alone have more than 40 processes.
+    assert!(compared > 60 * 40, "only {compared} records were compared");
 
     drop(churn);
     // If nothing changes, the results are also the same.
