@@ -102,7 +102,10 @@ fn write_page(
 fn as_name(about: &str) -> String {
     let about = about.trim_end_matches('.');
     let mut letters = about.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+    match letters.next() {
+        Some(first) if !about.starts_with("Prometheus") => first.to_lowercase().chain(letters).collect(),
+        _ => about.to_owned(),
+    }
 }
 
 /// Writes possible values in brackets, as `--help` does, instead of a list with one line per value.
