@@ -51,7 +51,8 @@ def numbers():
                "containers are shown with the first digits of their id.",
                "short", hosts_where(f"pstree_docker_up{{{HOST}}} == 0"), steps(TEXT, (1, ORANGE))),
         number("Fallback to /proc", "Hosts without the requirements of BPF: process starts are an estimate (a lower "
-               "bound), execs and exits are not available. The reason is in the table, the fix in the README. Exporters "
+               "bound), execs and exits are not available. The reason is in the table, the fix in "
+               "docs/kernel-counters.md. Exporters "
                "that read /proc because of a flag are not counted.",
                "short", hosts_where(f'pstree_source_info{{{HOST},source!="bpf",reason!="flag"}}'),
                steps(TEXT, (1, ORANGE))),
@@ -120,7 +121,7 @@ def table():
         "Exporters",
         "One row per exporter, the oldest snapshot first. Source bpf: event counters are exact. Source proc has a "
         "reason: rights (grant CAP_BPF and CAP_PERFMON), flag (configured), btf, kernel, hierarchy, procfs, memory, "
-        "failed; see the README.",
+        "failed; see docs/kernel-counters.md.",
         queries, transformations, columns, none="No exporter is scraped: check the scrape configuration.", width=24,
         height=7)
 

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn only_processes_that_are_seen_count_where_other_tasks_take_pids() {
+    fn pid_growth_is_ignored_if_other_tasks_take_pids() {
         let member = |ns_pid| Member { ns_pid, ..Member::default() };
         for other in [Member { threads: 2, ..member(3) }, Member { is_exec: true, ..member(3) }] {
             let mut web = Web::default();

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_io_errors_decide_not_their_texts() {
+    fn errors_are_classified_by_kind_not_by_text() {
         assert!(matches!(of(Errno::NOENT), DockerError::NotRunning(_)));
         assert!(matches!(of(Errno::CONNREFUSED), DockerError::NotRunning(_)));
         assert!(matches!(of(Errno::ACCESS), DockerError::PermissionDenied(_)));

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_the_path_tells() {
+    fn lxc_and_nspawn_names_come_from_the_path() {
         let name_of = |path| attribute(path).unwrap().to_container().fallback_name().to_owned();
         assert_eq!(name_of("/lxc/mysql-primary-db"), "mysql-primary-db");
         assert_eq!(name_of("/machine.slice/machine-my\\x2dweb.scope"), "my-web");

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_s_numbers_are_in_this_order() {
+    fn fields_are_in_the_order_of_struct_counts() {
         let value = [1, 2, 3, 4, 5, 6, 1, 20, 10, 1, 0, 0, 0, 0, 0];
         let reading = Reading::new(7, &value);
         let counts = EventCounts { forks: 1, thread_starts: 2, execs: 3, exits: [4, 5, 6] };

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn of_records_with_one_pid_the_youngest_stays() {
+    fn duplicate_pids_keep_the_youngest_record() {
         let mut cache = ProcessCache::default();
         cache.begin();
         let mut records = vec![record(7, 3), record(5, 1), record(7, 9), record(7, 4)];

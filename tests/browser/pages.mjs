@@ -1,6 +1,6 @@
-// Tests the pages in a real Chromium like a user: sorts, opens and watches containers, with mouse and keyboard, in
-// light and dark mode, on a phone, and without scripts. Started by tests/system/browser.rs, which creates the
-// containers "calm", "careless" (zombies), "busy" and one with a hostile process.
+// Tests the pages in a real Chromium like a user: sorts, opens and watches containers, with mouse and keyboard, in light
+// and dark mode, on a phone, and without scripts. Started by tests/system/browser.rs, which creates the containers "calm",
+// "careless" (zombies), "busy" and one with a hostile process.
 //   PAGES  address of the exporter    OUT  directory for screenshots    DOCKER_HOST  for docker exec
 
 import assert from "node:assert/strict";
@@ -48,7 +48,7 @@ async function sortsAndOpens() {
   assert.match(await page.locator("table.forest").innerText(), /zombie\s+└─3\*\[workload\]/);
   await page.getByRole("link", { name: "Unfold" }).click();
   assert.equal(await page.locator("tr.bad").count(), 3);
-  await page.getByRole("link", { name: "Only zombies" }).click();
+  await page.getByRole("link", { name: "Zombies only" }).click();
   assert.equal(await page.locator("tbody tr").count(), 4, "the zombies and their parent");
   assert.deepEqual(errors, []);
 }
@@ -63,15 +63,15 @@ async function refreshesInPlace() {
   await page.locator("#fold").focus();
   // Rows are marked only until the next refresh.
   await page.evaluate(() => {
-    const look = () => { window.came ??= document.querySelector("tr.came")?.innerText; };
-    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
+    const check = () => { window.added ??= document.querySelector("tr.added")?.innerText; };
+    new MutationObserver(check).observe(document.body, { subtree: true, childList: true, attributes: true });
   });
   exec("/bin/sleep", "4711");
   await page.waitForFunction((count) => document.querySelectorAll("tbody tr").length === count + 1, before);
   // A process that was started by exec first has the name of the runtime.
-  assert.match(await (await page.waitForFunction(() => window.came)).jsonValue(), /exec/);
+  assert.match(await (await page.waitForFunction(() => window.added)).jsonValue(), /exec/);
   await page.waitForFunction(() => /exec\s+sleep/.test(document.querySelector("table.forest").innerText));
-  await page.screenshot({ path: `${OUT}/came-light.png` });
+  await page.screenshot({ path: `${OUT}/added-light.png` });
   assert.equal(await page.evaluate(() => window.sameDocument), true);
   assert.equal(await page.evaluate(() => document.activeElement.id), "fold", "the focus is kept");
   assert.deepEqual(errors, []);

@@ -148,7 +148,7 @@ fn the_host_costs_no_read_on_cgroup_v2_alone() {
 }
 
 #[test]
-fn a_container_in_cgroup_v1_alone_is_seen_and_tells_on_the_default_hierarchy() {
+fn a_v1_only_container_is_detected() {
     // A runtime without CPU time may take up to ten seconds to move a process.
     for (interval, enough) in [(100, 100), (999, 11), (1_000, 10), (5_000, 3), (60_000, 3)] {
         let cgroup = format!("8:pids:{WEB}\n0::/\n");
@@ -176,7 +176,7 @@ fn a_cgroup_that_the_kernel_does_not_show_is_the_parents() {
 }
 
 #[test]
-fn a_container_on_its_way_from_v1_to_v2_is_none_of_those() {
+fn a_container_that_is_being_moved_is_not_v1_only() {
     let mut machine = Machine::new(format!("8:pids:{WEB}\n0::/\n"));
     machine.collect(&[10], 1);
     machine.collect(&[10], 1);

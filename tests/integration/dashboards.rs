@@ -15,7 +15,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 #[test]
-fn there_are_three_with_uids_of_their_own() {
+fn three_dashboards_with_unique_uids() {
     let dashboards = dashboards();
     let uids: BTreeSet<&str> = dashboards.iter().map(|it| text(&it.json, "uid")).collect();
     assert_eq!(uids, BTreeSet::from(["pstree-container", "pstree-exporter", "pstree-fleet"]));
@@ -23,7 +23,7 @@ fn there_are_three_with_uids_of_their_own() {
 }
 
 #[test]
-fn they_can_be_provisioned_as_they_are() {
+fn dashboards_can_be_provisioned() {
     for Dashboard { file, json, .. } in dashboards() {
         assert!(json["schemaVersion"].as_u64() >= Some(36), "{file}: Grafana 10 takes it");
         assert!(json.get("__inputs").is_none(), "{file}: inputs resolve only in the import page");

@@ -35,7 +35,7 @@ fn help(arguments: &[&str]) -> String {
 
 #[test]
 fn the_table_of_metrics_is_the_catalog() {
-    let mut table = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
+    let mut table = "| metric | type | stability | labels | meaning |\n|---|---|---|---|---|\n".to_owned();
     for family in CATALOG {
         let kind = match family.kind {
             Kind::Gauge => "gauge",
@@ -45,7 +45,9 @@ fn the_table_of_metrics_is_the_catalog() {
         let labels: Vec<String> =
             common.iter().chain(family.labels).map(|label| format!("`{label}`")).collect();
         let help = family.help.replace("label_<name>", "`label_<name>`").replace("|", "\\|");
-        writeln!(table, "| `{}` | {kind} | {} | {help} |", family.name, labels.join(", ")).unwrap();
+        let stability = family.stability.label();
+        writeln!(table, "| `{}` | {kind} | {stability} | {} | {help} |", family.name, labels.join(", "))
+            .unwrap();
     }
     check("docs/metrics.md", "metrics", &table);
 }

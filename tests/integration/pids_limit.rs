@@ -20,7 +20,7 @@ fn hits(own_limit: &str, is_counted_at_the_limit: bool) -> Option<u64> {
 }
 
 #[test]
-fn nothing_is_said_where_the_kernel_counts_above() {
+fn limit_hits_are_unknown_if_the_kernel_counts_at_an_ancestor() {
     // Before Linux 6.11, the kernel counts in the cgroup of the fork, independent of which cgroup has the limit.
     for own in ["max\n", "1000\n", "500\n", "100\n"] {
         assert_eq!(hits(own, false), Some(0), "{own}");

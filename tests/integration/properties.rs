@@ -235,7 +235,7 @@ proptest! {
     }
 
     #[test]
-    fn of_records_with_one_pid_the_youngest_stays(processes in prop::collection::vec(made(), 1..60)) {
+    fn duplicate_pids_keep_the_youngest_record(processes in prop::collection::vec(made(), 1..60)) {
         let mut records: Vec<ProcessRecord> = processes.iter().map(record).collect();
         let youngest: BTreeMap<u32, ProcessRecord> = records.iter().fold(BTreeMap::new(), |mut by_pid, record| {
             let kept = by_pid.entry(record.key.pid).or_insert(*record);
@@ -250,7 +250,7 @@ proptest! {
     }
 
     #[test]
-    fn shown_nodes_are_bounded_closed_and_whole(
+    fn exported_nodes_are_limited_have_their_parents_and_sum_to_all_processes(
         processes in prop::collection::vec(made(), 1..80),
         cap in 1..12_usize,
         refused in prop::collection::vec(any::<bool>(), 80),

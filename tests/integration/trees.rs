@@ -154,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn what_came_and_went_is_marked_and_nothing_else(tree in trees(), keep in any::<u64>()) {
+    fn diff_marks_added_and_removed_processes_only(tree in trees(), keep in any::<u64>()) {
         let is_kept = |process: &Process| keep >> (process.pid % 64) & 1 == 1;
         let mut now = tree.clone();
         for pid in tree.processes.iter().filter(|process| !is_kept(process)).map(|process| process.key.pid) {

@@ -11,7 +11,7 @@ fn files_below(directory: &Path, into: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn what_is_below_deploy_names_this_version() {
+fn files_in_deploy_have_this_version() {
     let version = env!("CARGO_PKG_VERSION");
     let mut files = Vec::new();
     files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy"), &mut files);

@@ -266,7 +266,7 @@ fn bpf_that_fails_later_is_replaced_by_proc() {
     assert_eq!(metrics.value("pstree_collector_success", &[("collector", "processes")]), Some(1.0));
 }
 
-/// With the flags from the README, for an engine that does not know CAP_BPF yet.
+/// With the flags from docs/kernel-counters.md, for an engine that does not know CAP_BPF yet.
 #[test]
 fn a_container_with_one_capability_counts_the_forks_of_all_others() {
     let engine = Engine::shared();

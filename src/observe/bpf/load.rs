@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forbidden_system_call_is_told_by_its_error_number() {
+    fn a_denied_system_call_is_reported_by_errno() {
         let error = |errno: i32| {
             let io_error = io::Error::from_raw_os_error(errno);
             let error = aya::sys::SyscallError { call: "bpf_prog_load", io_error };

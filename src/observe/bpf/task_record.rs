@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_what_a_procfs_has_in_further_files() {
+    fn kernel_fields_match_the_procfs_files() {
         let (_, fields) =
             parse_process(&bytes(words(1, 0, 0, 1), b"sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0")).expect("whole");
         let ns_pids = NsPids { pid: 1, level: 2, below: Some(12) };
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_no_record() {
+    fn a_truncated_record_is_rejected() {
         let whole = bytes(words(1, 0, 0, 1), &[0; 16]);
         assert_eq!(whole.len(), RECORD_BYTES);
         for end in 0..RECORD_BYTES {

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_go_lacks_is_an_error_even_beside_a_known_one() {
+    fn a_name_unknown_to_go_is_rejected_even_next_to_a_known_one() {
         for (suites, curves, name) in [
             (&["TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GMC_SHA256"][..], &[][..], "GMC"),
             (&[], &["X25519", "CurvP256"], "CurvP256"),
