@@ -1,6 +1,6 @@
-//! Measures the time to print trees of 10,000 processes in 100 real containers, compared with `ps`, and the CPU time of
-//! an update of the live view, compared with a collection of the exporter. Prints ratios of one run. Requires root and
-//! the packages that `make test` installs.
+//! Measures the time to print trees of 10,000 processes in 100 real containers, and of 10,000 in one container, compared
+//! with `ps`, and the CPU time of an update of the live view, compared with a collection of the exporter. Prints ratios of
+//! one run. Requires root and the packages that `make test` installs.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -29,38 +29,18 @@ fn main() {
         command.arg("tree").args(arguments);
         command
     };
-    let mut ps = Command::new("ps");
-    ps.args(["-eo", "pid,ppid,comm"]);
-    let mut all = [
-        ("`ps -eo pid,ppid,comm`", ps),
+    println!("| command | ms | relative to ps |\n|---|--:|--:|");
+    print_times(&mut [
+        ("`ps -eo pid,ppid,comm`", ps()),
         ("`tree shop-50`", tree(&["shop-50", &docker])),
         ("`tree shop-50 --args`", tree(&["shop-50", "--args", &docker])),
         ("`tree`, all 100 containers", tree(&[&docker])),
         ("`tree --no-docker`", tree(&["--no-docker"])),
-    ];
-    let mut times = vec![Vec::new(); all.len()];
-    for _ in 0..ROUNDS {
-        for ((_, command), times) in all.iter_mut().zip(&mut times) {
-            let begun = Instant::now();
-            let status = command.stdout(Stdio::null()).status().expect("it runs");
-            times.push(begun.elapsed());
-            assert!(status.success());
-        }
-    }
-    let medians: Vec<Duration> = times
-        .iter_mut()
-        .map(|times| {
-            times.sort_unstable();
-            times[times.len() / 2]
-        })
-        .collect();
-    println!("| command | ms | in times of ps |\n|---|--:|--:|");
-    for ((name, _), median) in all.iter().zip(&medians) {
-        let ratio = median.as_secs_f64() / medians[0].as_secs_f64();
-        println!("| {name} | {:.0} | {ratio:.2} |", median.as_secs_f64() * 1000.0);
-    }
+    ]);
     let exporter = Exporter::start(&[&docker, "--collection.interval=1s", "--collection.source=proc"]);
-    println!("\n| every second, by `/proc` | CPU ms a second | in times of the exporter |\n|---|--:|--:|");
+    println!(
+        "\n| every second, from `/proc` | CPU ms per second | relative to the exporter |\n|---|--:|--:|"
+    );
     let (mut frames, mut collections) = (Vec::new(), Vec::new());
     for arguments in ["--watch 1 shop-50", "--watch 1"] {
         let view = Live::start(&format!("{BINARY} tree {arguments} {docker}"));
@@ -81,6 +61,48 @@ fn main() {
             "| exporter | {collection:.0} | 1 |\n| `tree {arguments}` | {frame:.0} | {:.2} |",
             frame / collection
         );
+    }
+    drop(exporter);
+    let names: Vec<String> = (0..CONTAINERS).map(|number| format!("shop-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    engine.docker(&[&["rm", "--force"], &names[..]].concat());
+    let children = (CONTAINERS * PROCESSES_EACH - 1).to_string();
+    engine.run_workload("crowd", &["--pids-limit=-1"], &["fan", &children]);
+    println!("\n| 10,000 processes in one container | ms | relative to ps |\n|---|--:|--:|");
+    print_times(&mut [
+        ("`ps -eo pid,ppid,comm`", ps()),
+        ("`tree crowd`", tree(&["crowd", &docker])),
+        ("`tree crowd --no-fold`", tree(&["crowd", "--no-fold", &docker])),
+    ]);
+}
+
+fn ps() -> Command {
+    let mut ps = Command::new("ps");
+    ps.args(["-eo", "pid,ppid,comm"]);
+    ps
+}
+
+/// Runs the commands alternately and prints their medians, also relative to the first.
+fn print_times(all: &mut [(&str, Command)]) {
+    let mut times = vec![Vec::new(); all.len()];
+    for _ in 0..ROUNDS {
+        for ((_, command), times) in all.iter_mut().zip(&mut times) {
+            let begun = Instant::now();
+            let status = command.stdout(Stdio::null()).status().expect("it runs");
+            times.push(begun.elapsed());
+            assert!(status.success());
+        }
+    }
+    let medians: Vec<Duration> = times
+        .iter_mut()
+        .map(|times| {
+            times.sort_unstable();
+            times[times.len() / 2]
+        })
+        .collect();
+    for ((name, _), median) in all.iter().zip(&medians) {
+        let ratio = median.as_secs_f64() / medians[0].as_secs_f64();
+        println!("| {name} | {:.0} | {ratio:.2} |", median.as_secs_f64() * 1000.0);
     }
 }
 

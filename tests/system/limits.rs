@@ -2,7 +2,7 @@
 //! a machine without free pids, in a virtual machine.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Read as _;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,49 +11,26 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::support::exposition::Exposition;
-use crate::support::http::{self, Response, connect};
+use crate::support::http::{self, connect};
 use crate::support::{BINARY, Exporter, wait_at_most, wait_for};
 use crate::testkit::binaries::static_binary;
 use crate::testkit::cgroups::LimitedCgroup;
 use crate::testkit::engine::Engine;
+use crate::testkit::keep_alive::KeepAlive;
 use crate::testkit::oracle::{members, pids_file};
 
-/// A connection for many requests, as scrapers keep theirs.
-struct KeepAlive(BufReader<TcpStream>);
+fn scrape(connection: &mut KeepAlive) -> Exposition {
+    let response = connection.get("/metrics", &[]);
+    assert_eq!(response.status, 200, "{}", response.head);
+    Exposition::parse(&response.text())
+}
 
-impl KeepAlive {
-    fn connect(address: &str) -> Self {
-        Self(BufReader::new(connect(address)))
-    }
-
-    fn get(&mut self, path: &str) -> Response {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
-        self.0.get_mut().write_all(request.as_bytes()).expect("the request is accepted");
-        let mut bytes = Vec::new();
-        while !bytes.ends_with(b"\r\n\r\n") {
-            let count = self.0.read_until(b'\n', &mut bytes).expect("a head");
-            assert!(count > 0, "closed before the response to {path}");
-        }
-        let head = http::parse(&bytes);
-        let length = head.header("content-length").expect("a length").parse().expect("a number");
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).expect("a body");
-        Response { body, ..head }
-    }
-
-    fn scrape(&mut self) -> Exposition {
-        let response = self.get("/metrics");
-        assert_eq!(response.status, 200, "{}", response.head);
-        Exposition::parse(&response.text())
-    }
-
-    /// Scrapes until the last collection succeeded, or failed.
-    fn scrape_until(&mut self, success: bool) -> Exposition {
-        wait_for(if success { "a collection" } else { "a failed collection" }, || {
-            let metrics = self.scrape();
-            (succeeded(&metrics) == success).then_some(metrics)
-        })
-    }
+/// Scrapes until the last collection succeeded, or failed.
+fn scrape_until(connection: &mut KeepAlive, success: bool) -> Exposition {
+    wait_for(if success { "a collection" } else { "a failed collection" }, || {
+        let metrics = scrape(connection);
+        (succeeded(&metrics) == success).then_some(metrics)
+    })
 }
 
 fn collected_at(metrics: &Exposition) -> f64 {
@@ -197,12 +174,12 @@ fn the_exporter_recovers_when_it_has_no_descriptor_left() {
         let exporter = Exporter::start(&["--no-docker", "--collection.interval=250ms", &flag]);
         let before = exporter.scrape();
         let mut connection = KeepAlive::connect(&exporter.address);
-        assert!(succeeded(&connection.scrape()));
+        assert!(succeeded(&scrape(&mut connection)));
 
         // A few file descriptors are left, and idle clients use them.
         set_descriptors(&exporter, descriptors(&exporter) + 10);
         let idle: Vec<TcpStream> = (0..40).map(|_| connect(&exporter.address)).collect();
-        let failing = connection.scrape_until(false);
+        let failing = scrape_until(&mut connection, false);
         assert!(
             collected_at(&failing) >= collected_at(&before)
                 && failing.sum("pstree_host_processes", &[]) > 0.0
@@ -216,22 +193,22 @@ fn the_exporter_recovers_when_it_has_no_descriptor_left() {
             let newcomer = scope.spawn(|| http::request(address, "GET", "/metrics", &[]).status);
             while !newcomer.is_finished() {
                 // A connection in use is not closed in favour of the new one.
-                connection.scrape();
+                scrape(&mut connection);
             }
             assert_eq!(newcomer.join().expect("a response"), 200);
         });
         drop(idle);
-        let again = connection.scrape_until(true);
+        let again = scrape_until(&mut connection, true);
         assert!(collected_at(&again) > collected_at(&failing));
         assert_eq!(source(&again), source(&before));
         exporter.log_line("collections succeed again");
 
         // No file descriptor is left.
         set_descriptors(&exporter, 3);
-        connection.scrape_until(false);
+        scrape_until(&mut connection, false);
         exporter.log_line("Too many open files");
         set_descriptors(&exporter, 1024);
-        connection.scrape_until(true);
+        scrape_until(&mut connection, true);
         assert_eq!(source(&exporter.fresh_scrape()), source(&before));
     }
 }

@@ -6,6 +6,7 @@ pub mod binaries;
 pub mod cgroups;
 pub mod child;
 pub mod engine;
+pub mod keep_alive;
 pub mod oracle;
 pub mod prometheus;
 pub mod scratch;
