@@ -19,6 +19,9 @@ use crate::model::snapshot::{ContainerNumbers, ContainerSummary, NamedSnapshot};
 /// Maximum number of non-reaping parents with their own series.
 const MAX_ZOMBIE_PARENTS: usize = 5;
 
+/// Size at which sample lines are written out.
+const BUFFER_BYTES: usize = 64 * 1024;
+
 /// Writes all families of [`Scope::Container`] that have a sample, in the order of the catalog. `docker_labels` are the
 /// names of the labels `label_<name>`, in the order of their values in the metadata.
 ///
@@ -31,21 +34,31 @@ pub fn write<W: Write>(
     docker_labels: &[String],
 ) -> io::Result<()> {
     let containers = Containers::new(snapshot);
-    let mut samples = Vec::with_capacity(4096);
+    let mut samples = Vec::with_capacity(BUFFER_BYTES + 4096);
     for (index, family) in CATALOG.iter().enumerate().filter(|(_, family)| family.scope == Scope::Container) {
-        samples.clear();
-        let mut family_writer = FamilyWriter { out: &mut samples, family };
+        let mut has_header = false;
+        let mut flush = |samples: &mut Vec<u8>| -> io::Result<()> {
+            if !has_header && !samples.is_empty() {
+                has_header = true;
+                match format {
+                    Format::Text => text_format::write_header(writer, family)?,
+                    Format::OpenMetrics => {
+                        openmetrics::write_header(writer, family.name, family.kind, family.help)?;
+                    }
+                }
+            }
+            writer.write_all(samples)?;
+            samples.clear();
+            Ok(())
+        };
         for container in containers.iter() {
+            let mut family_writer = FamilyWriter { out: &mut samples, family };
             write_samples(&mut family_writer, Id::ALL[index], &container, snapshot, docker_labels);
+            if samples.len() >= BUFFER_BYTES {
+                flush(&mut samples)?;
+            }
         }
-        if samples.is_empty() {
-            continue;
-        }
-        match format {
-            Format::Text => text_format::write_header(writer, family)?,
-            Format::OpenMetrics => openmetrics::write_header(writer, family.name, family.kind, family.help)?,
-        }
-        writer.write_all(&samples)?;
+        flush(&mut samples)?;
     }
     Ok(())
 }

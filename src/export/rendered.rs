@@ -1,6 +1,6 @@
 //! A snapshot as scrapers receive it. Each format is encoded at most once and served from memory.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -121,32 +121,38 @@ impl RenderedSnapshot {
     }
 
     fn encode(&self, encoding: Encoding) -> Bytes {
-        let encode = || match encoding.gzip {
-            true => compress(&self.encode(Encoding { gzip: false, ..encoding })),
-            false => self.encode_format(encoding.format),
+        let plain = &self.slots[Encoding { gzip: false, ..encoding }.index()].body;
+        let encode = || match (encoding.gzip, plain.get()) {
+            (true, Some(body)) => compress(|writer| writer.write_all(body)),
+            // A body of thousands of containers has megabytes, so it is not also kept uncompressed.
+            (true, None) => compress(|writer| self.write(encoding.format, writer)),
+            (false, _) => {
+                let mut out = Vec::with_capacity(64 * 1024);
+                // Writing to a vector cannot fail.
+                let _ = self.write(encoding.format, &mut out);
+                out.shrink_to_fit();
+                out.into()
+            }
         };
         self.slots[encoding.index()].body.get_or_init(encode).clone()
     }
 
-    fn encode_format(&self, format: Format) -> Bytes {
-        let mut out = Vec::with_capacity(64 * 1024);
-        let containers = container_families::write(&mut out, format, &self.snapshot, &self.docker_labels);
+    fn write<W: Write>(&self, format: Format, writer: &mut W) -> io::Result<()> {
+        container_families::write(writer, format, &self.snapshot, &self.docker_labels)?;
         let others = match format {
-            Format::Text => TextEncoder::new().encode(&self.families, &mut out),
-            Format::OpenMetrics => OpenMetricsEncoder.encode(&self.families, &mut out),
+            Format::Text => TextEncoder::new().encode(&self.families, writer),
+            Format::OpenMetrics => OpenMetricsEncoder.encode(&self.families, writer),
         };
-        // This cannot fail: the output is a vector, all families are gauges or counters, and every family has a sample.
-        debug_assert!(containers.is_ok() && others.is_ok(), "{containers:?} {others:?}");
-        out.shrink_to_fit();
-        out.into()
+        // Only the writer can fail: all families are gauges or counters, and every family has a sample.
+        others.map_err(io::Error::other)
     }
 }
 
 /// Uses the fastest level. The body consists mostly of repeated names, so it still shrinks by a factor of 20.
-fn compress(body: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
+fn compress(write: impl FnOnce(&mut GzEncoder<Vec<u8>>) -> io::Result<()>) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(64 * 1024), Compression::fast());
     // Writing to a vector cannot fail.
-    let _ = encoder.write_all(body);
+    let _ = write(&mut encoder);
     encoder.finish().unwrap_or_default().into()
 }
 
