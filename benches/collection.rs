@@ -81,11 +81,13 @@ impl Collection {
             container_name: None,
         };
         // On a separate thread, because it drops the thread's capabilities.
-        let pipeline = std::thread::scope(|scope| {
+        let mut pipeline = std::thread::scope(|scope| {
             #[allow(clippy::disallowed_methods, reason = "no exporter runs here")]
             let thread = scope.spawn(|| Pipeline::new(&config));
             thread.join().expect("no panic").expect("the source is possible: run as root")
         });
+        // As many as the exporter keeps open.
+        pipeline.keep_control_files_open(1_200);
         Self {
             collector: Collector::new(pipeline, Arc::default()),
             renderer: Renderer::new(None, [("hidepid", false), ("pid_namespace", false)]),

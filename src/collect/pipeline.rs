@@ -185,6 +185,11 @@ impl Pipeline {
         self.pids.is_available()
     }
 
+    /// Keeps up to `max` control files of containers open between collections.
+    pub fn keep_control_files_open(&mut self, max: usize) {
+        self.pids.keep_open(max);
+    }
+
     /// The status of the collections so far.
     #[must_use]
     pub fn status(&self) -> CollectionStatus {

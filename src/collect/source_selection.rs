@@ -28,7 +28,7 @@ const MOVING_TIME: Duration = Duration::from_secs(1);
 const MOVING_CHECKS: u32 = 20;
 
 /// Why BPF cannot be used if such containers exist.
-pub(super) const V1_ONLY: &str = "containers here use cgroup v1 alone, and BPF sees cgroup v2";
+pub(super) const V1_ONLY: &str = "some containers are only in cgroup v1; BPF requires cgroup v2";
 
 /// The source, and the counters that are available only with BPF.
 pub struct SourceSelection {
@@ -87,7 +87,7 @@ impl fmt::Display for Reason {
             Self::Procfs(why) | Self::Hierarchy(why) => f.write_str(why),
             Self::Memory(limit) => write!(
                 f,
-                "loading BPF programs takes 60 MiB for a moment, and the memory limit of this cgroup is {} MiB; raise it to {} MiB",
+                "loading BPF programs requires 60 MiB; the memory limit of this cgroup is {} MiB; raise it to {} MiB",
                 limit >> 20,
                 MEMORY_TO_LOAD >> 20
             ),
@@ -141,7 +141,7 @@ fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, Ker
     }
     if system.hides_other_users() {
         return Err(Reason::Procfs(
-            "procfs is mounted with hidepid, which hides files that BPF does not replace",
+            "procfs is mounted with hidepid, which hides files that are also required with BPF",
         ));
     }
     if !system.shows_full_cgroup_paths() {
@@ -150,7 +150,7 @@ fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, Ker
         ));
     }
     let hierarchy = DefaultHierarchy::find(&config.cgroupfs).ok_or(Reason::Hierarchy(
-        "--path.cgroupfs does not show the whole cgroup v2 hierarchy; in a container, run with --cgroupns=host",
+        "the cgroup v2 hierarchy below --path.cgroupfs is incomplete; in a container, run with --cgroupns=host",
     ))?;
     if has_v1_only_containers(&config.procfs).map_err(Reason::Failed)? {
         return Err(Reason::Hierarchy(V1_ONLY));

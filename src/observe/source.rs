@@ -19,7 +19,7 @@ pub enum SourceError {
     )]
     NoProcesses { path: String },
     /// The kernel's task list.
-    #[error("cannot list processes by BPF: {0}")]
+    #[error("cannot list processes with BPF: {0}")]
     Iterator(io::Error),
     #[error("--collection.source=bpf: {0}; use --collection.source=auto to fall back to /proc")]
     NoBpf(String),

@@ -24,7 +24,7 @@ pub struct Found {
 pub enum NotFound {
     #[error("no container matches \"{selector}\"{}", nearest_hint(.nearest))]
     Unknown { selector: String, nearest: Vec<String> },
-    #[error("\"{selector}\" matches the ids of several containers: {}; give more digits", .names.join(", "))]
+    #[error("\"{selector}\" matches several container ids: {}; use more digits", .names.join(", "))]
     Ambiguous { selector: String, names: Vec<String> },
     #[error("process {pid} ({command}) is in no container; use tree --host to show it")]
     OnHost { pid: u32, command: String },

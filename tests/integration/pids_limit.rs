@@ -1,4 +1,4 @@
-//! Which forks are counted as refused if a cgroup above the container has the limit.
+//! Values of the pids controller, and the files that stay open for them.
 
 use crate::support::fixture::Fixture;
 use pstree_exporter::observe::cgroupfs::pids::PidsReader;
@@ -30,4 +30,41 @@ fn limit_hits_are_unknown_if_the_kernel_counts_at_an_ancestor() {
         assert_eq!(hits(own, true), None, "{own}");
     }
     assert_eq!(hits("100\n", true), Some(0));
+}
+
+/// The files below this directory that this process has open.
+fn open_files(directory: &std::path::Path) -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").expect("procfs").flatten();
+    descriptors.filter(|it| std::fs::read_link(it.path()).is_ok_and(|to| to.starts_with(directory))).count()
+}
+
+#[test]
+fn open_control_files_show_new_values_and_are_closed_with_their_container() {
+    let fixture = Fixture::with_container();
+    let root = fixture.path("cgroup");
+    fixture.write("cgroup/cgroup.controllers", "pids\n");
+    let write = |container: &str, current: &str| {
+        fixture.write(&format!("cgroup/{container}/pids.current"), current);
+        fixture.write(&format!("cgroup/{container}/pids.max"), "100\n");
+    };
+    for container in ["a", "b", "c"] {
+        write(container, "1\n");
+    }
+    let mut reader = PidsReader::find(&root);
+    // Enough for the six possible files of two containers.
+    reader.keep_open(12);
+    reader.begin();
+    for (path, current) in [("/a", Some(1)), ("/b", Some(1)), ("/c", Some(1)), ("/none", None)] {
+        assert_eq!(reader.read(path).current, current, "{path}");
+    }
+    assert_eq!(open_files(&root), 4, "the third container exceeds the limit");
+
+    // In place, as in cgroupfs: an open file must show it.
+    std::fs::write(root.join("a/pids.current"), "23\n").expect("a scratch file");
+    reader.begin();
+    assert_eq!(reader.read("/a").current, Some(23));
+    reader.begin();
+    assert_eq!(open_files(&root), 2, "/b was not read in the last collection");
+    assert_eq!(reader.read("/c").current, Some(1));
+    assert_eq!(open_files(&root), 4);
 }

@@ -217,7 +217,7 @@ fn a_container_in_cgroup_v1_only_is_exported() {
     let label = [("id", id.as_str())];
     assert_eq!(metrics.value("pstree_container_processes", &label), Some(3.0));
     assert_eq!(metrics.value("pstree_container_forks_total", &label), None, "its events cannot be assigned");
-    let line = exporter.log_line("cgroup v1 alone");
+    let line = exporter.log_line("only in cgroup v1");
     assert!(line.contains("level=warn"), "{line}");
     let metrics = exporter.fresh_scrape();
     assert_eq!(source(&metrics), ("proc".to_owned(), "hierarchy".to_owned()));
@@ -228,7 +228,7 @@ fn a_container_in_cgroup_v1_only_is_exported() {
     // If it exists at the start, BPF is not tried.
     let mut command = Command::new(BINARY);
     command.env_remove("DOCKER_HOST");
-    assert_falls_back(command, "hierarchy", &["level=warn", "cgroup v1 alone"]);
+    assert_falls_back(command, "hierarchy", &["level=warn", "only in cgroup v1"]);
     drop(forest);
     remove_cgroup(&group);
 }

@@ -44,7 +44,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let registry = Arc::new(Registry::default());
     let latest = Arc::new(LatestSnapshot::default());
     // Drops privileges, in this thread only, so all other threads are created after it.
-    let pipeline = Pipeline::new(&config.collector)?;
+    let mut pipeline = Pipeline::new(&config.collector)?;
     let security = match &config.web.config_file {
         Some(path) if !config.once => Some(Security::start(path, config.web.timeouts.reload_interval)?),
         _ => None,
@@ -54,8 +54,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         move || config_status.as_ref().map(|status| (status.last_succeeded(), status.failures()));
     let renderer = renderer(&config);
     log_missing_pids_controller(&pipeline, &config.collector);
+    let mut max_connections = 0;
     if !config.once {
         log_source(&pipeline);
+        let descriptors = raise_nofile_limit(config.web.max_connections);
+        max_connections = descriptors.connections;
+        pipeline.keep_control_files_open(descriptors.control_files);
     }
     let is_proc = !pipeline.counts_events();
     let has_docker = config.docker.is_some();
@@ -111,7 +115,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         let server = Server {
             latest,
             telemetry_path: config.web.telemetry_path.into(),
-            max_connections: raise_nofile_limit(config.web.max_connections),
+            max_connections,
             render_thread: Arc::clone(&render_thread),
             pages: Pages::new(render_thread, argument_readers),
             security,

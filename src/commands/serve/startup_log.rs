@@ -29,7 +29,7 @@ pub(super) fn log_missing_pids_controller(pipeline: &Pipeline, config: &Collecto
     if !pipeline.reads_pids() {
         warn!(
             cgroupfs = %config.cgroupfs.display(),
-            "pids controller not found, limits of pids unavailable; set --path.cgroupfs to the mount point of cgroups"
+            "pids controller not found, pids limits unavailable; set --path.cgroupfs to the mount point of cgroups"
         );
     }
 }

@@ -3,11 +3,11 @@
 //! Sources: `cgroups(7)`; in the kernel, Documentation/admin-guide/cgroup-v1/pids.rst, freezer-subsystem.rst and
 //! cgroup-v2.rst. If a file does not exist, its value is `None`, never 0.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use rustc_hash::FxHashMap;
+
+use super::control_files::{ControlFile, ControlFiles};
 use crate::model::pids::PidsReading;
 use crate::observe::procfs::parse::{parse_keyed, parse_number};
 
@@ -17,10 +17,9 @@ pub struct PidsReader {
     /// The hierarchy with the pids controller.
     pids: Option<PathBuf>,
     freezer: Option<Freezer>,
-    /// `pids.max` by directory, cached for one collection, because containers share ancestors.
-    ancestor_limits: HashMap<PathBuf, Option<u64>>,
-    file_path: PathBuf,
-    buffer: [u8; 1024],
+    /// `pids.max` by path, cached for one collection, because containers share ancestors.
+    ancestor_limits: FxHashMap<Box<str>, Option<u64>>,
+    files: ControlFiles,
 }
 
 #[derive(Debug)]
@@ -48,7 +47,7 @@ impl PidsReader {
                 freezer.or_else(|| unified.map(Freezer::V2)),
             )
         };
-        Self { pids, freezer, ancestor_limits: HashMap::new(), file_path: PathBuf::new(), buffer: [0; 1024] }
+        Self { pids, freezer, ancestor_limits: FxHashMap::default(), files: ControlFiles::new() }
     }
 
     /// Whether there is a pids controller.
@@ -57,28 +56,37 @@ impl PidsReader {
         self.pids.is_some()
     }
 
+    /// Keeps up to `max` files open between collections.
+    pub fn keep_open(&mut self, max: usize) {
+        self.files.keep_open(max);
+    }
+
     /// Starts a collection: clears the cached limits, which may have changed.
     pub fn begin(&mut self) {
         self.ancestor_limits.clear();
+        self.files.begin();
     }
 
     /// Reads the files of the container at `path`, which begins with `/`.
     pub fn read(&mut self, path: &str) -> PidsReading {
-        let mut reading = PidsReading { frozen: self.read_frozen(path), ..PidsReading::default() };
-        let Some(hierarchy) = self.pids.take() else {
+        let Self { pids, freezer, ancestor_limits, files } = self;
+        let frozen = freezer.as_ref().and_then(|freezer| read_frozen(freezer, path, files));
+        let mut reading = PidsReading { frozen, ..PidsReading::default() };
+        let Some(hierarchy) = pids else {
             return reading;
         };
-        let directory = hierarchy.join(path.trim_start_matches('/'));
-        reading.current = self.read_number(&directory, "pids.current");
+        let mut number = |file| parse_number(files.read(hierarchy, path, file)?);
+        reading.current = number(ControlFile::PidsCurrent);
         if reading.current.is_some() {
-            reading.peak = self.read_number(&directory, "pids.peak");
-            reading.limit_hits =
-                self.read_file(&directory, "pids.events").and_then(|it| parse_keyed(it, b"max"));
-            let own = self.read_number(&directory, "pids.max");
-            let ancestor_limit = self.ancestor_limit(&hierarchy, &directory);
+            reading.peak = number(ControlFile::PidsPeak);
+            let own = number(ControlFile::PidsMax);
+            reading.limit_hits = files
+                .read(hierarchy, path, ControlFile::PidsEvents)
+                .and_then(|events| parse_keyed(events, b"max"));
+            let ancestor_limit = ancestor_limit(hierarchy, path, ancestor_limits);
             // Since Linux 6.11, cgroup v2 counts at the cgroup with the limit, not at the cgroup of the fork.
             if ancestor_limit.is_some_and(|limit| own.is_none_or(|own| limit <= own))
-                && directory.join("pids.events.local").exists()
+                && hierarchy.join(path.trim_start_matches('/')).join("pids.events.local").exists()
             {
                 reading.limit_hits = None;
             }
@@ -89,57 +97,39 @@ impl PidsReader {
                 (_, Some(_)) => None,
             };
         }
-        self.pids = Some(hierarchy);
         reading
     }
+}
 
-    /// The smallest limit of the cgroups above the container's own.
-    fn ancestor_limit(&mut self, hierarchy: &Path, directory: &Path) -> Option<u64> {
-        let mut limit = None;
-        for ancestor in directory.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(hierarchy)) {
-            let ancestor_limit = match self.ancestor_limits.get(ancestor) {
-                Some(&known) => known,
-                None => {
-                    let read = self.read_number(ancestor, "pids.max");
-                    self.ancestor_limits.insert(ancestor.to_owned(), read);
-                    read
-                }
-            };
-            limit = limit.into_iter().chain(ancestor_limit).min();
-        }
-        limit
-    }
-
-    fn read_frozen(&mut self, path: &str) -> Option<bool> {
-        let freezer = self.freezer.take()?;
-        let frozen = match &freezer {
-            Freezer::V1(root) => {
-                let directory = root.join(path.trim_start_matches('/'));
-                // FREEZING: some of the processes are already stopped.
-                self.read_file(&directory, "freezer.state").map(|state| state != b"THAWED")
-            }
-            Freezer::V2(root) => {
-                let directory = root.join(path.trim_start_matches('/'));
-                self.read_file(&directory, "cgroup.events")
-                    .and_then(|it| parse_keyed(it, b"frozen"))
-                    .map(|it| it != 0)
+/// The smallest limit of the cgroups above the container's own. `known` has the limits that were read already.
+fn ancestor_limit(hierarchy: &Path, path: &str, known: &mut FxHashMap<Box<str>, Option<u64>>) -> Option<u64> {
+    let mut limit = None;
+    let mut ancestor = path;
+    while let Some((above, _)) = ancestor.rsplit_once('/') {
+        ancestor = above;
+        let ancestor_limit = match known.get(ancestor) {
+            Some(&known) => known,
+            None => {
+                let file = hierarchy.join(ancestor.trim_start_matches('/')).join("pids.max");
+                let read = std::fs::read(file).ok().and_then(|bytes| parse_number(bytes.trim_ascii()));
+                known.insert(ancestor.into(), read);
+                read
             }
         };
-        self.freezer = Some(freezer);
-        frozen
+        limit = limit.into_iter().chain(ancestor_limit).min();
     }
+    limit
+}
 
-    /// Reads a number. `None` for `max`, the value of an unlimited `pids.max`.
-    fn read_number(&mut self, directory: &Path, name: &str) -> Option<u64> {
-        parse_number(self.read_file(directory, name)?)
-    }
-
-    /// Reads a file of a few lines, which the kernel returns in a single read.
-    fn read_file(&mut self, directory: &Path, name: &str) -> Option<&[u8]> {
-        self.file_path.clear();
-        self.file_path.push(directory);
-        self.file_path.push(name);
-        let length = File::open(&self.file_path).ok()?.read(&mut self.buffer).ok()?;
-        Some(self.buffer[..length].trim_ascii())
+fn read_frozen(freezer: &Freezer, path: &str, files: &mut ControlFiles) -> Option<bool> {
+    match freezer {
+        // FREEZING: some of the processes are already stopped.
+        Freezer::V1(root) => {
+            files.read(root, path, ControlFile::FreezerState).map(|state| state != b"THAWED")
+        }
+        Freezer::V2(root) => {
+            let events = files.read(root, path, ControlFile::CgroupEvents)?;
+            parse_keyed(events, b"frozen").map(|frozen| frozen != 0)
+        }
     }
 }

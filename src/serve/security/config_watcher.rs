@@ -102,7 +102,7 @@ impl ConfigWatcher {
                 }
                 self.status.failures.fetch_add(1, Ordering::Relaxed);
                 self.status.last_succeeded.store(false, Ordering::Relaxed);
-                warn!(%error, "reloading the web configuration failed; the previous one stays in force; fix the file");
+                warn!(%error, "reloading the web configuration failed; the previous configuration is still in use; fix the file");
                 self.last_error = Some(error);
             }
         }
