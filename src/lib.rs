@@ -24,16 +24,16 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`observe`] | reads the kernel: `/proc`, the BPF programs and their counters, the pids controller; bytes to records |
-//! | [`resolve`] | the container of each process. `resolver` decides, also after a process moved to another cgroup; `cgroup_path` turns a path into container id and runtime; `resolver::zombie_membership` covers zombies |
-//! | [`model`] | pure data and algorithms: processes, snapshot, counters, the estimate of starts. `forest` has parents and depths, kinds of root processes, statistics, and `merged_nodes`, which chooses the exported tree nodes under the bounds |
+//! | [`observe`] | reads the kernel: `/proc`, the BPF programs and their counters, the pids controller; bytes to records. `procfs::system` decides what the mount and the namespaces hide |
+//! | [`resolve`] | the container of each process. `resolver` decides, also after a process moved to another cgroup; `cgroup_path` turns a path into container id and runtime; `resolver::zombie_membership` decides for zombies without a known container; `event_attribution` assigns the kernel's counts, also those of removed cgroups |
+//! | [`model`] | pure data and algorithms: processes, snapshot, counters, the estimate of starts. `forest` has parents and depths, kinds of root processes, statistics, and `merged_nodes`, which chooses the exported tree nodes; `node_share` divides their limit between containers |
 //! | [`names`] | container names from Docker or Podman. `docker` lists containers and detects a daemon that hangs; `registry` keeps the last list; `known_names` joins names to a snapshot, and delays a container that has none yet |
 //! | [`collect`] | the loop and the pipeline. `source_selection` chooses `/proc` or BPF at start, `pipeline` falls back to `/proc` later |
 //! | [`export`] | the metric catalog with names, labels and help; a snapshot to the exposition formats, plain and gzip |
-//! | [`view`] | a snapshot to trees: selected, arranged in `rows` with identical siblings folded, as text, JSON and HTML |
+//! | [`view`] | a snapshot to trees: selected, arranged in `rows`, which fold the siblings that `alike_siblings` finds, as text, JSON and HTML |
 //! | [`serve`] | the HTTP server: routes, connection limit, TLS, passwords, the render thread, the cache of page bodies |
 //! | [`cli`] | flags, the settings that they resolve to, logging |
-//! | [`commands`] | one file or folder for each command: the exporter, `tree`, the live view, `roots`, `--check` (`checks` decides each verdict), `--healthcheck` |
+//! | [`commands`] | one file or folder for each command: the exporter, `tree`, the live view, `roots`, `--check` (`checks` makes a verdict of each result), `--healthcheck` |
 //!
 //! # Imports go one way
 //!

@@ -4,12 +4,14 @@
 //!
 //! | stage | from | to |
 //! |---|---|---|
-//! | walk | `/proc` or BPF | records, each with its container |
+//! | walk | `/proc` or BPF | records, each with its container; for trees, with users |
+//! | prune | records of containers above their pids limit | those that have not exited |
 //! | link | records | forest, root kinds, commands |
 //! | sum | forest | stats and merged nodes of each container |
 //! | events | the kernel's counters | forks, execs, exits of each container |
 //! | export choice | containers, nodes | those within the limits; the others as `other` |
 //! | pids | cgroupfs | tasks, limits, frozen |
+//! | foreign | pid namespaces | processes in the pid namespace of a container, not in its cgroup |
 //! | starts | new members | estimated number and rate of starts |
 //! | snapshot | all of these | an immutable [`Snapshot`] |
 
