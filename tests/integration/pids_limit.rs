@@ -53,7 +53,6 @@ fn open_control_files_show_new_values_and_are_closed_with_their_container() {
     let mut reader = PidsReader::find(&root);
     // Enough for the six possible files of two containers.
     reader.keep_open(12);
-    reader.begin();
     for (path, current) in [("/a", Some(1)), ("/b", Some(1)), ("/c", Some(1)), ("/none", None)] {
         assert_eq!(reader.read(path).current, current, "{path}");
     }
@@ -61,9 +60,9 @@ fn open_control_files_show_new_values_and_are_closed_with_their_container() {
 
     // In place, as in cgroupfs: an open file must show it.
     std::fs::write(root.join("a/pids.current"), "23\n").expect("a scratch file");
-    reader.begin();
+    reader.end();
     assert_eq!(reader.read("/a").current, Some(23));
-    reader.begin();
+    reader.end();
     assert_eq!(open_files(&root), 2, "/b was not read in the last collection");
     assert_eq!(reader.read("/c").current, Some(1));
     assert_eq!(open_files(&root), 4);

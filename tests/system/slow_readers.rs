@@ -104,7 +104,7 @@ fn a_client_that_reads_too_slowly_is_disconnected_before_the_end() {
     });
     let mut stream = narrow(&exporter.address);
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("the request is accepted");
-    let (mut buffer, mut response) = ([0; 512], Vec::new());
+    let (mut buffer, mut response) = ([0; 4096], Vec::new());
     loop {
         match stream.read(&mut buffer) {
             Ok(read) if read > 0 => response.extend_from_slice(&buffer[..read]),

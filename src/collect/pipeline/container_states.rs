@@ -80,6 +80,7 @@ impl Pipeline {
                 reading
             })
             .collect();
+        self.pids.end();
         let run = self.status.pids.get_or_insert_default();
         run.success = any;
         run.duration = begun.elapsed().as_secs_f64();

@@ -64,8 +64,8 @@ impl ControlFiles {
         self.max_open = max;
     }
 
-    /// Starts a collection: closes the files of containers that the last one did not read.
-    pub(super) fn begin(&mut self) {
+    /// Ends a collection: closes the files of containers that it did not read.
+    pub(super) fn end(&mut self) {
         self.open.retain(|_, container| std::mem::take(&mut container.is_in_use));
     }
 

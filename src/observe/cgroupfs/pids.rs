@@ -64,7 +64,11 @@ impl PidsReader {
     /// Starts a collection: clears the cached limits, which may have changed.
     pub fn begin(&mut self) {
         self.ancestor_limits.clear();
-        self.files.begin();
+    }
+
+    /// Ends a collection: closes the files of containers that were not read in it.
+    pub fn end(&mut self) {
+        self.files.end();
     }
 
     /// Reads the files of the container at `path`, which begins with `/`.
