@@ -250,6 +250,8 @@ mod tests {
         let permit = thread.page_permit().unwrap();
         assert_eq!(block_on(permit.run(|| 1)), Ok(1));
         drop(permit);
+        // Begins when the last page, whose job gives its permit back after the reply, has ended.
+        assert_eq!(block_on(thread.run_metrics(|| ())), Ok(()));
         assert_eq!(thread.page_permits.available_permits(), MAX_PAGES);
     }
 
