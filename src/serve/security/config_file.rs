@@ -9,6 +9,7 @@ use std::time::Duration;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
+use crate::model::text::sanitize;
 use crate::serve::security::config_error::ConfigError;
 
 /// The whole file. Every section may be missing or empty.
@@ -110,9 +111,11 @@ impl WebConfigFile {
         }
         serde_saphyr::from_str(text).map_err(|error| {
             let message = error.without_snippet().to_string();
+            let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
             ConfigError::Syntax {
                 line: error.location().map(|location| location.line()),
-                message: message.lines().map(str::trim).collect::<Vec<_>>().join(" "),
+                // It quotes the file.
+                message: sanitize(message.as_bytes()).into_owned(),
             }
         })
     }
