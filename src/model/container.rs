@@ -12,6 +12,12 @@ pub enum Runtime {
     Ecs,
     Lxc,
     Nspawn,
+    /// A step of `docker build`.
+    Buildkit,
+    Kata,
+    Nomad,
+    /// Cloud Foundry.
+    Garden,
     /// The exporter's own container, if its runtime cannot be determined.
     Unknown,
 }
@@ -30,6 +36,10 @@ impl Runtime {
             Self::Ecs => "ecs",
             Self::Lxc => "lxc",
             Self::Nspawn => "nspawn",
+            Self::Buildkit => "buildkit",
+            Self::Kata => "kata",
+            Self::Nomad => "nomad",
+            Self::Garden => "garden",
             Self::Unknown => "unknown",
         }
     }
@@ -38,6 +48,14 @@ impl Runtime {
     #[must_use]
     pub fn has_docker_api_name(self) -> bool {
         matches!(self, Self::Docker | Self::Podman | Self::Kubernetes | Self::Ecs)
+    }
+}
+
+impl Runtime {
+    /// Whether the kubelet uses this runtime.
+    #[must_use]
+    pub fn is_of_kubernetes(self) -> bool {
+        matches!(self, Self::Containerd | Self::Crio | Self::Kubernetes | Self::Kata)
     }
 }
 

@@ -8,7 +8,7 @@ pub struct CgroupLine<'a> {
     /// The line of the default hierarchy (cgroup v2), `0::`.
     pub is_v2: bool,
     /// The controllers of a cgroup v1 hierarchy, separated by commas.
-    controllers: &'a [u8],
+    pub controllers: &'a [u8],
     /// Without the suffix ` (deleted)` of a removed cgroup.
     pub path: &'a [u8],
 }
@@ -58,6 +58,8 @@ pub fn parse_cgroup_file(bytes: &[u8]) -> CgroupFile<'_> {
     let (mut v1_is_root, mut v2_is_root) = (true, true);
     let mut best_rank = u8::MAX;
     let mut path_rank = u8::MAX;
+    // Most lines have the same path.
+    let mut without_container = None;
     for line in parse_cgroup_lines(bytes) {
         let rank = if line.has_controller(b"pids") { 0 } else { 1 + u8::from(line.is_v2) };
         *(if line.is_v2 { &mut file.has_v2 } else { &mut file.has_v1 }) = true;
@@ -69,10 +71,11 @@ pub fn parse_cgroup_file(bytes: &[u8]) -> CgroupFile<'_> {
         if rank < path_rank {
             (path_rank, file.path) = (rank, path);
         }
-        if rank < best_rank
-            && let Some(container) = attribute(path)
-        {
-            (best_rank, file.container) = (rank, Some(container));
+        if rank < best_rank && without_container != Some(path) {
+            match attribute(path) {
+                Some(container) => (best_rank, file.container) = (rank, Some(container)),
+                None => without_container = Some(path),
+            }
         }
     }
     file.is_root = if file.has_v1 { v1_is_root } else { v2_is_root };

@@ -70,7 +70,7 @@ const KUBEPODS: &str = "**kubepods";
 
 /// All known formats. The comment above each group names its source.
 #[rustfmt::skip]
-pub(super) const FORMATS: &[Format] = &[
+pub(super) static FORMATS: &[Format] = &[
     // Helpers of conmon (containers/conmon) and CRI-O (internal/oci/runtime_oci_linux.go).
     other(&[], ("crio-conmon-", Id::Hex, ".scope"), Kind::Helper),
     other(&[], ("crio-conmon-", Id::Hex, ""), Kind::Helper),

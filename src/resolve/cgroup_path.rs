@@ -1,20 +1,11 @@
 //! Maps a cgroup path to its container. Pure.
 //!
-//! Every runtime has its own path format, one for its cgroupfs driver and one for systemd. The outermost match wins, so
-//! a container cannot impersonate another one by creating cgroups below its own.
+//! [`super::cgroup_formats`] has the formats of all runtimes. The outermost match wins, so a container cannot impersonate
+//! another one by creating cgroups below its own.
 
+use super::cgroup_formats::{Id, Kind, Parents, find};
 use crate::model::container::{Container, Runtime};
 use crate::model::text::{label_value, sanitize};
-
-/// Prefixes of `<prefix>-<64 hex>`, with or without `.scope`. The match is exact, because `crio-conmon-…` and
-/// `libpod-conmon-…` are monitors, not containers.
-const PREFIXES: [(&str, Runtime); 5] = [
-    ("docker", Runtime::Docker),
-    ("cri-containerd", Runtime::Containerd),
-    ("crio", Runtime::Crio),
-    ("libpod", Runtime::Podman),
-    ("nerdctl", Runtime::Nerdctl),
-];
 
 /// The container of a path. Borrows from the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +29,18 @@ impl Attribution<'_> {
             container_id: label_value(self.container_id).into(),
             // systemd slices cannot have dashes in the last part of a name.
             pod_uid: label_value(&self.pod_uid.replace('_', "-")).into(),
-            own_name: self.own_name.map(|name| label_value(&unescape_unit_name(name)).into()),
+            own_name: self.own_name().map(|name| label_value(&name).into()),
             runtime: self.runtime,
+        }
+    }
+}
+
+impl Attribution<'_> {
+    fn own_name(&self) -> Option<String> {
+        match (self.runtime, self.container_id.split_once('.')) {
+            // As Nomad names its Docker containers.
+            (Runtime::Nomad, Some((allocation, task))) => Some(format!("{task}-{allocation}")),
+            _ => self.own_name.map(unescape_unit_name),
         }
     }
 }
@@ -56,18 +57,29 @@ pub fn label_id(path: &str) -> String {
 #[must_use]
 pub fn attribute(path: &str) -> Option<Attribution<'_>> {
     let path = strip_parent_references(path);
-    let mut context = Context::default();
+    let mut parents = Parents::default();
+    let mut pod = "";
     let mut end = 0;
     for component in path.strip_prefix('/')?.split('/') {
         end += 1 + component.len();
-        if let Some(found) = context.container(component) {
+        if parents.in_kubepods || component.contains("kubepods") {
+            let slice = component.split(':').next().unwrap_or_default();
+            pod = if pod.is_empty() { pod_uid(slice) } else { pod };
+        }
+        match find(component, &parents).map(|(format, id)| (format.kind(), format.id_kind(), id)) {
+            Some((Kind::Helper, ..)) => return None,
             // systemd-nspawn puts its own supervisor process in a cgroup next to the payload.
-            if found.runtime == Runtime::Nspawn && path[end..].starts_with("/supervisor") {
+            Some((Kind::Container(Runtime::Nspawn), ..)) if path[end..].starts_with("/supervisor") => {
                 return None;
             }
-            return Some(Attribution { path: &path[..end], ..found });
+            Some((Kind::Container(runtime), kind, container_id)) => {
+                let is_named = matches!(kind, Id::Name | Id::UnitName);
+                let own_name = is_named.then_some(container_id);
+                let path = &path[..end];
+                return Some(Attribution { path, runtime, container_id, pod_uid: pod, own_name });
+            }
+            Some((Kind::Parent, ..)) | None => parents.push(component),
         }
-        context.descend(component);
     }
     None
 }
@@ -80,103 +92,11 @@ fn strip_parent_references(mut path: &str) -> &str {
     path
 }
 
-/// What the parent components of a path say about the next one.
-#[derive(Default)]
-struct Context<'a> {
-    parent: &'a str,
-    grandparent: &'a str,
-    pod_uid: &'a str,
-    in_kubepods: bool,
-}
-
-impl<'a> Context<'a> {
-    fn descend(&mut self, component: &'a str) {
-        self.in_kubepods |= component.contains("kubepods");
-        if self.in_kubepods && self.pod_uid.is_empty() {
-            self.pod_uid = pod_uid(component);
-        }
-        (self.grandparent, self.parent) = (self.parent, component);
-    }
-
-    /// The caller fills in the path.
-    fn found(&self, runtime: Runtime, container_id: &'a str) -> Option<Attribution<'a>> {
-        Some(Attribution { path: "", runtime, container_id, pod_uid: self.pod_uid, own_name: None })
-    }
-
-    fn found_named(&self, runtime: Runtime, name: &'a str) -> Option<Attribution<'a>> {
-        let named = |found| Attribution { own_name: Some(name), ..found };
-        if name.is_empty() { None } else { self.found(runtime, name).map(named) }
-    }
-
-    /// Whether this component is the cgroup of a container.
-    fn container(&self, component: &'a str) -> Option<Attribution<'a>> {
-        if is_hex_id(component) {
-            return self.found(self.runtime_of_bare_id(), component);
-        }
-        let unit = component.strip_suffix(".scope").unwrap_or(component);
-        if let Some((prefix, id)) = unit.rsplit_once('-').filter(|(_, id)| is_hex_id(id)) {
-            return self.found(runtime_of_prefix(prefix)?, id);
-        }
-        // containerd without a delegated slice: `<slice>:<prefix>:<id>`.
-        if let Some((slice, (prefix, id))) =
-            component.split_once(':').and_then(|(slice, rest)| Some((slice, rest.split_once(':')?)))
-            && is_hex_id(id)
-        {
-            let pod_uid = if slice.contains("kubepods") { pod_uid(slice) } else { self.pod_uid };
-            let with_pod = |found| Attribution { pod_uid, ..found };
-            return self.found(runtime_of_prefix(prefix)?, id).map(with_pod);
-        }
-        if let Some(name) = component.strip_prefix("lxc.payload.") {
-            return self.found_named(Runtime::Lxc, name);
-        }
-        match self.parent {
-            "lxc" | "lxc.payload" => self.found_named(Runtime::Lxc, component),
-            "machine.slice" => self.found_named(Runtime::Nspawn, nspawn_machine(component)?),
-            task if self.grandparent == "ecs" && !task.is_empty() && component.starts_with(task) => {
-                self.found(Runtime::Ecs, component)
-            }
-            _ => None,
-        }
-    }
-
-    /// The cgroupfs drivers of Docker, Kubernetes, ECS and nerdctl use 64 hex digits alone as a name. Docker lets users
-    /// choose the parent cgroup, so a path that matches none of the others is Docker's.
-    fn runtime_of_bare_id(&self) -> Runtime {
-        if self.in_kubepods {
-            Runtime::Kubernetes
-        } else if self.grandparent == "ecs" {
-            Runtime::Ecs
-        } else if self.parent == "default" {
-            Runtime::Nerdctl
-        } else {
-            Runtime::Docker
-        }
-    }
-}
-
-fn runtime_of_prefix(prefix: &str) -> Option<Runtime> {
-    PREFIXES.iter().find(|(known, _)| *known == prefix).map(|&(_, runtime)| runtime)
-}
-
-fn is_hex_id(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
 /// The uid in `pod<uid>`, `kubepods-burstable-pod<uid>.slice` and similar names; empty if there is none.
 fn pod_uid(component: &str) -> &str {
     let unit = component.strip_suffix(".slice").unwrap_or(component);
     let uid = unit.strip_prefix("pod").or_else(|| unit.rsplit_once("-pod").map(|(_, uid)| uid));
     uid.filter(|uid| uid.starts_with(|c: char| c.is_ascii_hexdigit())).unwrap_or_default()
-}
-
-/// `systemd-nspawn@NAME.service`, or `machine-NAME.scope` of `machinectl`; libvirt's virtual machines share
-/// the second form.
-fn nspawn_machine(component: &str) -> Option<&str> {
-    if let Some(unit) = component.strip_prefix("systemd-nspawn@") {
-        return unit.strip_suffix(".service");
-    }
-    let name = component.strip_prefix("machine-")?.strip_suffix(".scope")?;
-    (!name.starts_with("qemu\\x2d") && !name.starts_with("lxc\\x2d")).then_some(name)
 }
 
 /// Undoes `\xNN` of `systemd.unit(5)`, "String Escaping for Inclusion in Unit Names".
@@ -197,6 +117,7 @@ fn unescape_unit_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resolve::cgroup_formats::FORMATS;
 
     const ID: &str = "b43d92bf1e5c6f78bb9b7bc6f40721280299855ba692092716e3a1b6c0b86f3f";
     const OTHER: &str = "a51a9f7d073f848e7fc59e56e8f11524f330a2175a4ed26327da2dfe0d28015e";
@@ -284,12 +205,104 @@ mod tests {
         assert_container("/machine.slice/machine-web.scope", Runtime::Nspawn, "web", "", "");
     }
 
+    /// An example of every row of the table, and whether it is a container.
+    fn examples() -> Vec<(String, Option<(Runtime, &'static str)>)> {
+        const STEP: &str = "k8jr8v1ktpvy6dsfpzfgzrsdx";
+        const TASK: &str = "0123456789aAbBcCdDeEfF0123456789";
+        const GUID: &str = "4a1cc39e-92ab-4f9b-7b3a-3d4e";
+        const NOMAD: &str = "6a4ce4a0-ba47-11ea-b2a7-0cc47ac5979e.web";
+        let mut examples = Vec::new();
+        let mut no_container = |path: String| examples.push((path, None));
+        for helper in ["crio-conmon", "libpod-conmon"] {
+            no_container(format!("/machine.slice/{helper}-{ID}"));
+            no_container(format!("/machine.slice/{helper}-{ID}.scope"));
+        }
+        for path in ["kata_overhead/", "vc/", "libpod_parent/"] {
+            no_container(format!("/{path}{ID}"));
+        }
+        no_container(format!("/libpod_parent/{ID}/conmon"));
+        no_container(format!("/kata_overhead/{ID}/{OTHER}"));
+        no_container("/lxc.monitor.first".to_owned());
+        no_container("/machine.slice/machine-qemu\\x2d1\\x2dvm.scope".to_owned());
+        no_container("/machine.slice/machine-lxc\\x2d1\\x2dweb.scope".to_owned());
+        no_container("/machine.slice/systemd-nspawn@web.service/supervisor".to_owned());
+
+        let mut container = |path: String, runtime, id| examples.push((path, Some((runtime, id))));
+        for (prefix, runtime) in [
+            ("docker", Runtime::Docker),
+            ("cri-containerd", Runtime::Containerd),
+            ("crio", Runtime::Crio),
+            ("libpod", Runtime::Podman),
+            ("nerdctl", Runtime::Nerdctl),
+        ] {
+            container(format!("/system.slice/{prefix}-{ID}.scope"), runtime, ID);
+            container(format!("/parent/{prefix}-{ID}"), runtime, ID);
+            container(format!("/system.slice/x.service/a.slice:{prefix}:{ID}"), runtime, ID);
+        }
+        container(format!("/system.slice/web.service/libpod-payload-{ID}"), Runtime::Podman, ID);
+        let user = "/user.slice/user-1000.slice/user@1000.service/app.slice";
+        container(format!("{user}/db.service/libpod-payload-{ID}"), Runtime::Podman, ID);
+        container(format!("/libpod_parent/{OTHER}/libpod-{ID}"), Runtime::Podman, ID);
+        container(format!("/default/{ID}"), Runtime::Nerdctl, ID);
+        container(format!("/system.slice/system.slice:docker:{STEP}"), Runtime::Buildkit, STEP);
+        container(format!("/docker/buildkit/{STEP}"), Runtime::Buildkit, STEP);
+        container(format!("/kubepods/besteffort/pod{POD}/kata_{ID}"), Runtime::Kata, ID);
+        for path in ["lxc.payload.web", "lxc.payload/web", "lxc/web"] {
+            container(format!("/{path}"), Runtime::Lxc, "web");
+        }
+        container("/machine.slice/systemd-nspawn@web.service".to_owned(), Runtime::Nspawn, "web");
+        container("/machine.slice/machine-web.scope".to_owned(), Runtime::Nspawn, "web");
+        container(format!("/ecs/shop-cluster/{TASK}/{ID}"), Runtime::Ecs, ID);
+        container(format!("/ecs/{TASK}/{ID}"), Runtime::Ecs, ID);
+        let in_task = "0123456789aAbBcCdDeEfF0123456789-012345678";
+        container(format!("/ecs/{TASK}/{in_task}"), Runtime::Ecs, in_task);
+        for slice in ["", "/share.slice", "/reserve.slice"] {
+            container(format!("/nomad.slice{slice}/{NOMAD}.scope"), Runtime::Nomad, NOMAD);
+        }
+        for parent in ["garden", "garden/good", "garden/bad"] {
+            container(format!("/{parent}/{GUID}"), Runtime::Garden, GUID);
+        }
+        container(format!("/k8s.io/{ID}"), Runtime::Containerd, ID);
+        container(format!("/kubepods/burstable/pod{POD}/{ID}"), Runtime::Kubernetes, ID);
+        container(format!("/docker/{ID}"), Runtime::Docker, ID);
+        examples
+    }
+
     #[test]
-    fn lxc_and_nspawn_names_come_from_the_path() {
+    fn every_format_of_the_table_gives_its_runtime_and_id() {
+        for (path, expected) in examples() {
+            let found = attribute(&path).map(|it| it.to_container());
+            let found = found.as_ref().map(|it| (it.runtime, &*it.container_id));
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_format_of_the_table_has_an_example() {
+        let examples = examples();
+        for format in FORMATS {
+            let is_shown = examples.iter().any(|(path, _)| {
+                let mut parents = Parents::default();
+                path[1..].split('/').any(|component| {
+                    let found =
+                        find(component, &parents).is_some_and(|(found, _)| std::ptr::eq(found, format));
+                    parents.push(component);
+                    found
+                })
+            });
+            assert!(is_shown, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_runtimes_without_an_api_come_from_the_path() {
         let name_of = |path| attribute(path).unwrap().to_container().fallback_name().to_owned();
         assert_eq!(name_of("/lxc/mysql-primary-db"), "mysql-primary-db");
         assert_eq!(name_of("/machine.slice/machine-my\\x2dweb.scope"), "my-web");
-        assert_eq!(name_of(&format!("/docker/{ID}")), "b43d92bf1e5c");
+        let nomad = format!("/nomad.slice/{POD}.web.scope");
+        assert_eq!(name_of(nomad.as_str()), format!("web-{POD}"));
+        let docker = format!("/docker/{ID}");
+        assert_eq!(name_of(docker.as_str()), "b43d92bf1e5c");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`resolver`] | finds the container of each process |
 //! | [`cgroup_path`] | maps a cgroup path to a container, for every runtime |
+//! | `cgroup_formats` | the path formats of all runtimes |
 //! | [`cgroup_file`] | parses `/proc/PID/cgroup` |
 //! | [`cgroup_owners`] | maps a cgroup id to a container |
 //! | [`process_cache`] | per-process state kept between collections |
@@ -11,6 +12,7 @@
 //! | [`process_files`] | trait for reading the files of single processes |
 
 pub mod cgroup_file;
+mod cgroup_formats;
 pub mod cgroup_owners;
 pub mod cgroup_path;
 pub mod event_attribution;
