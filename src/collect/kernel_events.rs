@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::model::collection::{CollectorRun, EventsStatus};
 use crate::model::container_table::ContainerTable;
 use crate::observe::bpf::counters::Counters;
-use crate::observe::cgroupfs::hierarchy::DefaultHierarchy;
+use crate::observe::cgroupfs::hierarchy::Hierarchy;
 use crate::resolve::cgroup_owners::{CgroupOwners, Owner};
 use crate::resolve::cgroup_path::attribute;
 use crate::resolve::event_attribution::{EventAttributor, Reading};
@@ -24,7 +24,7 @@ const SEARCH_PAUSE: Duration = Duration::from_secs(10);
 /// The counters, and the events that are already attributed.
 pub struct KernelEvents {
     counters: Counters,
-    hierarchy: DefaultHierarchy,
+    hierarchy: Hierarchy,
     attributor: EventAttributor,
     readings: Vec<Reading>,
     unfinished_search: Option<Instant>,
@@ -33,7 +33,7 @@ pub struct KernelEvents {
 
 impl KernelEvents {
     #[must_use]
-    pub fn new(counters: Counters, hierarchy: DefaultHierarchy) -> Self {
+    pub fn new(counters: Counters, hierarchy: Hierarchy) -> Self {
         Self {
             counters,
             hierarchy,

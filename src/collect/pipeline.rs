@@ -32,6 +32,7 @@ use super::kernel_events::KernelEvents;
 use super::prune_exited::prune_exited;
 use super::selection::{CandidateFiles, Selection};
 use super::source_selection::{Reason, SourceSelection, V1_ONLY, select_source};
+use crate::model::cgroup_layout::CgroupPaths;
 use crate::model::clock::BootClock;
 use crate::model::collection::{CollectionStatus, CollectorRun};
 use crate::model::comm_interner::CommInterner;
@@ -56,6 +57,8 @@ pub struct Pipeline {
     reason: Reason,
     events: Option<KernelEvents>,
     system: System,
+    /// Unless a relative path was seen.
+    cgroup_paths: CgroupPaths,
     pids: PidsReader,
     cgroupfs: PathBuf,
     bounds: Bounds,
@@ -107,12 +110,18 @@ impl Pipeline {
     pub fn new(config: &CollectorConfig) -> Result<Self, SourceError> {
         let system = System::new(&config.procfs);
         let own_container = system.own_container(config.container_name.as_deref());
-        let SourceSelection { source, events, reason } = select_source(config, &system)?;
+        let SourceSelection { mut source, events, reason } = select_source(config, &system)?;
+        let cgroup_paths = match (source.files().namespace_root(), system.has_own_cgroup_namespace()) {
+            (Some(_), _) => CgroupPaths::Resolved,
+            (None, true) => CgroupPaths::Relative,
+            (None, false) => CgroupPaths::Host,
+        };
         Ok(Self {
             source,
             reason,
             events,
             system,
+            cgroup_paths,
             pids: PidsReader::find(&config.cgroupfs),
             cgroupfs: config.cgroupfs.clone(),
             bounds: config.bounds,
@@ -199,6 +208,10 @@ impl Pipeline {
             source: if self.source.is_bpf() { "bpf" } else { "proc" },
             source_reason: self.reason.label(),
             cgroup_layout: self.resolver.cgroup_layout(),
+            cgroup_paths: match self.resolver.has_relative_cgroup_paths() {
+                true => CgroupPaths::Relative,
+                false => self.cgroup_paths,
+            },
             has_relative_cgroup_paths: self.resolver.has_relative_cgroup_paths(),
             events: self.events.as_ref().map(KernelEvents::status),
             ..self.status

@@ -1,7 +1,6 @@
 //! Chooses the source of processes, BPF or `/proc`, and records the reason.
 
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use tracing::warn;
@@ -10,8 +9,11 @@ use crate::collect::config::{CollectorConfig, SourceFlag};
 use crate::collect::kernel_events::KernelEvents;
 use crate::observe::bpf::capabilities;
 use crate::observe::bpf::load::{self, LoadError};
+use crate::observe::bpf::task_iterator::TaskIterator;
 use crate::observe::bpf::task_list::BpfSource;
-use crate::observe::cgroupfs::hierarchy::DefaultHierarchy;
+use crate::observe::cgroupfs::hierarchy::Hierarchy;
+use crate::observe::cgroupfs::memory::memory_limit;
+use crate::observe::cgroupfs::namespace_root::NamespaceRoot;
 use crate::observe::procfs::system::System;
 use crate::observe::procfs::walk::ProcSource;
 use crate::observe::source::{Source, SourceError};
@@ -112,26 +114,34 @@ pub fn select_source(config: &CollectorConfig, system: &System) -> Result<Source
 }
 
 fn open_source(config: &CollectorConfig, system: &System) -> Result<SourceSelection, SourceError> {
-    let proc = |reason| {
-        let source = Source::Proc(ProcSource::open(&config.procfs)?);
-        Ok(SourceSelection { source, events: None, reason })
+    let root = match system.shows_full_cgroup_paths() {
+        true => None,
+        false => Some(NamespaceRoot::find(&config.cgroupfs, &system.own_cgroup_file()))
+            .filter(NamespaceRoot::is_known),
     };
+    let mut source = ProcSource::open(&config.procfs)?.with_namespace_root(root);
+    let proc = |source, reason| Ok(SourceSelection { source: Source::Proc(source), events: None, reason });
     if config.source == SourceFlag::Proc {
-        return proc(Reason::Flag);
+        return proc(source, Reason::Flag);
     }
     let is_forced = config.source == SourceFlag::Bpf;
-    match open_bpf(config, system) {
-        Ok((source, events)) => {
+    match open_bpf(config, system, &mut source) {
+        Ok((iterator, events)) => {
             let reason = if is_forced { Reason::Flag } else { Reason::Available };
-            Ok(SourceSelection { source: Source::Bpf(source), events: Some(events), reason })
+            let source = Source::Bpf(BpfSource::new(iterator, source, &config.procfs));
+            Ok(SourceSelection { source, events: Some(events), reason })
         }
         Err(reason) if is_forced => Err(SourceError::NoBpf(reason.to_string())),
-        Err(reason) => proc(reason),
+        Err(reason) => proc(source, reason),
     }
 }
 
-/// Opens BPF, or returns the reason why it is not possible.
-fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, KernelEvents), Reason> {
+/// Loads the BPF programs, or returns the reason why that is not possible.
+fn open_bpf(
+    config: &CollectorConfig,
+    system: &System,
+    proc: &mut ProcSource,
+) -> Result<(TaskIterator, KernelEvents), Reason> {
     load::check_capabilities().map_err(Reason::Load)?;
     if !system.shows_all_processes() {
         return Err(Reason::Procfs(
@@ -144,29 +154,30 @@ fn open_bpf(config: &CollectorConfig, system: &System) -> Result<(BpfSource, Ker
             "procfs is mounted with hidepid, which hides files that are also required with BPF",
         ));
     }
-    if !system.shows_full_cgroup_paths() {
+    let has_root = proc.files().namespace_root().is_some_and(NamespaceRoot::has_default);
+    if !system.shows_full_cgroup_paths() && !has_root {
         return Err(Reason::Hierarchy(
-            "the exporter runs in its own cgroup namespace; run this container with --cgroupns=host",
+            "the exporter runs in its own cgroup namespace and does not find its own cgroup below --path.cgroupfs; \
+             mount the host's /sys/fs/cgroup there, or run this container with --cgroupns=host",
         ));
     }
-    let hierarchy = DefaultHierarchy::find(&config.cgroupfs).ok_or(Reason::Hierarchy(
+    let hierarchy = Hierarchy::find_default(&config.cgroupfs).ok_or(Reason::Hierarchy(
         "the cgroup v2 hierarchy below --path.cgroupfs is incomplete; in a container, run with --cgroupns=host",
     ))?;
-    if has_v1_only_containers(&config.procfs).map_err(Reason::Failed)? {
+    if has_v1_only_containers(proc).map_err(Reason::Failed)? {
         return Err(Reason::Hierarchy(V1_ONLY));
     }
-    if let Some(limit) = system.memory_limit(&config.cgroupfs).filter(|&limit| limit < MEMORY_TO_LOAD) {
+    let own = proc.files().cgroup(std::process::id()).unwrap_or_default();
+    if let Some(limit) = memory_limit(&config.cgroupfs, own).filter(|&limit| limit < MEMORY_TO_LOAD) {
         return Err(Reason::Memory(limit));
     }
     let (iterator, counters) = load::load(config.bounds.event_cgroups).map_err(Reason::Load)?;
-    let source = BpfSource::new(iterator, &config.procfs).map_err(Reason::Failed)?;
-    Ok((source, KernelEvents::new(counters, hierarchy)))
+    Ok((iterator, KernelEvents::new(counters, hierarchy)))
 }
 
 /// Whether a process stays in a container in cgroup v1 and in no container in cgroup v2. A runtime that moves a process
 /// into both needs some milliseconds.
-fn has_v1_only_containers(procfs: &Path) -> Result<bool, SourceError> {
-    let mut source = ProcSource::open(procfs)?;
+fn has_v1_only_containers(source: &mut ProcSource) -> Result<bool, SourceError> {
     let mut v1_only = Vec::new();
     source.walk(|record, files| {
         if is_v1_only(files.cgroup(record.key.pid)?) {

@@ -107,8 +107,12 @@ impl Families {
         let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| pair(name, value)).collect();
         self.push(Id::BuildInfo, labels(&build), 1.0);
         if let Some(layout) = status.cgroup_layout {
-            let source =
-                [("source", status.source), ("cgroup", layout.label()), ("reason", status.source_reason)];
+            let source = [
+                ("source", status.source),
+                ("cgroup", layout.label()),
+                ("reason", status.source_reason),
+                ("paths", status.cgroup_paths.label()),
+            ];
             self.push(Id::SourceInfo, labels(&source), 1.0);
         }
         for &(reason, applies) in exporter.partial {

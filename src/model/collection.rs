@@ -1,6 +1,6 @@
 //! The status of collections, which the exporter exposes about itself.
 
-use super::cgroup_layout::CgroupLayout;
+use super::cgroup_layout::{CgroupLayout, CgroupPaths};
 use super::process::Skipped;
 
 /// The status of the last run of one collector.
@@ -31,7 +31,8 @@ pub struct CollectionStatus {
     pub source_reason: &'static str,
     /// `None` until the first cgroup file is read.
     pub cgroup_layout: Option<CgroupLayout>,
-    /// Cgroup paths are relative to a cgroup namespace, so they begin with `/..`.
+    pub cgroup_paths: CgroupPaths,
+    /// A path outside of the exporter's cgroup namespace was seen and could not be completed.
     pub has_relative_cgroup_paths: bool,
     pub processes: CollectorRun,
     /// `None` if no pids controller can be read.

@@ -68,6 +68,7 @@ impl Source {
         &mut self,
         mut visit: impl FnMut(ProcessRecord, Option<&KernelFields>, &mut ProcFiles) -> Result<(), SkipReason>,
     ) -> Result<Skipped, SourceError> {
+        self.files().begin();
         match self {
             Self::Proc(source) => source.walk(|record, files| visit(record, None, files)),
             Self::Bpf(source) => source.walk(visit),

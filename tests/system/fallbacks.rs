@@ -153,13 +153,6 @@ fn a_machine_without_the_default_hierarchy_is_logged() {
 }
 
 #[test]
-fn a_cgroup_namespace_of_its_own_is_logged() {
-    let mut command = Command::new("unshare");
-    command.args(["--cgroup", BINARY]);
-    assert_falls_back(command, "hierarchy", &["level=warn", "--cgroupns=host"]);
-}
-
-#[test]
 fn a_procfs_of_another_pid_namespace_is_logged() {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", BINARY]);

@@ -10,6 +10,7 @@ mod support;
 mod testkit;
 
 mod browser;
+mod cgroup_namespaces;
 mod churn;
 mod clients;
 mod docker;

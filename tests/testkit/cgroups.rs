@@ -48,6 +48,11 @@ impl ContainerCgroup {
         Self { id, directories }
     }
 
+    /// One in each hierarchy.
+    pub fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
     pub fn add(&self, pid: u32) {
         for directory in &self.directories {
             fs::write(directory.join("cgroup.procs"), pid.to_string()).expect("root may move processes");

@@ -25,19 +25,16 @@ pub struct BpfSource {
 }
 
 impl BpfSource {
-    /// # Errors
-    /// If there is no procfs at the path.
-    pub fn new(iterator: TaskIterator, procfs: &Path) -> Result<Self, SourceError> {
-        Ok(Self {
-            iterator,
-            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
-            procfs: procfs.to_owned(),
-            proc: ProcSource::open(procfs)?,
-        })
+    /// `proc` reads the procfs at the path `procfs`.
+    #[must_use]
+    pub fn new(iterator: TaskIterator, proc: ProcSource, procfs: &Path) -> Self {
+        let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
+        Self { iterator, buffer, procfs: procfs.to_owned(), proc }
     }
 
-    pub(crate) fn reopen_proc(&self) -> Result<ProcSource, SourceError> {
-        ProcSource::open(&self.procfs)
+    pub(crate) fn reopen_proc(&mut self) -> Result<ProcSource, SourceError> {
+        let root = self.proc.files().namespace_root().cloned();
+        Ok(ProcSource::open(&self.procfs)?.with_namespace_root(root))
     }
 
     pub(crate) fn files(&mut self) -> &mut ProcFiles {

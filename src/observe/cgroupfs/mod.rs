@@ -4,8 +4,12 @@
 //! |---|---|
 //! | [`pids`] | pids controller and freezer of a container |
 //! | `control_files` | the files of a container, some of which stay open between collections |
-//! | [`hierarchy`] | ids and paths of the cgroups of the default hierarchy (cgroup v2) |
+//! | [`hierarchy`] | ids and paths of the cgroups of a hierarchy |
+//! | [`memory`] | the memory limit of a process |
+//! | [`namespace_root`] | complete paths for an exporter in its own cgroup namespace |
 
 mod control_files;
 pub mod hierarchy;
+pub mod memory;
+pub mod namespace_root;
 pub mod pids;

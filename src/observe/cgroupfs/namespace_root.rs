@@ -4,12 +4,14 @@
 //! level above it (`cgroup_namespaces(7)`). The root of the exporter's own mount of cgroupfs is that root, and its inode
 //! number is the same in a mount of the complete hierarchy, which `--path.cgroupfs` has. So its path can be found there.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashSet;
-use rustix::fs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
+use rustix::fs::statfs;
 
 use super::hierarchy::Hierarchy;
 use crate::resolve::cgroup_file::parse_cgroup_lines;
@@ -17,12 +19,16 @@ use crate::resolve::cgroup_file::parse_cgroup_lines;
 /// Where a container runtime mounts the cgroups of a container.
 const OWN_MOUNT: &str = "/sys/fs/cgroup";
 
-/// The root of the exporter's cgroup namespace, in each hierarchy.
+/// The file systems of cgroup v1 and v2 (include/uapi/linux/magic.h).
+const CGROUP_SUPER_MAGIC: i64 = 0x0027_e0eb;
+const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+
+/// The root of the exporter's cgroup namespace, in each hierarchy in which it was found.
 #[derive(Clone, Debug, Default)]
 pub struct NamespaceRoot {
     default: Option<Root>,
-    /// For the hierarchies of cgroup v1, in which runtimes use the same path.
-    v1: Option<Root>,
+    /// By the controllers in cgroup files. The exporter can have a different cgroup in each hierarchy of v1.
+    v1: Vec<(Box<[u8]>, Option<Root>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,15 +44,22 @@ impl NamespaceRoot {
     #[must_use]
     pub fn find(cgroupfs: &Path, own_cgroup: &[u8]) -> Self {
         let own = Path::new(OWN_MOUNT);
-        let is_at_root = |is_v2: bool| {
-            parse_cgroup_lines(own_cgroup)
-                .any(|line| line.is_v2 == is_v2 && line.path == b"/" && (is_v2 || line.has_controller(b"pids")))
-        };
-        let default = Hierarchy::find_default(cgroupfs)
-            .and_then(|it| Root::find(it, &[own.to_owned(), own.join("unified")], is_at_root(true)));
-        let v1 = Hierarchy::find_v1(cgroupfs)
-            .and_then(|it| Root::find(it, &[own.join("pids")], is_at_root(false)));
-        Self { default, v1 }
+        let mut roots = Self::default();
+        for line in parse_cgroup_lines(own_cgroup) {
+            let is_at_root = line.path == b"/";
+            if line.is_v2 {
+                let mounts = [own.to_owned(), own.join("unified")];
+                roots.default =
+                    Hierarchy::find_default(cgroupfs).and_then(|it| Root::find(it, &mounts, is_at_root));
+            } else {
+                let name = line.controllers.strip_prefix(b"name=").unwrap_or(line.controllers);
+                let name = OsStr::from_bytes(name);
+                let root = Hierarchy::find_v1(&cgroupfs.join(name))
+                    .and_then(|it| Root::find(it, &[own.join(name)], is_at_root));
+                roots.v1.push((line.controllers.into(), root));
+            }
+        }
+        roots
     }
 
     /// Whether paths of the default hierarchy can be completed.
@@ -58,32 +71,33 @@ impl NamespaceRoot {
     /// Whether paths of any hierarchy can be completed.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.default.is_some() || self.v1.is_some()
+        self.default.is_some() || self.v1.iter().any(|(_, root)| root.is_some())
     }
 
-    /// Checks that the root is still at its path: a cgroup of v1 can be renamed. If it is not, paths stay relative until
-    /// it is found again.
+    /// Checks that the roots are still at their paths: a cgroup of v1 can be renamed.
     pub fn confirm(&mut self) {
-        if self.v1.as_ref().is_some_and(|root| root.hierarchy.id_of(&root.path) != Some(root.inode)) {
-            self.v1 = self.v1.take().and_then(|root| Root::at_inode(root.hierarchy, root.inode));
+        for (_, root) in &mut self.v1 {
+            if root.as_ref().is_some_and(|it| it.hierarchy.id_of(&it.path) != Some(it.inode)) {
+                *root = root.take().and_then(|it| Root::at_inode(it.hierarchy, it.inode));
+            }
         }
     }
 
-    /// Appends the lines of a cgroup file to `out`, with complete paths. Paths of an unknown hierarchy, and those that
-    /// have more levels than the root, are not changed.
+    /// Appends the lines of a cgroup file to `out`, with complete paths. Omits hierarchies whose root is unknown, and
+    /// paths that have more levels than the root: they could have the path of another container.
     pub fn complete(&self, file: &[u8], out: &mut Vec<u8>) {
         for line in file.split(|&byte| byte == b'\n') {
             let Some(parsed) = parse_cgroup_lines(line).next() else { continue };
+            let of_v1 = || self.v1.iter().find(|(controllers, _)| **controllers == *parsed.controllers);
+            let root = match parsed.is_v2 {
+                true => self.default.as_ref(),
+                false => of_v1().and_then(|(_, root)| root.as_ref()),
+            };
+            let Some((above, below)) = root.and_then(|root| join(&root.path, parsed.path)) else { continue };
             let path = line.splitn(3, |&byte| byte == b':').last().unwrap_or_default();
-            let root = if parsed.is_v2 { &self.default } else { &self.v1 };
-            match root.as_ref().and_then(|root| join(&root.path, parsed.path)) {
-                Some((above, below)) => {
-                    out.extend_from_slice(&line[..line.len() - path.len()]);
-                    out.extend_from_slice(above.as_bytes());
-                    out.extend_from_slice(if above.is_empty() && below.is_empty() { b"/" } else { below });
-                }
-                None => out.extend_from_slice(line),
-            }
+            out.extend_from_slice(&line[..line.len() - path.len()]);
+            out.extend_from_slice(above.as_bytes());
+            out.extend_from_slice(if above.is_empty() && below.is_empty() { b"/" } else { below });
             out.push(b'\n');
         }
     }
@@ -122,7 +136,8 @@ fn own_inode(mount: &Path) -> Option<u64> {
 /// `relative` has more levels upwards than `root` has components.
 fn join<'a>(root: &'a str, relative: &'a [u8]) -> Option<(&'a str, &'a [u8])> {
     let (mut above, mut below) = (root.trim_end_matches('/'), relative);
-    while let Some(rest) = below.strip_prefix(b"/..").filter(|rest| rest.is_empty() || rest.starts_with(b"/")) {
+    while let Some(rest) = below.strip_prefix(b"/..").filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    {
         above = above.rsplit_once('/')?.0;
         below = rest;
     }
@@ -148,7 +163,7 @@ mod tests {
 
     #[test]
     fn relative_paths_become_complete() {
-        let roots = NamespaceRoot { default: root("/kubepods/burstable/pod1/own"), v1: None };
+        let roots = NamespaceRoot { default: root("/kubepods/burstable/pod1/own"), v1: Vec::new() };
         for (relative, expected) in [
             ("/", "/kubepods/burstable/pod1/own"),
             ("/below", "/kubepods/burstable/pod1/own/below"),
@@ -160,19 +175,26 @@ mod tests {
             ("/../../../../", "/"),
             // `..` is also the beginning of a name.
             ("/..x", "/kubepods/burstable/pod1/own/..x"),
-            // More levels than there are: never another container's path.
-            ("/../../../../../x", "/../../../../../x"),
         ] {
-            assert_eq!(complete(&roots, &format!("0::{relative}\n")), format!("0::{expected}\n"), "{relative}");
+            assert_eq!(
+                complete(&roots, &format!("0::{relative}\n")),
+                format!("0::{expected}\n"),
+                "{relative}"
+            );
         }
+        assert_eq!(complete(&roots, "0::/../../../../../x\n"), "", "more levels than there are");
+        let at_root = NamespaceRoot { default: root("/"), v1: Vec::new() };
+        assert_eq!(complete(&at_root, "0::/\n0::/x\n"), "0::/\n0::/x\n");
     }
 
     #[test]
     fn each_hierarchy_has_its_own_root() {
-        let roots = NamespaceRoot { default: root("/a/own"), v1: root("/b/c/own") };
-        let file = "12:cpu,pids:/../x\n1:name=systemd:/\n0::/../y\n";
-        assert_eq!(complete(&roots, file), "12:cpu,pids:/b/c/x\n1:name=systemd:/b/c/own\n0::/a/y\n");
-        let only_v1 = NamespaceRoot { default: None, ..roots };
-        assert_eq!(complete(&only_v1, "5:pids:/../x\n0::/../y\n"), "5:pids:/b/c/x\n0::/../y\n");
+        let v1 = |controllers: &[u8], path| (controllers.into(), root(path));
+        let roots = NamespaceRoot {
+            default: root("/a/own"),
+            v1: vec![v1(b"cpu,pids", "/b/c/own"), v1(b"name=systemd", "/"), (b"memory"[..].into(), None)],
+        };
+        let file = "12:cpu,pids:/../x\n9:memory:/../z\n7:freezer:/\n1:name=systemd:/\n0::/../y\n";
+        assert_eq!(complete(&roots, file), "12:cpu,pids:/b/c/x\n1:name=systemd:/\n0::/a/y\n");
     }
 }

@@ -9,7 +9,7 @@ use crate::model::container::{Container, Runtime};
 use crate::model::pids::TaskLimits;
 use crate::model::text::label_value;
 use crate::observe::procfs::parse::{parse_keyed, parse_namespace_link, parse_number, parse_uptime};
-use crate::resolve::cgroup_file::{parse_cgroup_file, parse_cgroup_lines};
+use crate::resolve::cgroup_file::parse_cgroup_file;
 use crate::resolve::cgroup_path::label_id;
 
 /// `PROC_PID_INIT_INO` (include/linux/proc_ns.h): the pid namespace of the host.
@@ -84,31 +84,22 @@ impl System {
         self.own_namespace("cgroup") == Some(INITIAL_CGROUP_NAMESPACE)
     }
 
+    /// Whether the exporter is in a cgroup namespace other than the host's. False if that cannot be determined.
+    #[must_use]
+    pub fn has_own_cgroup_namespace(&self) -> bool {
+        self.own_namespace("cgroup").is_some_and(|namespace| namespace != INITIAL_CGROUP_NAMESPACE)
+    }
+
     /// The inode number of a namespace of the exporter.
     fn own_namespace(&self, kind: &str) -> Option<u64> {
         let namespace = fs::read_link(self.root.join("self/ns").join(kind)).ok()?;
         parse_namespace_link(namespace.as_os_str().as_encoded_bytes())
     }
 
-    /// The memory limit of the exporter's own cgroup in bytes: the smallest of the cgroup and all cgroups above it
-    /// (`memory.max` of cgroup v2, `memory.limit_in_bytes` of v1). `None` if no limit is visible.
+    /// The exporter's own cgroup file; empty if it cannot be read.
     #[must_use]
-    pub fn memory_limit(&self, cgroupfs: &Path) -> Option<u64> {
-        let own = fs::read(self.root.join("self/cgroup")).ok()?;
-        let limits = parse_cgroup_lines(&own).filter_map(|line| {
-            let (hierarchy, name) = match (line.is_v2, line.has_controller(b"memory")) {
-                (true, _) => (cgroupfs.to_owned(), "memory.max"),
-                (false, true) => (cgroupfs.join("memory"), "memory.limit_in_bytes"),
-                (false, false) => return None,
-            };
-            let path = std::str::from_utf8(line.path).ok()?.trim_start_matches(['/', '.']);
-            let own = hierarchy.join(path);
-            let ancestors = own.ancestors().take_while(|directory| directory.starts_with(&hierarchy));
-            ancestors
-                .filter_map(|directory| parse_number(fs::read(directory.join(name)).ok()?.trim_ascii()))
-                .min()
-        });
-        limits.min()
+    pub fn own_cgroup_file(&self) -> Vec<u8> {
+        fs::read(self.root.join("self/cgroup")).unwrap_or_default()
     }
 
     /// The container that the exporter runs in, if only its processes are visible: the procfs shows the exporter's pid
@@ -118,7 +109,7 @@ impl System {
         if !self.is_of_own_pid_namespace() || self.own_namespace("pid")? == INITIAL_PID_NAMESPACE {
             return None;
         }
-        let cgroup = fs::read(self.root.join("self/cgroup")).unwrap_or_default();
+        let cgroup = self.own_cgroup_file();
         let file = parse_cgroup_file(&cgroup);
         // With --pid=host on a host that is itself a container, pid 1 belongs to that host, not to our container.
         let init = fs::read(self.root.join("1/cgroup")).unwrap_or_default();

@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::Errno;
 
 use crate::model::process::{NsPids, ProcessKey, ProcessRecord, ProcessState, SkipReason, Skipped};
+use crate::observe::cgroupfs::namespace_root::NamespaceRoot;
 use crate::observe::procfs::parse;
 use crate::observe::source::{SourceError, is_exhaustion};
 use crate::resolve::process_files::ProcessFiles;
@@ -39,6 +40,9 @@ pub struct ProcFiles {
     root: OwnedFd,
     file_path: Vec<u8>,
     buffer: Vec<u8>,
+    /// Completes the paths in cgroup files, into the other buffer.
+    namespace_root: Option<NamespaceRoot>,
+    completed: Vec<u8>,
     /// The error, if descriptors or memory were exhausted.
     exhausted: Option<Errno>,
 }
@@ -63,6 +67,8 @@ impl ProcSource {
                 root: open().map_err(unreadable)?,
                 file_path: Vec::with_capacity(64),
                 buffer: vec![0; 4096],
+                namespace_root: None,
+                completed: Vec::new(),
                 exhausted: None,
             },
             directory_buffer: vec![MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES].into_boxed_slice(),
@@ -74,6 +80,13 @@ impl ProcSource {
             Ok(ControlFlow::Break(()))
         })?;
         if is_empty { Err(SourceError::NoProcesses { path: source.path }) } else { Ok(source) }
+    }
+
+    /// Completes the paths in cgroup files with this root of the exporter's cgroup namespace.
+    #[must_use]
+    pub fn with_namespace_root(mut self, root: Option<NamespaceRoot>) -> Self {
+        self.files.namespace_root = root;
+        self
     }
 
     /// The files of single processes, for use outside of a walk.
@@ -161,6 +174,18 @@ fn read_error(errno: Errno) -> ReadError {
 }
 
 impl ProcFiles {
+    /// Begins a walk.
+    pub(crate) fn begin(&mut self) {
+        if let Some(root) = &mut self.namespace_root {
+            root.confirm();
+        }
+    }
+
+    /// The root of the exporter's cgroup namespace, if paths are completed with it.
+    pub(crate) fn namespace_root(&self) -> Option<&NamespaceRoot> {
+        self.namespace_root.as_ref()
+    }
+
     /// Reads one process, as a walk does.
     pub(crate) fn stat(&mut self, pid: u32) -> Result<ProcessRecord, ReadError> {
         let bytes = self.read_file(format_args!("{pid}/stat")).map_err(read_error)?;
@@ -286,7 +311,11 @@ impl ProcessFiles for ProcFiles {
                 });
             }
         };
-        Ok(&self.buffer[..length])
+        let file = &self.buffer[..length];
+        let Some(root) = &self.namespace_root else { return Ok(file) };
+        self.completed.clear();
+        root.complete(file, &mut self.completed);
+        Ok(&self.completed)
     }
 
     fn ns_pids(&mut self, pid: u32) -> Option<NsPids> {
