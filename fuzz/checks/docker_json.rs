@@ -29,7 +29,7 @@ fn check_one(metadata: Option<ContainerMetadata>, raw: &Value) {
         assert!(names.is_empty(), "a name gets lost: {names:?}");
         return;
     };
-    let ContainerMetadata { name, image, compose_project, compose_service, labels, paused } = &metadata;
+    let ContainerMetadata { name, image, compose_project, compose_service, labels, paused, .. } = &metadata;
     for value in [name, image, compose_project, compose_service].into_iter().chain(labels) {
         assert_label(value);
     }

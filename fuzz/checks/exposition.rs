@@ -23,7 +23,7 @@ use pstree_exporter::export::renderer::Renderer;
 use pstree_exporter::model::collection::DockerStatus;
 use pstree_exporter::names::docker::to_metadata;
 use pstree_exporter::names::known_names::KnownNames;
-use pstree_exporter::names::registry::Directory;
+use pstree_exporter::names::registry::Names;
 
 use super::machine::{Machine, renderer};
 use super::shown::{assert_harmless, assert_label};
@@ -93,7 +93,7 @@ struct Run {
     pids: BTreeSet<u32>,
     /// Created for the first collection.
     parts: Option<(Pipeline, KnownNames, Renderer)>,
-    directory: Directory,
+    known: Names,
     skipped: f64,
     counters: BTreeMap<String, f64>,
     pages: Vec<Page>,
@@ -105,7 +105,7 @@ impl Default for Run {
             machine: Machine::new(),
             pids: BTreeSet::new(),
             parts: None,
-            directory: Directory::new(),
+            known: Names::default(),
             skipped: 0.0,
             counters: BTreeMap::new(),
             pages: Vec::new(),
@@ -150,7 +150,7 @@ impl Run {
         let known = list.into_iter().filter_map(|summary| {
             Some((summary.id.clone()?, Arc::new(to_metadata(summary, &["team".to_owned()])?)))
         });
-        self.directory = known.collect();
+        self.known.docker = Arc::new(known.collect());
     }
 
     fn write_file(&mut self, file: &str, digit: &[u8], content: &[u8]) {
@@ -169,7 +169,7 @@ impl Run {
         let snapshot = pipeline.collect().expect("a collection of what is there");
         let docker = DockerStatus { up: Some(true), duration: 0.0, last_success: Some(1.0) };
         let at = (Instant::now(), Duration::from_secs(3600));
-        let named = names.join(&snapshot, &self.directory, None).snapshot;
+        let named = names.join(&snapshot, &self.known, None).snapshot;
         let published = renderer.render(named, &pipeline.status(), docker, None, at);
         let body = |format| {
             let bytes = published.body(Encoding { format, gzip: false });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::collect::config::CollectorConfig;
 use crate::names::config::DockerConfig;
+use crate::names::config::LogDirectories;
 use crate::serve::config::WebConfig;
 use crate::view::rows::RowOptions;
 
@@ -22,6 +23,8 @@ pub struct TreeConfig {
     pub collector: CollectorConfig,
     /// `None` with `--no-docker`.
     pub docker: Option<DockerConfig>,
+    /// `None` with `--names.kubernetes=off`.
+    pub kubernetes: Option<LogDirectories>,
     /// Names, ids, pids or Compose services of containers; all containers if empty.
     pub wanted: Vec<String>,
     pub with_host: bool,
@@ -43,6 +46,8 @@ pub struct RootsConfig {
     pub collector: CollectorConfig,
     /// `None` with `--no-docker`.
     pub docker: Option<DockerConfig>,
+    /// `None` with `--names.kubernetes=off`.
+    pub kubernetes: Option<LogDirectories>,
     pub wanted: String,
     /// Print pids in the container's pid namespace.
     pub inside: bool,
@@ -64,6 +69,8 @@ pub struct Config {
     pub collector: CollectorConfig,
     /// `None` with `--no-docker`.
     pub docker: Option<DockerConfig>,
+    /// `None` with `--names.kubernetes=off`.
+    pub kubernetes: Option<LogDirectories>,
     pub web: WebConfig,
     pub once: bool,
     /// Every timeout is multiplied by it.

@@ -193,6 +193,7 @@ impl Cli {
     fn resolve_exporter(self, docker_host_variable: Option<&str>) -> Result<Config, FlagError> {
         let timeout_scale = self.input.timeout_scale;
         let docker = self.input.docker(docker_host_variable, docker_labels(self.docker_labels)?)?;
+        let kubernetes = self.input.kubernetes();
         let collector = CollectorConfig {
             interval: self.interval,
             // One collection has no counts of events, so loading BPF programs is useless.
@@ -212,6 +213,7 @@ impl Cli {
         Ok(Config {
             collector,
             docker,
+            kubernetes,
             web: WebConfig {
                 listen_addresses: self.listen_addresses,
                 telemetry_path: self.telemetry_path,

@@ -6,8 +6,17 @@ use std::time::Duration;
 use crate::cli::flag_error::FlagError;
 use crate::cli::flag_values::parse_timeout_scale;
 use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
+use crate::names::config::LogDirectories;
 use crate::names::config::{DockerConfig, DockerLabel, DockerTimeouts};
 use crate::names::docker_endpoint::Endpoint;
+
+/// The source of the names of Kubernetes. `auto` uses what exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum KubernetesFlag {
+    Auto,
+    Logs,
+    Off,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InputFlags {
@@ -37,6 +46,25 @@ pub(crate) struct InputFlags {
     #[arg(long, conflicts_with = "docker_host", help_heading = "Docker")]
     no_docker: bool,
 
+    /// Source of the names of Kubernetes pods and their containers
+    #[arg(
+        long = "names.kubernetes",
+        value_name = "SOURCE",
+        default_value = "auto",
+        help_heading = "Kubernetes"
+    )]
+    kubernetes: KubernetesFlag,
+
+    /// Directory with a link to the log of every container; the directory pods next to it has one directory for every
+    /// pod
+    #[arg(
+        long = "path.kubernetes-logs",
+        value_name = "DIR",
+        default_value = "/var/log/containers",
+        help_heading = "Kubernetes"
+    )]
+    kubernetes_logs: PathBuf,
+
     /// Multiply every time-out and retry interval, for tests
     #[arg(long = "debug.timeout-scale", value_name = "FACTOR", default_value_t = 1.0, hide = true, value_parser = parse_timeout_scale)]
     pub(crate) timeout_scale: f64,
@@ -61,6 +89,11 @@ impl InputFlags {
             (None, None) => Endpoint::Default,
         };
         Ok(Some(DockerConfig { endpoint, labels, timeouts: DockerTimeouts::scaled(self.timeout_scale) }))
+    }
+
+    /// The directories with the names of Kubernetes; `None` if they are not used.
+    pub(crate) fn kubernetes(&self) -> Option<LogDirectories> {
+        (self.kubernetes != KubernetesFlag::Off).then(|| LogDirectories::new(self.kubernetes_logs.clone()))
     }
 
     /// A collector that reads `/proc` with the default limits, and has no interval.

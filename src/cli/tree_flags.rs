@@ -112,6 +112,7 @@ impl TreeFlags {
         Ok(TreeConfig {
             timeout_scale: self.input.timeout_scale,
             docker: self.input.docker(docker_host_variable, Vec::new())?,
+            kubernetes: self.input.kubernetes(),
             collector: CollectorConfig {
                 interval: self.watch.unwrap_or_default(),
                 source: self.source,
@@ -139,6 +140,7 @@ impl RootsFlags {
     pub(crate) fn resolve(self, docker_host_variable: Option<&str>) -> Result<RootsConfig, FlagError> {
         Ok(RootsConfig {
             docker: self.input.docker(docker_host_variable, Vec::new())?,
+            kubernetes: self.input.kubernetes(),
             collector: self.input.collector(),
             wanted: self.container,
             inside: self.inside,

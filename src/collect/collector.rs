@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::pipeline::Pipeline;
 use crate::model::collection::DockerStatus;
 use crate::model::snapshot::{NamedSnapshot, Snapshot};
-use crate::names::known_names::{Joined, KnownNames};
-use crate::names::registry::Registry;
+use crate::names::known_names::{Joined, KnownNames, Waiting};
+use crate::names::registry::{Registry, UsedSources};
 use crate::observe::source::SourceError;
 
 /// Runs collections and adds container names. Used by the exporter's loop and by the live view.
@@ -47,18 +47,27 @@ impl Collector {
 
     /// The latest snapshot with the currently known names; `None` before the first successful collection.
     pub fn named(&mut self) -> Option<NamedSnapshot> {
-        let (directory, _, _) = self.registry.read();
+        let (names, _, _) = self.registry.read();
         let latest = self.latest.as_ref()?;
-        Some(self.names.join(latest, &directory, None).snapshot)
+        let joined = self.names.join(latest, &names, None);
+        if joined.wants_kubernetes {
+            self.registry.want_kubernetes();
+        }
+        Some(joined.snapshot)
     }
 
-    /// Like [`Self::named`]. If `is_patient` is true, containers that wait for their name are left out. Also returns
-    /// Docker's status and the version of the registry.
-    pub(super) fn join(&mut self, is_patient: bool) -> (Option<Joined>, DockerStatus, u64) {
-        let (directory, status, version) = self.registry.read();
-        let may_wait = is_patient && status.up != Some(false);
-        let now = may_wait.then(|| self.pipeline.monotonic(Instant::now()));
-        let joined = self.latest.as_ref().map(|latest| self.names.join(latest, &directory, now));
+    /// Like [`Self::named`]. Containers that wait for a name from `patient_for` are left out. Also returns Docker's
+    /// status and the version of the registry.
+    pub(super) fn join(&mut self, patient_for: UsedSources) -> (Option<Joined>, DockerStatus, u64) {
+        let (names, status, version) = self.registry.read();
+        let waiting = (patient_for != UsedSources::default()).then(|| Waiting {
+            now: self.pipeline.monotonic(Instant::now()),
+            for_docker: patient_for.docker && status.up != Some(false),
+        });
+        let joined = self.latest.as_ref().map(|latest| self.names.join(latest, &names, waiting));
+        if joined.as_ref().is_some_and(|joined| joined.wants_kubernetes) {
+            self.registry.want_kubernetes();
+        }
         (joined, status, version)
     }
 }

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use super::collector::Collector;
 use crate::model::collection::{CollectionStatus, DockerStatus};
 use crate::model::snapshot::NamedSnapshot;
-use crate::names::registry::Woken;
+use crate::names::registry::{UsedSources, Woken};
 
 /// If a collection takes more than 1/`MAX_PART_OF_INTERVAL` of the interval, the interval is extended.
 const MAX_PART_OF_INTERVAL: u32 = 2;
@@ -32,16 +32,16 @@ pub struct Schedule {
     collector: Collector,
     /// The value of the flag.
     interval: Duration,
-    /// Whether Docker provides names, so that new containers wait for their name.
-    has_docker: bool,
+    /// The sources of names for which new containers wait.
+    names: UsedSources,
     /// Start of the collection of the latest snapshot.
     collected_at: Option<Instant>,
 }
 
 impl Schedule {
     #[must_use]
-    pub fn new(collector: Collector, interval: Duration, has_docker: bool) -> Self {
-        Self { collector, interval, has_docker, collected_at: None }
+    pub fn new(collector: Collector, interval: Duration, names: UsedSources) -> Self {
+        Self { collector, interval, names, collected_at: None }
     }
 
     /// Collects once, without waiting for names.
@@ -51,7 +51,7 @@ impl Schedule {
     pub fn once(mut self) -> Result<Collection, crate::observe::source::SourceError> {
         let collected_at = Instant::now();
         self.collector.collect()?;
-        let (joined, docker, _) = self.collector.join(false);
+        let (joined, docker, _) = self.collector.join(UsedSources::default());
         Ok(Collection {
             snapshot: joined.map(|joined| joined.snapshot).unwrap_or_default(),
             status: self.collector.pipeline.status(),
@@ -90,7 +90,8 @@ impl Schedule {
             if has_relative_paths && !std::mem::replace(&mut has_warned_of_paths, has_relative_paths) {
                 warn!(
                     "cgroup paths are relative to the exporter's own cgroup namespace, so the label id lacks its first \
-                     part; run this container with --cgroupns=host"
+                     part; mount the host's /sys/fs/cgroup and set --path.cgroupfs, or run this container with \
+                     --cgroupns=host"
                 );
             }
             interval = self.stretched(interval, begun.elapsed());
@@ -137,7 +138,7 @@ impl Schedule {
         publish: &mut impl FnMut(Collection),
     ) -> bool {
         loop {
-            let (joined, docker, mut version) = self.collector.join(self.has_docker);
+            let (joined, docker, mut version) = self.collector.join(self.names);
             let mut next_deadline = None;
             // Before the first successful collection there is nothing to publish, and zeros would be wrong.
             if let (Some(joined), Some(collected_at)) = (joined, self.collected_at) {

@@ -2,6 +2,7 @@
 //! that the command line selects, or all containers.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::collect::config::CollectorConfig;
 use crate::collect::pipeline::Pipeline;
@@ -9,9 +10,11 @@ use crate::model::container_metadata::ContainerMetadata;
 use crate::model::snapshot::NamedSnapshot;
 use crate::model::text::sanitize;
 use crate::names::config::DockerConfig;
+use crate::names::config::LogDirectories;
 use crate::names::docker;
 use crate::names::known_names::KnownNames;
-use crate::names::registry::Directory;
+use crate::names::kubernetes_logs::read_names;
+use crate::names::registry::{Directory, Names};
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::observe::source::SourceError;
 use crate::view::select::{self, Found, NotFound};
@@ -28,7 +31,7 @@ pub(super) struct Selected {
 /// Collects only the selected containers if Docker or a pid locates them, otherwise all containers.
 pub(super) async fn collect(
     config: &CollectorConfig,
-    docker: Option<&DockerConfig>,
+    (docker, kubernetes): (Option<&DockerConfig>, Option<&LogDirectories>),
     wanted: &[String],
     with_host: bool,
 ) -> anyhow::Result<Selected> {
@@ -41,10 +44,12 @@ pub(super) async fn collect(
         name.parse::<u32>().is_ok() || directory.iter().any(|(id, it)| is_called(name, id, it))
     };
     let needs_all = with_host || wanted.is_empty() || !wanted.iter().all(is_found);
+    let names =
+        Names { docker: Arc::new(directory), kubernetes: kubernetes.and_then(read_names).map(Arc::new) };
     let mut pipeline = Pipeline::new(config)?;
     let mut collect = |inside: Option<&[u32]>| -> Result<NamedSnapshot, SourceError> {
         let snapshot = pipeline.collect_for_trees(inside, with_host)?;
-        Ok(KnownNames::default().join(&snapshot, &directory, None).snapshot)
+        Ok(KnownNames::default().join(&snapshot, &names, None).snapshot)
     };
     if let Some(mut inside) = inside.filter(|_| !needs_all) {
         inside.extend(pids);

@@ -27,7 +27,7 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let Selected { snapshot, containers, pids } = runtime.block_on(collect(
         &config.collector,
-        config.docker.as_ref(),
+        (config.docker.as_ref(), config.kubernetes.as_ref()),
         &config.wanted,
         config.with_host,
     ))?;

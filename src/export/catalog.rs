@@ -76,7 +76,7 @@ macro_rules! catalog {
 
 catalog! {
     ContainerInfo: Stable Container Gauge "pstree_container_info"
-        ["container_id", "image", "runtime", "compose_project", "compose_service", "pod_uid"]
+        ["container_id", "image", "runtime", "compose_project", "compose_service", "pod_uid", "namespace", "pod", "container"]
         "Information about the container. Always 1; join with `* on (job, instance, id) group_left \
          (image)`. Docker labels selected by --docker.label are added as label_<name>.";
     ContainerProcesses: Stable Container Gauge "pstree_container_processes" []
@@ -165,9 +165,9 @@ catalog! {
         "Value of the sysctl kernel.threads-max: the maximum number of tasks.";
     BuildInfo: Stable Exporter Gauge "pstree_build_info" ["version", "revision", "rustversion"]
         "Version, revision and compiler of the exporter. Always 1.";
-    SourceInfo: Stable Exporter Gauge "pstree_source_info" ["source", "cgroup", "reason"]
-        "Source of the process list (proc or bpf), cgroup version, and the reason for this source. Always \
-         1.";
+    SourceInfo: Stable Exporter Gauge "pstree_source_info" ["source", "cgroup", "reason", "paths"]
+        "Source of the process list (proc or bpf), cgroup version, the reason for this source, and the form of cgroup \
+         paths: those of the host, resolved from a cgroup namespace, or relative to it. Always 1.";
     SourcePartial: Experimental Exporter Gauge "pstree_source_partial" ["reason"]
         "Whether some processes of the host are hidden from the exporter (1) or not (0), by reason.";
     CollectorSuccess: Stable Exporter Gauge "pstree_collector_success" ["collector"]

@@ -251,6 +251,9 @@ fn write_info(out: &mut FamilyWriter<'_>, container: &View<'_>, docker_labels: &
         metadata.map_or("", |it| &it.compose_project),
         metadata.map_or("", |it| &it.compose_service),
         of_cgroup.map_or("", |it| &it.pod_uid),
+        metadata.map_or("", |it| &it.namespace),
+        metadata.map_or("", |it| &it.pod),
+        metadata.map_or("", |it| &it.container),
     ];
     out.begin(container);
     for (label, value) in out.family.labels.iter().zip(values) {

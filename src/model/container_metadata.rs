@@ -1,8 +1,9 @@
-//! Metadata of a container from its container engine.
+//! Metadata of a container from its container engine and from Kubernetes.
 
 use crate::model::container::Container;
+use crate::model::text::label_value;
 
-/// Metadata of one container from Docker, as label values.
+/// Metadata of one container, as label values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerMetadata {
     /// Without the leading `/`.
@@ -13,13 +14,30 @@ pub struct ContainerMetadata {
     /// Values of the allow-listed labels, in the order of that list; empty if the container does not have the label.
     pub labels: Vec<String>,
     pub paused: bool,
+    /// Of Kubernetes; empty elsewhere. `container` is empty if only the pod is known.
+    pub namespace: String,
+    pub pod: String,
+    pub container: String,
 }
 
-/// The label `name`: the name in the path if there is one, otherwise the name in Docker.
+/// The names of a Kubernetes container. `container` is empty if only the pod is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodContainer {
+    pub namespace: String,
+    pub pod: String,
+    pub container: String,
+}
+
+/// The label `name`: the name in the path if there is one, otherwise the name from an engine or from Kubernetes,
+/// otherwise the beginning of the id.
 #[must_use]
-pub fn display_name<'a>(container: &'a Container, metadata: Option<&'a ContainerMetadata>) -> &'a str {
+pub fn display_name(container: &Container, metadata: Option<&ContainerMetadata>) -> Box<str> {
     match (&container.own_name, metadata) {
-        (None, Some(metadata)) => &metadata.name,
-        _ => container.fallback_name(),
+        (None, Some(metadata)) if !metadata.name.is_empty() => metadata.name.as_str().into(),
+        (None, Some(metadata)) if !metadata.pod.is_empty() => {
+            let ContainerMetadata { namespace, pod, .. } = metadata;
+            label_value(&format!("{namespace}/{pod}/{}", container.fallback_name())).into()
+        }
+        _ => container.fallback_name().into(),
     }
 }

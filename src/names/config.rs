@@ -1,5 +1,6 @@
 //! Settings for container names.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::names::docker_endpoint::Endpoint;
@@ -19,6 +20,21 @@ pub struct DockerConfig {
     pub endpoint: Endpoint,
     pub labels: Vec<DockerLabel>,
     pub timeouts: DockerTimeouts,
+}
+
+/// The directories in which the kubelet creates names for logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogDirectories {
+    pub containers: PathBuf,
+    pub pods: PathBuf,
+}
+
+impl LogDirectories {
+    /// The directory `containers`, and the directory `pods` next to it.
+    #[must_use]
+    pub fn new(containers: PathBuf) -> Self {
+        Self { pods: containers.with_file_name("pods"), containers }
+    }
 }
 
 /// Timeouts and intervals of the Docker client.

@@ -225,6 +225,7 @@ pub fn to_metadata(summary: ContainerSummary, allowed_labels: &[String]) -> Opti
         compose_service: label("com.docker.compose.service"),
         labels: allowed_labels.iter().map(|key| label(key)).collect(),
         paused: summary.state == Some(ContainerSummaryStateEnum::PAUSED),
+        ..ContainerMetadata::default()
     })
 }
 

@@ -7,17 +7,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::DockerTimeouts;
-use super::registry::Directory;
+use super::registry::Names;
 use crate::model::container::Container;
-use crate::model::container_metadata::{ContainerMetadata, display_name};
+use crate::model::container_metadata::{ContainerMetadata, PodContainer, display_name};
 use crate::model::snapshot::{ContainerState, ContainerSummary, NamedSnapshot, Snapshot};
+use crate::model::text::label_value;
 
 /// The last known metadata of each container.
 #[derive(Debug)]
 pub struct KnownNames {
     timeout: Duration,
     /// By container slot. The slot may have been reused for another container.
-    by_slot: Vec<Option<(Arc<Container>, Arc<ContainerMetadata>)>>,
+    by_slot: Vec<Option<Known>>,
+}
+
+/// The metadata of one container, and where it comes from.
+#[derive(Debug)]
+struct Known {
+    container: Arc<Container>,
+    docker: Option<Arc<ContainerMetadata>>,
+    kubernetes: Option<Arc<PodContainer>>,
+    /// Made of both.
+    metadata: Arc<ContainerMetadata>,
+}
+
+/// That new containers may wait for their name.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// The current monotonic time.
+    pub now: Duration,
+    /// Docker is used, and is not known to be down.
+    pub for_docker: bool,
 }
 
 /// A snapshot with names, and the time until which containers wait for a name.
@@ -26,6 +46,8 @@ pub struct Joined {
     pub snapshot: NamedSnapshot,
     /// Monotonic time at which the first timeout of a waiting container passes.
     pub next_deadline: Option<Duration>,
+    /// Whether Kubernetes may have a name for a container that has none.
+    pub wants_kubernetes: bool,
 }
 
 impl Default for KnownNames {
@@ -41,60 +63,106 @@ impl KnownNames {
         Self { timeout, by_slot: Vec::new() }
     }
 
-    /// Assigns a name to each container. `waiting_at` is the current monotonic time if new containers may wait for
-    /// their name.
-    pub fn join(
-        &mut self,
-        snapshot: &Arc<Snapshot>,
-        directory: &Directory,
-        waiting_at: Option<Duration>,
-    ) -> Joined {
+    /// Assigns a name to each container, except to new ones that wait.
+    pub fn join(&mut self, snapshot: &Arc<Snapshot>, names: &Names, waiting: Option<Waiting>) -> Joined {
         let mut containers = Vec::with_capacity(snapshot.containers.len());
         let mut next_deadline: Option<Duration> = None;
+        let mut wants_kubernetes = false;
         for state in &snapshot.containers {
-            let metadata = self.metadata(state, directory);
-            if metadata.is_none() && waits_for_name(&state.container) {
+            let metadata = self.metadata(state, names);
+            let is_named = metadata.as_ref().is_some_and(|it| !it.name.is_empty());
+            let may_be_in_pod = may_be_in_pod(&state.container);
+            wants_kubernetes |= may_be_in_pod && metadata.as_ref().is_none_or(|it| it.container.is_empty());
+            let waits = waiting.is_some_and(|waiting| {
+                waiting.now < state.present_since + self.timeout
+                    && ((waiting.for_docker && waits_for_docker(&state.container))
+                        || (may_be_in_pod && names.kubernetes.is_some()))
+            });
+            if !is_named && waits {
                 let deadline = state.present_since + self.timeout;
-                if waiting_at.is_some_and(|now| now < deadline) {
-                    next_deadline = Some(next_deadline.map_or(deadline, |next| next.min(deadline)));
-                    continue;
-                }
+                next_deadline = Some(next_deadline.map_or(deadline, |next| next.min(deadline)));
+                continue;
             }
             containers.push(ContainerSummary {
-                name: display_name(&state.container, metadata.as_deref()).into(),
+                name: display_name(&state.container, metadata.as_deref()),
                 paused: state.frozen.or(metadata.as_ref().map(|metadata| metadata.paused)),
                 metadata,
                 state: Arc::clone(state),
             });
         }
-        Joined { snapshot: NamedSnapshot { snapshot: Arc::clone(snapshot), containers }, next_deadline }
+        let snapshot = NamedSnapshot { snapshot: Arc::clone(snapshot), containers };
+        Joined { snapshot, next_deadline, wants_kubernetes }
     }
 
-    /// The current metadata from the engine, or else the last known metadata.
-    fn metadata(&mut self, state: &ContainerState, directory: &Directory) -> Option<Arc<ContainerMetadata>> {
+    /// The current metadata, or else the last known metadata.
+    fn metadata(&mut self, state: &ContainerState, names: &Names) -> Option<Arc<ContainerMetadata>> {
         let slot = state.membership.slot()?;
         if self.by_slot.len() <= slot {
             self.by_slot.resize_with(slot + 1, || None);
         }
         let known = &mut self.by_slot[slot];
-        if let Some(metadata) = directory.get(&*state.container.container_id) {
-            *known = Some((Arc::clone(&state.container), Arc::clone(metadata)));
+        if known.as_ref().is_some_and(|known| !Arc::ptr_eq(&known.container, &state.container)) {
+            *known = None;
         }
-        let (container, metadata) = known.as_ref()?;
-        Arc::ptr_eq(container, &state.container).then(|| Arc::clone(metadata))
+        let before = known.as_ref();
+        let docker = names.docker.get(&*state.container.container_id).cloned();
+        let docker = docker.or_else(|| before.and_then(|it| it.docker.clone()));
+        let kubernetes = names.kubernetes.as_ref().and_then(|names| names.of(state));
+        let kubernetes = kubernetes.or_else(|| before.and_then(|it| it.kubernetes.clone()));
+        if docker.is_none() && kubernetes.is_none() {
+            return None;
+        }
+        let is_same = before.is_some_and(|it| {
+            same(it.docker.as_ref(), docker.as_ref()) && same(it.kubernetes.as_ref(), kubernetes.as_ref())
+        });
+        if !is_same {
+            let metadata = Arc::new(merged(docker.as_deref(), kubernetes.as_deref()));
+            let container = Arc::clone(&state.container);
+            *known = Some(Known { container, docker, kubernetes, metadata });
+        }
+        known.as_ref().map(|known| Arc::clone(&known.metadata))
     }
 }
 
-fn waits_for_name(container: &Container) -> bool {
+fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (a, b) => a.is_none() && b.is_none(),
+    }
+}
+
+/// Kubernetes' names take precedence: Docker's names of its containers are made of them.
+fn merged(docker: Option<&ContainerMetadata>, kubernetes: Option<&PodContainer>) -> ContainerMetadata {
+    let mut metadata = docker.cloned().unwrap_or_default();
+    if let Some(kubernetes) = kubernetes {
+        let PodContainer { namespace, pod, container } = kubernetes;
+        if !container.is_empty() {
+            metadata.name = label_value(&format!("{namespace}/{pod}/{container}"));
+        }
+        metadata.namespace = label_value(namespace);
+        metadata.pod = label_value(pod);
+        metadata.container = label_value(container);
+    }
+    metadata
+}
+
+fn waits_for_docker(container: &Container) -> bool {
     container.own_name.is_none() && container.runtime.has_docker_api_name()
+}
+
+/// Whether this can be a container of a pod.
+fn may_be_in_pod(container: &Container) -> bool {
+    !container.pod_uid.is_empty() || container.runtime.is_of_kubernetes()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::container::Runtime;
+    use crate::model::forest::merged_nodes::ExportedNode;
     use crate::model::process::Membership;
     use crate::model::snapshot::ContainerNumbers;
+    use crate::names::kubernetes::KubernetesNames;
 
     const ID: &str = "b43d92bf1e5c6f78bb9b7bc6f40721280299855ba692092716e3a1b6c0b86f3f";
 
@@ -116,29 +184,85 @@ mod tests {
         Arc::new(Snapshot { containers: vec![Arc::new(state)], ..Snapshot::default() })
     }
 
-    fn directory() -> Directory {
+    fn names() -> Names {
         let web = ContainerMetadata { name: "web".into(), ..ContainerMetadata::default() };
-        Directory::from([(ID.to_owned(), Arc::new(web))])
+        Names { docker: Arc::new([(ID.to_owned(), Arc::new(web))].into()), kubernetes: None }
     }
 
     #[test]
     fn a_new_container_waits_for_its_name_and_then_shows_its_id() {
-        let (mut names, snapshot) = (KnownNames::default(), snapshot(10));
-        let at = |seconds| Some(Duration::from_secs(seconds));
-        let waiting = names.join(&snapshot, &Directory::new(), at(11));
-        assert_eq!((waiting.snapshot.containers.len(), waiting.next_deadline), (0, at(12)));
-        let late = names.join(&snapshot, &Directory::new(), at(12));
-        assert_eq!((&*late.snapshot.containers[0].name, late.next_deadline), ("b43d92bf1e5c", None));
-        let impatient = names.join(&snapshot, &Directory::new(), None);
-        assert_eq!(&*impatient.snapshot.containers[0].name, "b43d92bf1e5c");
+        let (mut known, snapshot) = (KnownNames::default(), snapshot(10));
+        let at = |now, for_docker| Some(Waiting { now: Duration::from_secs(now), for_docker });
+        let waiting = known.join(&snapshot, &Names::default(), at(11, true));
+        assert_eq!(
+            (waiting.snapshot.containers.len(), waiting.next_deadline),
+            (0, Some(Duration::from_secs(12)))
+        );
+        for waiting in [at(12, true), at(11, false), None] {
+            let joined = known.join(&snapshot, &Names::default(), waiting);
+            assert_eq!((&*joined.snapshot.containers[0].name, joined.next_deadline), ("b43d92bf1e5c", None));
+        }
     }
 
     #[test]
     fn the_last_known_name_stays_and_is_never_that_of_another_container_in_the_slot() {
-        let (mut names, web) = (KnownNames::default(), snapshot(10));
-        assert_eq!(&*names.join(&web, &directory(), None).snapshot.containers[0].name, "web");
-        assert_eq!(&*names.join(&web, &Directory::new(), None).snapshot.containers[0].name, "web");
+        let (mut known, web) = (KnownNames::default(), snapshot(10));
+        assert_eq!(&*known.join(&web, &names(), None).snapshot.containers[0].name, "web");
+        assert_eq!(&*known.join(&web, &Names::default(), None).snapshot.containers[0].name, "web");
         let other = snapshot(20);
-        assert_eq!(&*names.join(&other, &Directory::new(), None).snapshot.containers[0].name, "b43d92bf1e5c");
+        assert_eq!(&*known.join(&other, &Names::default(), None).snapshot.containers[0].name, "b43d92bf1e5c");
+    }
+
+    /// A container of a pod, with this command.
+    fn in_pod(command: &str) -> Arc<Snapshot> {
+        let snapshot = snapshot(10);
+        let container = Container {
+            pod_uid: "1-2".into(),
+            runtime: Runtime::Containerd,
+            ..(*snapshot.containers[0].container).clone()
+        };
+        let mut numbers = ContainerNumbers { nodes: vec![ExportedNode::root(command)], ..Default::default() };
+        numbers.stats.processes = 1;
+        let state = ContainerState {
+            membership: Membership::container(0),
+            container: Arc::new(container),
+            numbers,
+            present_since: Duration::from_secs(10),
+        };
+        Arc::new(Snapshot { containers: vec![Arc::new(state)], ..Snapshot::default() })
+    }
+
+    #[test]
+    fn containers_of_pods_have_names_from_kubernetes() {
+        let mut kubernetes = KubernetesNames::default();
+        let name = PodContainer { namespace: "default".into(), pod: "web-0".into(), container: "app".into() };
+        kubernetes.add_pod("1-2", "default", "web-0");
+        let only_pod = |kubernetes| Names { kubernetes: Some(Arc::new(kubernetes)), ..names() };
+        let mut known = KnownNames::default();
+        let mut joined = |snapshot: &Arc<Snapshot>, names: &Names| {
+            let joined = known.join(snapshot, names, None);
+            (joined.snapshot.containers[0].name.to_string(), joined.wants_kubernetes)
+        };
+        let names = only_pod(kubernetes);
+        assert_eq!(
+            joined(&in_pod("pause"), &Names { docker: Arc::default(), ..names.clone() }).0,
+            "default/web-0/POD"
+        );
+        let without_docker = Names { docker: Arc::default(), ..names };
+        assert_eq!(
+            joined(&in_pod("nginx"), &without_docker),
+            ("default/web-0/b43d92bf1e5c".to_owned(), true),
+            "its own name may follow"
+        );
+        let mut kubernetes = KubernetesNames::default();
+        kubernetes.add_container(ID, name);
+        let app = in_pod("nginx");
+        // Docker's name of the same container gives way.
+        assert_eq!(joined(&app, &only_pod(kubernetes)), ("default/web-0/app".to_owned(), false));
+        assert_eq!(
+            joined(&app, &Names::default()),
+            ("default/web-0/app".to_owned(), false),
+            "the last known"
+        );
     }
 }

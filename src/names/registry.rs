@@ -9,16 +9,36 @@ use std::time::{Duration, Instant};
 
 use crate::model::collection::DockerStatus;
 use crate::model::container_metadata::ContainerMetadata;
+use crate::names::kubernetes::KubernetesNames;
 
 /// What Docker knows of each container, by container id (64 hexadecimal digits).
 pub type Directory = HashMap<String, Arc<ContainerMetadata>>;
 
+/// The names from all sources.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    pub docker: Arc<Directory>,
+    /// `None` if Kubernetes names are disabled or unavailable.
+    pub kubernetes: Option<Arc<KubernetesNames>>,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    directory: Arc<Directory>,
+    names: Names,
     status: DockerStatus,
+    /// Whether Kubernetes names were read at least once, or are disabled.
+    has_kubernetes: bool,
+    /// A container without a name was found.
+    is_kubernetes_wanted: bool,
     version: u64,
     is_stopping: bool,
+}
+
+/// Which sources of names are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsedSources {
+    pub docker: bool,
+    pub kubernetes: bool,
 }
 
 /// The latest directory and the state of the Docker API. Also wakes the collector when either changes, and for shutdown.
@@ -54,9 +74,49 @@ impl Registry {
     /// Replaces the directory after a successful list.
     pub(crate) fn publish(&self, directory: Directory, status: DockerStatus) {
         self.change(|state| {
-            state.directory = Arc::new(directory);
+            state.names.docker = Arc::new(directory);
             state.status = status;
         });
+    }
+
+    /// Replaces the Kubernetes names; `None` if they cannot be read.
+    pub(crate) fn publish_kubernetes(&self, names: Option<KubernetesNames>) {
+        self.change(|state| {
+            state.names.kubernetes = names.map(Arc::new);
+            state.has_kubernetes = true;
+        });
+    }
+
+    /// Requests that the Kubernetes names are read again, because a container has none.
+    pub(crate) fn want_kubernetes(&self) {
+        let mut state = self.lock();
+        if !state.is_kubernetes_wanted {
+            state.is_kubernetes_wanted = true;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Blocks until [`Self::want_kubernetes`] is called. Returns `false` on shutdown.
+    pub(crate) fn wait_until_kubernetes_is_wanted(&self) -> bool {
+        let mut state = self.lock();
+        while !state.is_stopping && !state.is_kubernetes_wanted {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_kubernetes_wanted = false;
+        !state.is_stopping
+    }
+
+    /// Blocks for this time. Returns `false` on shutdown.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        loop {
+            let (_, _, version) = self.read();
+            match self.wait(version, deadline) {
+                Woken::Changed => {}
+                Woken::Deadline => return true,
+                Woken::Stopping => return false,
+            }
+        }
     }
 
     /// Records that Docker does not answer. The directory is kept.
@@ -71,11 +131,11 @@ impl Registry {
         self.change(|state| state.is_stopping = true);
     }
 
-    /// The directory, the status, and their version for `Registry::wait`.
+    /// The names, the status of Docker, and their version for `Registry::wait`.
     #[must_use]
-    pub fn read(&self) -> (Arc<Directory>, DockerStatus, u64) {
+    pub fn read(&self) -> (Names, DockerStatus, u64) {
         let state = self.lock();
-        (Arc::clone(&state.directory), state.status, state.version)
+        (state.names.clone(), state.status, state.version)
     }
 
     /// Blocks until something changed after `version`, the deadline has passed, or [`Registry::stop`] was called.
@@ -97,12 +157,17 @@ impl Registry {
         }
     }
 
-    /// Blocks until Docker has answered or failed for the first time, or the timeout has passed.
-    pub(crate) fn wait_for_first_answer(&self, timeout: Duration) {
+    /// Blocks until every source of names that is used has answered or failed for the first time, or the timeout has
+    /// passed.
+    pub(crate) fn wait_for_first_answer(&self, timeout: Duration, used: UsedSources) {
         let deadline = Instant::now() + timeout;
         loop {
-            let (_, status, version) = self.read();
-            if status.up.is_some() || self.wait(version, deadline) != Woken::Changed {
+            let (version, is_complete) = {
+                let state = self.lock();
+                let has_docker = !used.docker || state.status.up.is_some();
+                (state.version, has_docker && (!used.kubernetes || state.has_kubernetes))
+            };
+            if is_complete || self.wait(version, deadline) != Woken::Changed {
                 return;
             }
         }

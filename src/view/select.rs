@@ -1,5 +1,6 @@
 //! Finds the containers that a user selects by name, id, pid or Compose service.
 
+use crate::model::container_metadata::ContainerMetadata;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
 use crate::model::text::{sanitize, truncate};
 
@@ -54,8 +55,8 @@ pub fn by_name_or_id(snapshot: &NamedSnapshot, selector: &str) -> Result<usize, 
     found.unwrap_or_else(|| Err(unknown(snapshot, selector, false))).map(|containers| containers[0])
 }
 
-/// Finds containers by name or id, Compose service, pid on the host, or prefix of an id, in this order: what matches
-/// by accident most easily comes last.
+/// Finds containers by name or id, Compose service, pod (`pod`, `pod/container` or `namespace/pod`), pid on the host, or
+/// prefix of an id, in this order: what matches by accident most easily comes last.
 ///
 /// # Errors
 /// If nothing matches, if several ids have this prefix, or if the pid is in no container.
@@ -68,6 +69,10 @@ pub fn by_any(snapshot: &NamedSnapshot, selector: &str) -> Result<Found, NotFoun
         containers_where(snapshot, |summary| !selector.is_empty() && summary.compose_service() == selector);
     if !of_service.is_empty() {
         return Ok(without_pid(of_service));
+    }
+    let of_pod = containers_where(snapshot, |summary| is_in_pod(summary, selector));
+    if !of_pod.is_empty() {
+        return Ok(without_pid(of_pod));
     }
     if let Some(found) = by_pid(snapshot, selector) {
         return found;
@@ -84,6 +89,20 @@ pub fn is_id_prefix(prefix: &str, id: &str) -> bool {
 
 fn containers_where(snapshot: &NamedSnapshot, matches: impl Fn(&ContainerSummary) -> bool) -> Vec<usize> {
     (0..snapshot.containers.len()).filter(|&index| matches(&snapshot.containers[index])).collect()
+}
+
+/// Whether the selector is the container's pod, with or without its namespace, or the container in its pod.
+fn is_in_pod(summary: &ContainerSummary, selector: &str) -> bool {
+    let Some(metadata) = summary.metadata.as_deref().filter(|metadata| !metadata.pod.is_empty()) else {
+        return false;
+    };
+    let ContainerMetadata { namespace, pod, container, .. } = metadata;
+    match selector.split_once('/') {
+        None => selector == pod,
+        Some((first, second)) => {
+            (first == pod && second == container) || (first == namespace && second == pod)
+        }
+    }
 }
 
 fn by_exact_name_or_id(snapshot: &NamedSnapshot, selector: &str) -> Option<Vec<usize>> {
@@ -119,7 +138,8 @@ fn by_pid(snapshot: &NamedSnapshot, selector: &str) -> Option<Result<Found, NotF
     })
 }
 
-/// The error for a selector that matches nothing, with similar names. `with_services` also suggests Compose services.
+/// The error for a selector that matches nothing, with similar names. `with_services` also suggests Compose services and
+/// pods.
 fn unknown(snapshot: &NamedSnapshot, selector: &str, with_services: bool) -> NotFound {
     // The time of a comparison grows with the length, and a longer selector is not a name.
     let compared = truncate(selector);
@@ -136,7 +156,9 @@ fn unknown(snapshot: &NamedSnapshot, selector: &str, with_services: bool) -> Not
         .iter()
         .map(ContainerSummary::compose_service)
         .filter(|service| with_services && !service.is_empty());
-    let names = snapshot.containers.iter().map(|summary| &*summary.name).chain(services);
+    let pods = snapshot.containers.iter().filter_map(|summary| summary.metadata.as_ref());
+    let pods = pods.map(|metadata| &*metadata.pod).filter(|pod| with_services && !pod.is_empty());
+    let names = snapshot.containers.iter().map(|summary| &*summary.name).chain(services).chain(pods);
     let mut scored: Vec<(f64, &str)> = names.map(|name| (similarity(name), name)).collect();
     scored.retain(|(score, _)| *score >= MIN_SIMILARITY);
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));

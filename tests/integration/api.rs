@@ -66,7 +66,7 @@ fn containers_as_json() {
     let web = &list["containers"][1];
     let mut expected = json!({
         "id": "/lxc.payload.web", "name": "web", "container_id": "web", "image": "", "runtime": "lxc",
-        "compose_project": "", "compose_service": "", "pod_uid": "",
+        "compose_project": "", "compose_service": "", "pod_uid": "", "namespace": "", "pod": "", "container": "",
         "processes": 4, "threads": 6, "zombies": 1, "depth": 2, "max_children": 1,
         "roots": {"init": 1, "exec": 1, "adopted": 0},
         "pids_current": null, "pids_limit": null, "paused": null,

@@ -14,6 +14,7 @@ mod faults;
 mod fuzz_corpus;
 mod golden;
 mod imports;
+mod kubernetes_names;
 mod pids_limit;
 mod properties;
 mod security;

@@ -11,10 +11,14 @@ use crate::cli::config::Config;
 use crate::collect::pipeline::Pipeline;
 use crate::collect::source_selection::Reason;
 use crate::commands::check::report_table::Report;
+use crate::model::cgroup_layout::CgroupPaths;
 use crate::model::container::Runtime;
 use crate::model::snapshot::Snapshot;
 use crate::names::config::DockerConfig;
+use crate::names::config::LogDirectories;
 use crate::names::docker;
+use crate::names::kubernetes::KubernetesNames;
+use crate::names::kubernetes_logs::read_names;
 use crate::names::registry::Directory;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::resolve::process_files::ProcessFiles as _;
@@ -53,8 +57,9 @@ fn report(config: &Config) -> Report {
     let mut collected = collect(config, &mut report);
     if let Some(Collected { pipeline, snapshot }) = &mut collected {
         view(config, &mut report);
-        cgroups(config, pipeline, &mut report);
+        cgroups(pipeline, &mut report);
         let directory = names(config.docker.as_ref(), &mut report);
+        pod_names(config.kubernetes.as_ref(), snapshot, &mut report);
         containers(snapshot, directory.as_ref(), &mut report);
         pids_limits(config, pipeline, snapshot, &mut report);
         event_counts(pipeline, &mut report);
@@ -122,21 +127,30 @@ fn view(config: &Config, report: &mut Report) {
     }
 }
 
-fn cgroups(config: &Config, pipeline: &Pipeline, report: &mut Report) {
+fn cgroups(pipeline: &Pipeline, report: &mut Report) {
     const SUBJECT: &str = "cgroups";
     let Some(layout) = pipeline.status().cgroup_layout else {
         let message = "no process has a cgroup, so processes cannot be assigned to containers";
         return report.fail(SUBJECT, message, "use a kernel with cgroups, and mount the cgroup hierarchies");
     };
     let layout = layout.label();
-    if pipeline.status().has_relative_cgroup_paths {
-        let message =
-            format!("{layout}; paths are outside this cgroup namespace: the label id is incomplete");
-        report.partial(SUBJECT, message, "run this container with --cgroupns=host");
-    } else {
-        let is_host = System::new(&config.collector.procfs).shows_full_cgroup_paths();
-        let namespace = if is_host { "the host's" } else { "this container's" };
-        report.ok(SUBJECT, format!("{layout}, paths relative to {namespace} cgroup namespace"));
+    match pipeline.status().cgroup_paths {
+        CgroupPaths::Host => {
+            report.ok(SUBJECT, format!("{layout}, paths relative to the host's cgroup namespace"));
+        }
+        CgroupPaths::Resolved => {
+            report.ok(SUBJECT, format!("{layout}, paths completed from this container's cgroup namespace"));
+        }
+        CgroupPaths::Relative if !pipeline.status().has_relative_cgroup_paths => {
+            report.ok(SUBJECT, format!("{layout}, paths relative to this container's cgroup namespace"));
+        }
+        CgroupPaths::Relative => {
+            let message =
+                format!("{layout}; paths are outside this cgroup namespace: the label id is incomplete");
+            let remedy = "mount the host's /sys/fs/cgroup and set --path.cgroupfs, or run this container with \
+                          --cgroupns=host";
+            report.partial(SUBJECT, message, remedy);
+        }
     }
 }
 
@@ -164,6 +178,35 @@ fn names(docker: Option<&DockerConfig>, report: &mut Report) -> Option<Directory
             let message = format!("the Docker API at {} does not answer: {error}", docker.endpoint);
             report.partial(SUBJECT, message, error.remedy());
             None
+        }
+    }
+}
+
+/// Nothing on a machine without pods.
+fn pod_names(directories: Option<&LogDirectories>, snapshot: &Snapshot, report: &mut Report) {
+    const SUBJECT: &str = "pod names";
+    let in_pods = snapshot.containers.iter().filter(|it| !it.container.pod_uid.is_empty()).count();
+    if in_pods == 0 {
+        return;
+    }
+    let Some(directories) = directories else {
+        return report.ok(SUBJECT, "disabled (--names.kubernetes=off)");
+    };
+    let named =
+        |names: KubernetesNames| snapshot.containers.iter().filter(|it| names.of(it).is_some()).count();
+    match read_names(directories).map(named) {
+        Some(named) if named == in_pods => {
+            report.ok(SUBJECT, format!("{named} from {}", directories.containers.display()));
+        }
+        named => {
+            let message = format!(
+                "{} of {in_pods} containers in pods from {}",
+                named.unwrap_or(0),
+                directories.containers.display()
+            );
+            let remedy =
+                "mount /var/log/containers and /var/log/pods of the host, and set --path.kubernetes-logs";
+            report.partial(SUBJECT, message, remedy);
         }
     }
 }

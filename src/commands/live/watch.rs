@@ -13,9 +13,10 @@ use crate::collect::collector::Collector;
 use crate::collect::pipeline::Pipeline;
 use crate::commands::live::live_view::{LiveView, select_containers};
 use crate::commands::live::screen::{Screen, UiEvent};
-use crate::names::config::DockerConfig;
+use crate::names::config::{DockerConfig, DockerTimeouts};
 use crate::names::docker;
-use crate::names::registry::Registry;
+use crate::names::kubernetes_thread;
+use crate::names::registry::{Registry, UsedSources};
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 
 /// Shows the trees until the user quits.
@@ -30,12 +31,13 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     let hidden = System::new(&config.collector.procfs).hides_other_users().then_some(HIDEPID_ADVICE);
     let mut view = LiveView::new(config)?;
     view.status_error = hidden.map(str::to_owned);
-    let first_answer = docker.as_ref().map(|docker| docker.timeouts.first_answer);
+    let used = UsedSources { docker: docker.is_some(), kubernetes: config.kubernetes.is_some() };
     start_background(docker, Arc::clone(&registry), Arc::clone(&is_stopping))?;
-    // Later collections do not wait for names.
-    if let Some(limit) = first_answer {
-        registry.wait_for_first_answer(limit);
+    if let Some(directories) = config.kubernetes.clone() {
+        kubernetes_thread::start(directories, Arc::clone(&registry))?;
     }
+    // Later collections do not wait for names.
+    registry.wait_for_first_answer(DockerTimeouts::scaled(config.timeout_scale).first_answer, used);
     let mut next = Instant::now() + period;
     // An error of the first collection is printed before the screen is set up, so that it stays visible.
     collector.collect()?;

@@ -24,9 +24,11 @@ use crate::commands::serve::startup_log::{
 };
 use crate::export::rendered::{Encoding, Format, LatestSnapshot, RenderedSnapshot};
 use crate::export::renderer::Renderer;
-use crate::names::config::DockerConfig;
+use crate::names::config::LogDirectories;
+use crate::names::config::{DockerConfig, DockerTimeouts};
 use crate::names::docker;
-use crate::names::registry::Registry;
+use crate::names::kubernetes_thread;
+use crate::names::registry::{Registry, UsedSources};
 use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts};
 use crate::serve::security::Security;
 use crate::serve::{self, Pages, RenderThread, Server, raise_nofile_limit};
@@ -62,12 +64,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         pipeline.keep_control_files_open(descriptors.control_files);
     }
     let is_proc = !pipeline.counts_events();
-    let has_docker = config.docker.is_some();
+    let names_used = used_sources(&config);
     let mut collector = Collector::new(pipeline, Arc::clone(&registry));
     if let Some(docker) = &config.docker {
         collector.set_name_timeout(docker.timeouts.new_container);
     }
-    let schedule = Schedule::new(collector, config.collector.interval, has_docker);
+    let schedule = Schedule::new(collector, config.collector.interval, names_used);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // The C library resolves host names and blocks.
@@ -78,14 +80,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         create_blocking_thread().await?;
         if config.once {
-            return print_once(schedule, renderer, config.docker, registry).await;
+            return print_once(schedule, renderer, config, registry).await;
         }
         let listeners = listeners(&config.web).await?;
         let shutdown = shutdown_signal()?;
-        let first_answer = config.docker.as_ref().map(|docker| docker.timeouts.first_answer);
-        if let Some(docker) = config.docker {
-            spawn_docker(docker, &registry);
-        }
+        let first_answer = DockerTimeouts::scaled(config.timeout_scale).first_answer;
+        start_names(config.docker, config.kubernetes, &registry)?;
         if is_proc {
             log_needless_root();
         }
@@ -107,9 +107,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         };
         let (names, published) = (Arc::clone(&registry), Arc::clone(&latest));
         let collector_ended = start_collector_thread(move || {
-            if let Some(limit) = first_answer {
-                names.wait_for_first_answer(limit);
-            }
+            names.wait_for_first_answer(first_answer, names_used);
             schedule.run(|collection| published.replace(render(&renderer, collection, web_config())));
         })?;
         let server = Server {
@@ -183,9 +181,23 @@ fn start_collector_thread(body: impl FnOnce() + Send + 'static) -> anyhow::Resul
     Ok(receiver)
 }
 
-fn spawn_docker(docker: DockerConfig, registry: &Arc<Registry>) {
-    let labels: Arc<[String]> = docker.labels.into_iter().map(|label| label.key).collect();
-    tokio::spawn(docker::sync_registry(docker.endpoint, labels, Arc::clone(registry), docker.timeouts));
+fn used_sources(config: &Config) -> UsedSources {
+    UsedSources { docker: config.docker.is_some(), kubernetes: config.kubernetes.is_some() }
+}
+
+fn start_names(
+    docker: Option<DockerConfig>,
+    kubernetes: Option<LogDirectories>,
+    registry: &Arc<Registry>,
+) -> anyhow::Result<()> {
+    if let Some(docker) = docker {
+        let labels: Arc<[String]> = docker.labels.into_iter().map(|label| label.key).collect();
+        tokio::spawn(docker::sync_registry(docker.endpoint, labels, Arc::clone(registry), docker.timeouts));
+    }
+    if let Some(directories) = kubernetes {
+        kubernetes_thread::start(directories, Arc::clone(registry)).context(NO_THREAD)?;
+    }
+    Ok(())
 }
 
 /// Resolves at the first SIGTERM or SIGINT. The handlers are installed when this function returns.
@@ -203,18 +215,15 @@ fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
 async fn print_once(
     schedule: Schedule,
     renderer: Renderer,
-    docker: Option<DockerConfig>,
+    config: Config,
     registry: Arc<Registry>,
 ) -> anyhow::Result<()> {
-    let first_answer = docker.as_ref().map(|docker| docker.timeouts.first_answer_once);
-    if let Some(docker) = docker {
-        spawn_docker(docker, &registry);
-    }
+    let names_used = used_sources(&config);
+    let limit = DockerTimeouts::scaled(config.timeout_scale).first_answer_once;
+    start_names(config.docker, config.kubernetes, &registry)?;
     let (sender, receiver) = oneshot::channel();
     let _ended = start_collector_thread(move || {
-        if let Some(limit) = first_answer {
-            registry.wait_for_first_answer(limit);
-        }
+        registry.wait_for_first_answer(limit, names_used);
         let _ = sender.send(schedule.once());
     })?;
     let text = render(&renderer, receiver.await??, None).body(Encoding { format: Format::Text, gzip: false });
