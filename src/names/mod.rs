@@ -1,4 +1,4 @@
-//! Container names and labels from the Docker API (or that of Podman).
+//! Container names and labels from the Docker API (or that of Podman), and names of Kubernetes pods.
 //!
 //! | file | content |
 //! |---|---|
