@@ -246,16 +246,19 @@ def events():
 
 
 def variables(board):
-    # These labels are empty for a container without Compose: `.*` matches it, too.
-    info = f"pstree_container_info{{{HOST}"
-    board.with_variable(variable("project", "Compose project", f"label_values({info}}}, compose_project)",
-                                 "Filters the list of containers.", ".*"))
-    in_project = f'{info},compose_project=~"$project"'
-    board.with_variable(variable("service", "Compose service", f"label_values({in_project}}}, compose_service)",
-                                 "Filters the list of containers.", ".*"))
-    board.with_variable(variable("name", "Container",
-                                 f'label_values({in_project},compose_service=~"$service"}}, name)',
-                                 "All: every container of the selected hosts, independent of project and service."))
+    # These labels are empty for a container without Compose or without Kubernetes: `.*` matches it, too.
+    selector = f"pstree_container_info{{{HOST}"
+    for name, title, label in [
+        ("project", "Compose project", "compose_project"),
+        ("service", "Compose service", "compose_service"),
+        ("namespace", "Namespace", "namespace"),
+        ("pod", "Pod", "pod"),
+    ]:
+        board.with_variable(variable(name, title, f"label_values({selector}}}, {label})",
+                                     "Filters the list of containers.", ".*"))
+        selector += f',{label}=~"${name}"'
+    board.with_variable(variable("name", "Container", f"label_values({selector}}}, name)",
+                                 "All: every container of the selected hosts, independent of the other filters."))
 
 
 def dashboard():

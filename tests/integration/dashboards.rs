@@ -53,8 +53,8 @@ fn variables_lead_from_the_data_source_to_the_container() {
             assert_eq!(variable["datasource"]["uid"], DATASOURCE, "{file}: {name}");
             assert_eq!(variable["refresh"], 2, "{file}: {name} follows the time range");
             assert_eq!(variable["multi"], true, "{file}: {name}");
-            // Exception: containers that Compose did not create have no project and no service.
-            let all = if ["project", "service"].contains(&name) { ".*" } else { ".+" };
+            // Exception: containers without Compose or without Kubernetes do not have these labels.
+            let all = if ["project", "service", "namespace", "pod"].contains(&name) { ".*" } else { ".+" };
             assert_eq!(variable["allValue"], all, "{file}: {name}");
         }
     }
