@@ -1,6 +1,6 @@
-//! Joins the names that container engines report to the containers of a snapshot.
+//! Joins the names from container engines and Kubernetes to the containers of a snapshot.
 //!
-//! Keeps the last known name of each container while the engine does not answer. The series of a new container are
+//! Keeps the last known name of each container while no source has one. The series of a new container are
 //! delayed until its name is known or a timeout passes, so that they do not appear under two names.
 
 use std::sync::Arc;
@@ -108,7 +108,12 @@ impl KnownNames {
         let docker = names.docker.get(&*state.container.container_id).cloned();
         let docker = docker.or_else(|| before.and_then(|it| it.docker.clone()));
         let kubernetes = names.kubernetes.as_ref().and_then(|names| names.of(state));
-        let kubernetes = kubernetes.or_else(|| before.and_then(|it| it.kubernetes.clone()));
+        let known_kubernetes = before.and_then(|it| it.kubernetes.clone());
+        // The kubelet removes the name of a container before that of its pod.
+        let kubernetes = match (kubernetes, known_kubernetes) {
+            (Some(current), Some(known)) if current.container.is_empty() => Some(known),
+            (current, known) => current.or(known),
+        };
         if docker.is_none() && kubernetes.is_none() {
             return None;
         }
@@ -259,10 +264,8 @@ mod tests {
         let app = in_pod("nginx");
         // Docker's name of the same container gives way.
         assert_eq!(joined(&app, &only_pod(kubernetes)), ("default/web-0/app".to_owned(), false));
-        assert_eq!(
-            joined(&app, &Names::default()),
-            ("default/web-0/app".to_owned(), false),
-            "the last known"
-        );
+        let last = ("default/web-0/app".to_owned(), false);
+        assert_eq!(joined(&app, &Names::default()), last, "no source has a name");
+        assert_eq!(joined(&app, &without_docker), last, "only the pod has a name");
     }
 }
