@@ -81,6 +81,8 @@ fn container_with_three(digits: &str) -> (ContainerCgroup, Workload) {
 fn an_unprivileged_exporter_in_a_cgroup_namespace_exports_complete_paths() {
     let own = ContainerCgroup::new("e1");
     let (container, forest) = container_with_three("c1");
+    // On cgroup v1, the kernel shows the path `/` for them in every namespace.
+    let zombies = Workload::start(&["zombies", "3"]);
     for mount in [OwnMount::Cgroups, OwnMount::Nothing] {
         let scratch = Scratch::new("namespace");
         let exporter = Exporter::spawn(in_own_namespace(&own, &scratch, mount, ""));
@@ -92,7 +94,7 @@ fn an_unprivileged_exporter_in_a_cgroup_namespace_exports_complete_paths() {
         assert_eq!(value("pstree_container_processes", &own), Some(1.0), "the exporter itself");
         assert_eq!(metrics.select("pstree_container_info", &[]).count(), 2);
     }
-    drop(forest);
+    drop((forest, zombies));
 }
 
 #[test]

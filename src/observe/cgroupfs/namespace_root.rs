@@ -83,7 +83,8 @@ impl NamespaceRoot {
         }
     }
 
-    /// Appends the lines of a cgroup file to `out`, with complete paths. Omits hierarchies whose root is unknown, and
+    /// Appends the lines of a cgroup file to `out`, with complete paths. On v1, processes of the exporter's own container
+    /// cannot be told from exiting ones, so only the default hierarchy shows their container. Omits hierarchies whose root is unknown, and
     /// paths that have more levels than the root: they could have the path of another container.
     pub fn complete(&self, file: &[u8], out: &mut Vec<u8>) {
         for line in file.split(|&byte| byte == b'\n') {
@@ -93,7 +94,13 @@ impl NamespaceRoot {
                 true => self.default.as_ref(),
                 false => of_v1().and_then(|(_, root)| root.as_ref()),
             };
-            let Some((above, below)) = root.and_then(|root| join(&root.path, parsed.path)) else { continue };
+            let Some((mut above, below)) = root.and_then(|root| join(&root.path, parsed.path)) else {
+                continue;
+            };
+            if !parsed.is_v2 && parsed.path == b"/" {
+                // On v1, an exiting process has this path in every namespace (`proc_cgroup_show`, kernel/cgroup/cgroup.c).
+                above = "";
+            }
             let path = line.splitn(3, |&byte| byte == b':').last().unwrap_or_default();
             out.extend_from_slice(&line[..line.len() - path.len()]);
             out.extend_from_slice(above.as_bytes());
@@ -196,5 +203,7 @@ mod tests {
         };
         let file = "12:cpu,pids:/../x\n9:memory:/../z\n7:freezer:/\n1:name=systemd:/\n0::/../y\n";
         assert_eq!(complete(&roots, file), "12:cpu,pids:/b/c/x\n1:name=systemd:/\n0::/a/y\n");
+        let exiting = "12:cpu,pids:/\n1:name=systemd:/\n0::/\n";
+        assert_eq!(complete(&roots, exiting), "12:cpu,pids:/\n1:name=systemd:/\n0::/a/own\n");
     }
 }
