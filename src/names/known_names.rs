@@ -262,7 +262,7 @@ mod tests {
         let mut kubernetes = KubernetesNames::default();
         kubernetes.add_container(ID, name);
         let app = in_pod("nginx");
-        // Docker's name of the same container gives way.
+        // It takes precedence over Docker's name of the same container.
         assert_eq!(joined(&app, &only_pod(kubernetes)), ("default/web-0/app".to_owned(), false));
         let last = ("default/web-0/app".to_owned(), false);
         assert_eq!(joined(&app, &Names::default()), last, "no source has a name");
