@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use crate::collect::config::CollectorConfig;
-use crate::names::config::DockerConfig;
-use crate::names::config::LogDirectories;
+use crate::names::config::{DockerConfig, LogDirectories};
 use crate::serve::config::WebConfig;
 use crate::view::rows::RowOptions;
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 use crate::cli::flag_error::FlagError;
 use crate::cli::flag_values::parse_timeout_scale;
 use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
-use crate::names::config::LogDirectories;
-use crate::names::config::{DockerConfig, DockerLabel, DockerTimeouts};
+use crate::names::config::{DockerConfig, DockerLabel, DockerTimeouts, LogDirectories};
 use crate::names::docker_endpoint::Endpoint;
 
 /// The source of the names of Kubernetes. `auto` uses what exists.

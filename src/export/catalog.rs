@@ -76,7 +76,10 @@ macro_rules! catalog {
 
 catalog! {
     ContainerInfo: Stable Container Gauge "pstree_container_info"
-        ["container_id", "image", "runtime", "compose_project", "compose_service", "pod_uid", "namespace", "pod", "container"]
+        [
+            "container_id", "image", "runtime", "compose_project", "compose_service", "pod_uid", "namespace", "pod",
+            "container"
+        ]
         "Information about the container. Always 1; join with `* on (job, instance, id) group_left \
          (image)`. Docker labels selected by --docker.label are added as label_<name>.";
     ContainerProcesses: Stable Container Gauge "pstree_container_processes" []

@@ -44,18 +44,16 @@ impl Runtime {
         }
     }
 
-    /// Whether the Docker API (of Docker or Podman) can have a name for containers of this runtime.
-    #[must_use]
-    pub fn has_docker_api_name(self) -> bool {
-        matches!(self, Self::Docker | Self::Podman | Self::Kubernetes | Self::Ecs)
-    }
-}
-
-impl Runtime {
     /// Whether the kubelet uses this runtime.
     #[must_use]
     pub fn is_of_kubernetes(self) -> bool {
         matches!(self, Self::Containerd | Self::Crio | Self::Kubernetes | Self::Kata)
+    }
+
+    /// Whether the Docker API (of Docker or Podman) can have a name for containers of this runtime.
+    #[must_use]
+    pub fn has_docker_api_name(self) -> bool {
+        matches!(self, Self::Docker | Self::Podman | Self::Kubernetes | Self::Ecs)
     }
 }
 

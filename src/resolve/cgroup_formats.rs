@@ -143,8 +143,15 @@ pub(super) static FORMATS: &[Format] = &[
 ];
 
 impl Format {
-    /// Whether `component` has this format below `parents`, and the kind and the id if it has. The id is a part of the
-    /// component.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn id_kind(&self) -> Id {
+        self.id
+    }
+
+    /// The part of `component` that is the id; `None` if it does not have this format below `parents`.
     fn id<'a>(&self, component: &'a str, parents: &Parents<'_>) -> Option<&'a str> {
         let rest = match self.before.starts_with(':') {
             true => component.split_once(self.before)?.1,
@@ -158,16 +165,6 @@ impl Format {
 /// The first row that matches, with the id.
 pub(super) fn find<'a>(component: &'a str, parents: &Parents<'_>) -> Option<(&'static Format, &'a str)> {
     FORMATS.iter().find_map(|format| Some((format, format.id(component, parents)?)))
-}
-
-impl Format {
-    pub(super) fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    pub(super) fn id_kind(&self) -> Id {
-        self.id
-    }
 }
 
 /// The parents of a component that formats depend on.

@@ -24,8 +24,7 @@ use crate::commands::serve::startup_log::{
 };
 use crate::export::rendered::{Encoding, Format, LatestSnapshot, RenderedSnapshot};
 use crate::export::renderer::Renderer;
-use crate::names::config::LogDirectories;
-use crate::names::config::{DockerConfig, DockerTimeouts};
+use crate::names::config::{DockerConfig, DockerTimeouts, LogDirectories};
 use crate::names::docker;
 use crate::names::kubernetes_thread;
 use crate::names::registry::{Registry, UsedSources};
