@@ -167,36 +167,55 @@ fn too_little_memory_to_load_the_programs_is_logged() {
 }
 
 /// A cgroup v1 hierarchy without a controller, which also works on machines that otherwise use cgroup v2 only.
-/// Unmounted when dropped.
-struct V1Hierarchy(PathBuf);
+/// Removed when dropped.
+struct V1Hierarchy {
+    name: String,
+    directory: PathBuf,
+}
 
 impl V1Hierarchy {
-    fn mount() -> Self {
+    fn new() -> Self {
         let name = format!("pstree-v1-{}", std::process::id());
-        let hierarchy = Self(std::env::temp_dir().join(&name));
-        fs::create_dir_all(&hierarchy.0).expect("a scratch directory");
-        let mount = Command::new("mount")
-            .args(["-t", "cgroup", "-o", &format!("none,name={name}"), "none"])
-            .arg(&hierarchy.0)
-            .status();
-        assert!(mount.expect("util-linux is installed").success(), "the kernel supports cgroup v1");
+        let directory = std::env::temp_dir().join(&name);
+        fs::create_dir_all(&directory).expect("a scratch directory");
+        let hierarchy = Self { name, directory };
+        assert!(hierarchy.mount(), "the kernel supports cgroup v1");
         hierarchy
+    }
+
+    fn mount(&self) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "cgroup", "-o", &format!("none,name={}", self.name), "none"]).arg(&self.directory);
+        mount.status().expect("util-linux is installed").success()
+    }
+
+    fn exists(&self) -> bool {
+        fs::read_to_string("/proc/self/cgroup").expect("a procfs").contains(&format!(":name={}:", self.name))
     }
 }
 
 impl Drop for V1Hierarchy {
+    /// The kernel removes a hierarchy at the unmount that finds it without children. It frees a removed cgroup later than
+    /// `rmdir` returns, so the first unmount may keep the hierarchy, in which systemd-nspawn then cannot start a container.
     fn drop(&mut self) {
-        let _ = fs::remove_dir(self.0.join("docker"));
-        let _ = Command::new("umount").arg(&self.0).status();
-        let _ = fs::remove_dir(&self.0);
+        let _ = fs::remove_dir(self.directory.join("docker"));
+        let _ = Command::new("umount").arg(&self.directory).status();
+        wait_for("the hierarchy is removed", || {
+            if self.exists() {
+                self.mount();
+                let _ = Command::new("umount").arg(&self.directory).status();
+            }
+            (!self.exists()).then_some(())
+        });
+        let _ = fs::remove_dir(&self.directory);
     }
 }
 
 #[test]
 fn a_container_in_cgroup_v1_only_is_exported() {
-    let v1 = V1Hierarchy::mount();
+    let v1 = V1Hierarchy::new();
     let id = format!("/docker/{:0>64}", "f1");
-    let group = v1.0.join(&id[1..]);
+    let group = v1.directory.join(&id[1..]);
     fs::create_dir_all(&group).expect("root may create cgroups");
     let forest = Workload::start(&["fan", "2"]);
 
