@@ -16,7 +16,7 @@ use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
 use pstree_exporter::collect::pipeline::Pipeline;
 use pstree_exporter::export::rendered::{Encoding, Format};
 use pstree_exporter::export::renderer::Renderer;
-use pstree_exporter::model::collection::DockerStatus;
+use pstree_exporter::model::collection::NamesStatus;
 use support::{BareLoop, Forest, median, timed};
 
 const ROUNDS: usize = 15;
@@ -90,7 +90,7 @@ impl Collection {
         pipeline.keep_control_files_open(1_200);
         Self {
             collector: Collector::new(pipeline, Arc::default()),
-            renderer: Renderer::new(None, [("hidepid", false), ("pid_namespace", false)]),
+            renderer: Renderer::new(Vec::new(), [("hidepid", false), ("pid_namespace", false)]),
             stages: Default::default(),
         }
     }
@@ -101,7 +101,7 @@ impl Collection {
         let snapshot = self.collector.named().expect("a snapshot");
         let status = self.collector.pipeline.status();
         let at = (begun, Duration::from_secs(5));
-        let rendered = self.renderer.render(snapshot, &status, DockerStatus::default(), None, at);
+        let rendered = self.renderer.render(snapshot, &status, &NamesStatus::default(), None, at);
         let collected = begun.elapsed().as_secs_f64();
         black_box(rendered.body(Encoding { format: Format::OpenMetrics, gzip: false }));
         let events = status.events.map_or(0.0, |events| events.run.duration);

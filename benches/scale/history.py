@@ -9,7 +9,7 @@ LOOKED_BACK_ON = (
     ("pstree_container_root_processes{", 'kind="exec"', 3600),
     ("pstree_container_pids_current{", "", 1800),
 )
-BASELINE = "name:pstree_starts:rate5m"
+BASELINE = "workload:pstree_starts:rate5m"
 BASELINE_SECONDS, BASELINE_STEP = 25 * 3600, 300
 
 
@@ -28,7 +28,7 @@ def write_history(hosts, path, now, interval):
 
 def write_host(host, file, now, interval):
     for container in host.containers:
-        series = f'{BASELINE}{{instance="{host.name}:10073",job="pstree",name="{container.name}"}}'
+        series = f'{BASELINE}{{instance="{host.name}:10073",job="pstree",workload="{container.name}"}}'
         for back in range(BASELINE_SECONDS, 0, -BASELINE_STEP):
             file.write(f"{series} {container.starts_per_second} {int(now - back)}\n")
         chosen = []

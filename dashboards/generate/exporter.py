@@ -41,15 +41,15 @@ def numbers():
                "exporters run, and check the network.",
                "short", hosts_where(f'up{{{HOST},job=~"pstree.*"}} == 0'), steps(TEXT, (1, RED))),
         number("Failing collectors", "Collectors whose last run failed; the table shows the host. processes: all data is "
-               "stale. docker: names are not updated. pids and events: their metrics are not updated.",
+               "stale. docker and cri: names are not updated. pids and events: their metrics are not updated.",
                "short", hosts_where(f"pstree_collector_success{{{HOST}}} == 0"), steps(TEXT, (1, RED))),
         number("Partial view", "Hosts on which the exporter sees only some of the processes, because of hidepid or its "
                "own pid namespace. The log of the exporter names the fix.",
                "short", hosts_where(f"max by (job, instance) (pstree_source_partial{{{HOST}}}) == 1"),
                steps(TEXT, (1, ORANGE))),
-        number("Docker down", "Hosts whose Docker API does not respond. Only names depend on it: known names remain, new "
+        number("Docker down", "Hosts with a Docker API that does not respond any more. Only names depend on it: known names remain, new "
                "containers are shown with the first digits of their id.",
-               "short", hosts_where(f"pstree_docker_up{{{HOST}}} == 0"), steps(TEXT, (1, ORANGE))),
+               "short", hosts_where(f"min by (job, instance) (pstree_docker_up{{{HOST}}}) == 0"), steps(TEXT, (1, ORANGE))),
         number("Fallback to /proc", "Hosts without the requirements of BPF: process starts are an estimate (a lower "
                "bound), execs and exits are not available. The reason is in the table, the fix in "
                "docs/kernel-counters.md. Exporters "
@@ -78,7 +78,7 @@ def table():
         per_host("interval", f"pstree_collection_interval_seconds{{{HOST}}}"),
         per_host("took", f'pstree_collector_duration_seconds{{{HOST},collector="processes"}}'),
         rows("failing", f"sum by (job, instance) (pstree_collector_success{{{HOST}}} == bool 0)"),
-        per_host("docker", f"pstree_docker_up{{{HOST}}}"),
+        rows("docker", f"min by (job, instance) (pstree_docker_up{{{HOST}}})"),
         per_host("partial", f"pstree_source_partial{{{HOST}}}"),
         per_host("cpu", f"{rate('process_cpu_seconds_total')} {OURS}"),
         per_host("memory", f"process_resident_memory_bytes{{{HOST}}} {OURS}"),

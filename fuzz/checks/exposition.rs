@@ -16,12 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bollard::models::ContainerSummary;
 use pstree_exporter::collect::pipeline::Pipeline;
 use pstree_exporter::export::rendered::{Encoding, Format};
 use pstree_exporter::export::renderer::Renderer;
-use pstree_exporter::model::collection::DockerStatus;
-use pstree_exporter::names::docker::to_metadata;
+use pstree_exporter::model::collection::{ApiStatus, NamesStatus};
+use pstree_exporter::names::docker_list::decode_list;
 use pstree_exporter::names::known_names::KnownNames;
 use pstree_exporter::names::registry::Names;
 
@@ -146,11 +145,9 @@ impl Run {
     }
 
     fn ask_docker(&mut self, body: &[u8]) {
-        let Ok(list) = serde_json::from_slice::<Vec<ContainerSummary>>(body) else { return };
-        let known = list.into_iter().filter_map(|summary| {
-            Some((summary.id.clone()?, Arc::new(to_metadata(summary, &["team".to_owned()])?)))
-        });
-        self.known.docker = Arc::new(known.collect());
+        if let Ok(list) = decode_list(body, &["team".to_owned()]) {
+            self.known.docker = vec![Arc::new(list.directory)];
+        }
     }
 
     fn write_file(&mut self, file: &str, digit: &[u8], content: &[u8]) {
@@ -167,10 +164,11 @@ impl Run {
         let (pipeline, names, renderer) =
             self.parts.get_or_insert_with(|| (self.machine.pipeline(), KnownNames::default(), renderer()));
         let snapshot = pipeline.collect().expect("a collection of what is there");
-        let docker = DockerStatus { up: Some(true), duration: 0.0, last_success: Some(1.0) };
+        let status = ApiStatus { up: Some(true), duration: 0.0, last_success: Some(1.0) };
+        let apis = NamesStatus { docker: vec![("unix:///docker.sock".into(), status)], cri: Vec::new() };
         let at = (Instant::now(), Duration::from_secs(3600));
         let named = names.join(&snapshot, &self.known, None).snapshot;
-        let published = renderer.render(named, &pipeline.status(), docker, None, at);
+        let published = renderer.render(named, &pipeline.status(), &apis, None, at);
         let body = |format| {
             let bytes = published.body(Encoding { format, gzip: false });
             String::from_utf8(bytes.into()).expect("UTF-8")

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Uri};
 use pstree_exporter::collect::collector::Collector;
 use pstree_exporter::collect::schedule::{Collection, Schedule};
 use pstree_exporter::export::rendered::LatestSnapshot;
-use pstree_exporter::names::registry::{Registry, UsedSources};
+use pstree_exporter::names::registry::Registry;
 use pstree_exporter::serve::config::Timeouts;
 use pstree_exporter::serve::security::Security;
 use pstree_exporter::serve::{Pages, RenderThread, Server, respond};
@@ -128,10 +128,10 @@ fn site() -> &'static Site {
         machine.write("web.yaml", format!("basic_auth_users:\n  user: {hash}\n").as_bytes());
         let exposition = Arc::new(LatestSnapshot::default());
         let collector = Collector::new(machine.pipeline(), Arc::new(Registry::default()));
-        let schedule = Schedule::new(collector, Duration::from_secs(7 * 86_400), UsedSources::default());
-        let Collection { snapshot, status, docker, collected_at, interval } =
+        let schedule = Schedule::new(collector, Duration::from_secs(7 * 86_400));
+        let Collection { snapshot, status, names, collected_at, interval } =
             schedule.once().expect("a collection");
-        exposition.replace(renderer().render(snapshot, &status, docker, None, (collected_at, interval)));
+        exposition.replace(renderer().render(snapshot, &status, &names, None, (collected_at, interval)));
         let render_thread = Arc::new(RenderThread::start().expect("a thread"));
         let server = |security| Server {
             latest: Arc::clone(&exposition),

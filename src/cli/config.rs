@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::collect::config::CollectorConfig;
-use crate::names::config::{DockerConfig, LogDirectories};
+use crate::names::config::NamesConfig;
 use crate::serve::config::WebConfig;
 use crate::view::rows::RowOptions;
 
@@ -20,10 +20,7 @@ pub enum ColorFlag {
 #[derive(Clone, Debug)]
 pub struct TreeConfig {
     pub collector: CollectorConfig,
-    /// `None` with `--no-docker`.
-    pub docker: Option<DockerConfig>,
-    /// `None` with `--names.kubernetes=off`.
-    pub kubernetes: Option<LogDirectories>,
+    pub names: NamesConfig,
     /// Names, ids, pids or Compose services of containers; all containers if empty.
     pub wanted: Vec<String>,
     pub with_host: bool,
@@ -43,10 +40,7 @@ pub struct TreeConfig {
 #[derive(Clone, Debug)]
 pub struct RootsConfig {
     pub collector: CollectorConfig,
-    /// `None` with `--no-docker`.
-    pub docker: Option<DockerConfig>,
-    /// `None` with `--names.kubernetes=off`.
-    pub kubernetes: Option<LogDirectories>,
+    pub names: NamesConfig,
     pub wanted: String,
     /// Print pids in the container's pid namespace.
     pub inside: bool,
@@ -66,10 +60,7 @@ pub enum Task {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub collector: CollectorConfig,
-    /// `None` with `--no-docker`.
-    pub docker: Option<DockerConfig>,
-    /// `None` with `--names.kubernetes=off`.
-    pub kubernetes: Option<LogDirectories>,
+    pub names: NamesConfig,
     pub web: WebConfig,
     pub once: bool,
     /// Every timeout is multiplied by it.

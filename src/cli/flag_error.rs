@@ -1,6 +1,6 @@
 //! Errors of flags. Every message is one line with the fix.
 
-use crate::names::docker_endpoint::EndpointError;
+use crate::names::endpoint::EndpointError;
 
 /// A flag or environment variable with a value that cannot be used.
 ///
@@ -29,6 +29,10 @@ pub enum FlagError {
     SameLabel { first: String, second: String, label: String },
     #[error("DOCKER_HOST: {0}; or set --docker.host, or use --no-docker to disable container name lookup")]
     DockerHostVariable(EndpointError),
+    #[error("use unix:///path, such as unix:///run/containerd/containerd.sock")]
+    CriEndpoint,
+    #[error("--cri.endpoint requires --names.kubernetes=cri or --names.kubernetes=auto")]
+    UnusedCriEndpoint,
     /// clap rejected the command line.
     #[error("{0}")]
     Usage(String),

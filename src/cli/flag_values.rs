@@ -3,24 +3,32 @@
 use std::time::Duration;
 
 use crate::cli::flag_error::FlagError;
-use crate::names::config::DockerLabel;
+use crate::names::config::ExportedLabel;
+use crate::names::endpoint::Endpoint;
 
 /// The label names in Prometheus. Two Docker labels must not have the same one.
-pub(crate) fn docker_labels(keys: Vec<String>) -> Result<Vec<DockerLabel>, FlagError> {
-    let mut labels: Vec<DockerLabel> = Vec::with_capacity(keys.len());
+pub(crate) fn docker_labels(keys: Vec<String>) -> Result<Vec<ExportedLabel>, FlagError> {
+    let mut labels: Vec<ExportedLabel> = Vec::with_capacity(keys.len());
     for key in keys {
         let name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let label = format!("label_{name}");
         if let Some(same) = labels.iter().find(|known| known.label == label) {
             return Err(FlagError::SameLabel { first: same.key.clone(), second: key, label });
         }
-        labels.push(DockerLabel { key, label });
+        labels.push(ExportedLabel { key, label });
     }
     Ok(labels)
 }
 
 pub(crate) fn parse_docker_label(key: &str) -> Result<String, FlagError> {
     if key.is_empty() { Err(FlagError::EmptyLabel) } else { Ok(key.to_owned()) }
+}
+
+pub(crate) fn parse_cri_endpoint(address: &str) -> Result<Endpoint, FlagError> {
+    match address.parse() {
+        Ok(endpoint @ Endpoint::Unix(_)) => Ok(endpoint),
+        _ => Err(FlagError::CriEndpoint),
+    }
 }
 
 pub(crate) fn parse_count(value: &str) -> Result<usize, FlagError> {

@@ -87,8 +87,9 @@ pub struct Cli {
     #[command(flatten)]
     input: InputFlags,
 
-    /// Docker label to add to pstree_container_info as `label_<name>`. Repeatable [default: none]
-    #[arg(long = "docker.label", value_name = "LABEL", help_heading = "Docker", value_parser = parse_docker_label, conflicts_with = "no_docker")]
+    /// Label of Docker containers or Kubernetes pods to add to pstree_container_info as `label_<name>`. Repeatable
+    /// [default: none]
+    #[arg(long = "docker.label", value_name = "LABEL", help_heading = "Docker", value_parser = parse_docker_label)]
     docker_labels: Vec<String>,
 
     /// Maximum containers with their own series. The others are added up in id="other"
@@ -192,8 +193,7 @@ impl Cli {
 
     fn resolve_exporter(self, docker_host_variable: Option<&str>) -> Result<Config, FlagError> {
         let timeout_scale = self.input.timeout_scale;
-        let docker = self.input.docker(docker_host_variable, docker_labels(self.docker_labels)?)?;
-        let kubernetes = self.input.kubernetes();
+        let names = self.input.names(docker_host_variable, docker_labels(self.docker_labels)?)?;
         let collector = CollectorConfig {
             interval: self.interval,
             // One collection has no counts of events, so loading BPF programs is useless.
@@ -212,8 +212,7 @@ impl Cli {
         };
         Ok(Config {
             collector,
-            docker,
-            kubernetes,
+            names,
             web: WebConfig {
                 listen_addresses: self.listen_addresses,
                 telemetry_path: self.telemetry_path,
@@ -251,7 +250,8 @@ fn one_line(error: &clap::Error) -> String {
 mod tests {
     use super::*;
     use crate::cli::config::TreeConfig;
-    use crate::names::docker_endpoint::Endpoint;
+    use crate::names::config::{DefaultSockets, Endpoints};
+    use crate::names::endpoint::Endpoint;
 
     fn parse_task(arguments: &[&str]) -> Result<Task, FlagError> {
         let all = std::iter::once("pstree-exporter").chain(arguments.iter().copied()).map(Into::into);
@@ -320,7 +320,8 @@ mod tests {
         assert_eq!(config.web.telemetry_path, "/metrics");
         assert_eq!(config.collector.interval, Duration::from_secs(5));
         assert_eq!(config.collector.bounds, Bounds::default());
-        assert_eq!(config.docker.unwrap().endpoint, Endpoint::Default);
+        assert_eq!(config.names.docker, Some(Endpoints::Default(DefaultSockets::Docker)));
+        assert_eq!(config.names.cri, Some(Endpoints::Default(DefaultSockets::Cri)));
     }
 
     #[test]
@@ -341,6 +342,11 @@ mod tests {
             (&["--docker.host=/run/docker.sock"], &["--docker.host", "unix:///"]),
             (&["--docker.host=ssh://me@there"], &["--docker.host", "not supported"]),
             (&["--docker.host=unix:///x", "--no-docker"], &["--docker.host", "--no-docker"]),
+            (&["--cri.endpoint=tcp://localhost:1"], &["--cri.endpoint", "unix:///"]),
+            (
+                &["--cri.endpoint=unix:///x", "--names.kubernetes=logs"],
+                &["--cri.endpoint", "--names.kubernetes"],
+            ),
             (&["--docker.label=a.b", "--docker.label=a-b"], &["--docker.label", "label_a_b"]),
             (&["--bounds.containers=0"], &["--bounds.containers", "1000000"]),
             (&["--log.level=loud"], &["--log.level"]),
@@ -369,12 +375,13 @@ mod tests {
     #[test]
     fn docker_host_variable() {
         let resolve = |variable| Cli::parse_from_args(["x".into()]).unwrap().resolve(variable);
-        let endpoint = |variable| match resolve(variable).unwrap() {
-            Task::Serve(config) => config.docker.unwrap().endpoint,
+        let docker = |variable| match resolve(variable).unwrap() {
+            Task::Serve(config) => config.names.docker.unwrap(),
             other => panic!("{other:?}"),
         };
-        assert_eq!(endpoint(Some("tcp://127.0.0.1:1")), Endpoint::Tcp("127.0.0.1:1".into()));
-        assert_eq!(endpoint(Some("")), Endpoint::Default);
+        let tcp = Endpoint::Tcp("127.0.0.1:1".into());
+        assert_eq!(docker(Some("tcp://127.0.0.1:1")), Endpoints::Configured(vec![tcp]));
+        assert_eq!(docker(Some("")), Endpoints::Default(DefaultSockets::Docker));
         assert!(resolve(Some("ssh://x")).unwrap_err().to_string().starts_with("DOCKER_HOST: "));
     }
 }

@@ -4,16 +4,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::flag_error::FlagError;
-use crate::cli::flag_values::parse_timeout_scale;
+use crate::cli::flag_values::{parse_cri_endpoint, parse_timeout_scale};
 use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
-use crate::names::config::{DockerConfig, DockerLabel, DockerTimeouts, LogDirectories};
-use crate::names::docker_endpoint::Endpoint;
+use crate::names::config::{
+    DefaultSockets, Endpoints, ExportedLabel, LogDirectories, NameTimeouts, NamesConfig,
+};
+use crate::names::endpoint::Endpoint;
 
 /// The source of the names of Kubernetes. `auto` uses what exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum KubernetesFlag {
     Auto,
     Logs,
+    Cri,
     Off,
 }
 
@@ -36,16 +39,16 @@ pub(crate) struct InputFlags {
     #[arg(long = "container.name", value_name = "NAME", help_heading = "Collection")]
     container_name: Option<String>,
 
-    /// Docker API: unix:///path or tcp://host:port [default: $DOCKER_HOST, else the default socket of Docker or
-    /// Podman]
+    /// Docker API: unix:///path or tcp://host:port. Repeatable [default: $DOCKER_HOST, else the default sockets of Docker
+    /// and Podman that exist, also those of users]
     #[arg(long = "docker.host", value_name = "ADDRESS", help_heading = "Docker")]
-    docker_host: Option<Endpoint>,
+    docker_hosts: Vec<Endpoint>,
 
     /// Disable container name lookup
-    #[arg(long, conflicts_with = "docker_host", help_heading = "Docker")]
+    #[arg(long, conflicts_with = "docker_hosts", help_heading = "Docker")]
     no_docker: bool,
 
-    /// Source of the names of Kubernetes pods and their containers
+    /// Source of the names of Kubernetes pods and their containers: names of log files, the CRI API, or both (auto)
     #[arg(
         long = "names.kubernetes",
         value_name = "SOURCE",
@@ -64,35 +67,48 @@ pub(crate) struct InputFlags {
     )]
     kubernetes_logs: PathBuf,
 
+    /// CRI API of a container runtime: unix:///path. Repeatable [default: the default sockets of containerd, CRI-O, k3s,
+    /// k0s and MicroK8s that exist]
+    #[arg(long = "cri.endpoint", value_name = "ADDRESS", help_heading = "Kubernetes", value_parser = parse_cri_endpoint)]
+    cri_endpoints: Vec<Endpoint>,
+
     /// Multiply every time-out and retry interval, for tests
     #[arg(long = "debug.timeout-scale", value_name = "FACTOR", default_value_t = 1.0, hide = true, value_parser = parse_timeout_scale)]
     pub(crate) timeout_scale: f64,
 }
 
 impl InputFlags {
-    /// Settings of the Docker client; `None` with `--no-docker`. `variable` is the value of `DOCKER_HOST`.
+    /// The sources of names. `variable` is the value of `DOCKER_HOST`.
     ///
     /// # Errors
-    /// If the variable is needed and is not an address.
-    pub(crate) fn docker(
+    /// If the variable is needed and is not an address, or if flags conflict.
+    pub(crate) fn names(
         &self,
         variable: Option<&str>,
-        labels: Vec<DockerLabel>,
-    ) -> Result<Option<DockerConfig>, FlagError> {
-        if self.no_docker {
-            return Ok(None);
-        }
-        let endpoint = match (&self.docker_host, variable) {
-            (Some(endpoint), _) => endpoint.clone(),
-            (None, Some(value)) => value.parse().map_err(FlagError::DockerHostVariable)?,
-            (None, None) => Endpoint::Default,
+        labels: Vec<ExportedLabel>,
+    ) -> Result<NamesConfig, FlagError> {
+        let docker = match (&*self.docker_hosts, variable) {
+            _ if self.no_docker => None,
+            ([], None) => Some(Endpoints::Default(DefaultSockets::Docker)),
+            ([], Some(value)) => {
+                Some(Endpoints::Configured(vec![value.parse().map_err(FlagError::DockerHostVariable)?]))
+            }
+            (endpoints, _) => Some(Endpoints::Configured(endpoints.to_vec())),
         };
-        Ok(Some(DockerConfig { endpoint, labels, timeouts: DockerTimeouts::scaled(self.timeout_scale) }))
-    }
-
-    /// The directories with the names of Kubernetes; `None` if they are not used.
-    pub(crate) fn kubernetes(&self) -> Option<LogDirectories> {
-        (self.kubernetes != KubernetesFlag::Off).then(|| LogDirectories::new(self.kubernetes_logs.clone()))
+        let has_logs = matches!(self.kubernetes, KubernetesFlag::Auto | KubernetesFlag::Logs);
+        let cri = match (self.kubernetes, &*self.cri_endpoints) {
+            (KubernetesFlag::Logs | KubernetesFlag::Off, []) => None,
+            (KubernetesFlag::Logs | KubernetesFlag::Off, _) => return Err(FlagError::UnusedCriEndpoint),
+            (_, []) => Some(Endpoints::Default(DefaultSockets::Cri)),
+            (_, endpoints) => Some(Endpoints::Configured(endpoints.to_vec())),
+        };
+        Ok(NamesConfig {
+            docker,
+            kubernetes_logs: has_logs.then(|| LogDirectories::new(self.kubernetes_logs.clone())),
+            cri,
+            labels,
+            timeouts: NameTimeouts::scaled(self.timeout_scale),
+        })
     }
 
     /// A collector that reads `/proc` with the default limits, and has no interval.

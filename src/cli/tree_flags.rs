@@ -111,8 +111,7 @@ impl TreeFlags {
     pub(crate) fn resolve(self, docker_host_variable: Option<&str>) -> Result<TreeConfig, FlagError> {
         Ok(TreeConfig {
             timeout_scale: self.input.timeout_scale,
-            docker: self.input.docker(docker_host_variable, Vec::new())?,
-            kubernetes: self.input.kubernetes(),
+            names: self.input.names(docker_host_variable, Vec::new())?,
             collector: CollectorConfig {
                 interval: self.watch.unwrap_or_default(),
                 source: self.source,
@@ -139,8 +138,7 @@ impl TreeFlags {
 impl RootsFlags {
     pub(crate) fn resolve(self, docker_host_variable: Option<&str>) -> Result<RootsConfig, FlagError> {
         Ok(RootsConfig {
-            docker: self.input.docker(docker_host_variable, Vec::new())?,
-            kubernetes: self.input.kubernetes(),
+            names: self.input.names(docker_host_variable, Vec::new())?,
             collector: self.input.collector(),
             wanted: self.container,
             inside: self.inside,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pipeline::Pipeline;
-use crate::model::collection::DockerStatus;
+use crate::model::collection::NamesStatus;
 use crate::model::snapshot::{NamedSnapshot, Snapshot};
 use crate::names::known_names::{Joined, KnownNames, Waiting};
-use crate::names::registry::{Registry, UsedSources};
+use crate::names::registry::Registry;
 use crate::observe::source::SourceError;
 
 /// Runs collections and adds container names. Used by the exporter's loop and by the live view.
@@ -47,26 +47,21 @@ impl Collector {
 
     /// The latest snapshot with the currently known names; `None` before the first successful collection.
     pub fn named(&mut self) -> Option<NamedSnapshot> {
-        let (names, _, _) = self.registry.read();
-        let latest = self.latest.as_ref()?;
-        let joined = self.names.join(latest, &names, None);
-        if joined.wants_kubernetes {
-            self.registry.want_kubernetes();
-        }
-        Some(joined.snapshot)
+        self.join(false).0.map(|joined| joined.snapshot)
     }
 
-    /// Like [`Self::named`]. Containers that wait for a name from `patient_for` are left out. Also returns Docker's
-    /// status and the version of the registry.
-    pub(super) fn join(&mut self, patient_for: UsedSources) -> (Option<Joined>, DockerStatus, u64) {
+    /// Like [`Self::named`]; if `is_patient`, containers that wait for a name are left out. Also returns the status of
+    /// the sources of names and the version of the registry.
+    pub(super) fn join(&mut self, is_patient: bool) -> (Option<Joined>, NamesStatus, u64) {
         let (names, status, version) = self.registry.read();
-        let waiting = (patient_for != UsedSources::default()).then(|| Waiting {
+        let waiting = is_patient.then(|| Waiting {
             now: self.pipeline.monotonic(Instant::now()),
-            for_docker: patient_for.docker && status.up != Some(false),
+            for_engines: status.docker.iter().any(|(_, status)| status.up != Some(false)),
+            for_kubernetes: !names.kubernetes.is_empty(),
         });
         let joined = self.latest.as_ref().map(|latest| self.names.join(latest, &names, waiting));
-        if joined.as_ref().is_some_and(|joined| joined.wants_kubernetes) {
-            self.registry.want_kubernetes();
+        if let Some(joined) = &joined {
+            self.registry.report_unnamed(&joined.unnamed);
         }
         (joined, status, version)
     }

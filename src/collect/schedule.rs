@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::collector::Collector;
-use crate::model::collection::{CollectionStatus, DockerStatus};
+use crate::model::collection::{CollectionStatus, NamesStatus};
 use crate::model::snapshot::NamedSnapshot;
-use crate::names::registry::{UsedSources, Woken};
+use crate::names::registry::Woken;
 
 /// If a collection takes more than 1/`MAX_PART_OF_INTERVAL` of the interval, the interval is extended.
 const MAX_PART_OF_INTERVAL: u32 = 2;
@@ -20,7 +20,7 @@ const CALM_PART_OF_INTERVAL: u32 = 3;
 pub struct Collection {
     pub snapshot: NamedSnapshot,
     pub status: CollectionStatus,
-    pub docker: DockerStatus,
+    pub names: NamesStatus,
     /// Time at which the snapshot was collected.
     pub collected_at: Instant,
     /// Current time between collections.
@@ -32,16 +32,14 @@ pub struct Schedule {
     collector: Collector,
     /// The value of the flag.
     interval: Duration,
-    /// The sources of names for which new containers wait.
-    names: UsedSources,
     /// Start of the collection of the latest snapshot.
     collected_at: Option<Instant>,
 }
 
 impl Schedule {
     #[must_use]
-    pub fn new(collector: Collector, interval: Duration, names: UsedSources) -> Self {
-        Self { collector, interval, names, collected_at: None }
+    pub fn new(collector: Collector, interval: Duration) -> Self {
+        Self { collector, interval, collected_at: None }
     }
 
     /// Collects once, without waiting for names.
@@ -51,11 +49,11 @@ impl Schedule {
     pub fn once(mut self) -> Result<Collection, crate::observe::source::SourceError> {
         let collected_at = Instant::now();
         self.collector.collect()?;
-        let (joined, docker, _) = self.collector.join(UsedSources::default());
+        let (joined, names, _) = self.collector.join(false);
         Ok(Collection {
             snapshot: joined.map(|joined| joined.snapshot).unwrap_or_default(),
             status: self.collector.pipeline.status(),
-            docker,
+            names,
             collected_at,
             interval: self.interval,
         })
@@ -129,8 +127,8 @@ impl Schedule {
         interval
     }
 
-    /// Publishes now, and again without a new walk when the state of Docker changes or when Docker names a waiting
-    /// container. Returns `false` on shutdown.
+    /// Publishes now, and again without a new walk when a source of names goes up or down, or when a waiting container
+    /// gets its name. Returns `false` on shutdown.
     fn publish_until(
         &mut self,
         next: Instant,
@@ -138,7 +136,7 @@ impl Schedule {
         publish: &mut impl FnMut(Collection),
     ) -> bool {
         loop {
-            let (joined, docker, mut version) = self.collector.join(self.names);
+            let (joined, names, mut version) = self.collector.join(true);
             let mut next_deadline = None;
             // Before the first successful collection there is nothing to publish, and zeros would be wrong.
             if let (Some(joined), Some(collected_at)) = (joined, self.collected_at) {
@@ -148,7 +146,7 @@ impl Schedule {
                 publish(Collection {
                     snapshot: joined.snapshot,
                     status: self.collector.pipeline.status(),
-                    docker,
+                    names: names.clone(),
                     collected_at,
                     interval,
                 });
@@ -162,7 +160,7 @@ impl Schedule {
                     Woken::Changed => {
                         let (_, new_status, new_version) = self.collector.registry.read();
                         version = new_version;
-                        if next_deadline.is_some() || new_status.up != docker.up {
+                        if next_deadline.is_some() || !new_status.has_same_apis_up(&names) {
                             break;
                         }
                     }

@@ -13,12 +13,8 @@ use crate::view::tree::Tree;
 /// If there is no such container, or if reading or writing fails.
 pub fn roots(config: &RootsConfig) -> anyhow::Result<()> {
     let wanted = std::slice::from_ref(&config.wanted);
-    let Selected { snapshot, containers, .. } = runtime()?.block_on(collect(
-        &config.collector,
-        (config.docker.as_ref(), config.kubernetes.as_ref()),
-        wanted,
-        false,
-    ))?;
+    let Selected { snapshot, containers, .. } =
+        runtime()?.block_on(collect(&config.collector, &config.names, wanted, false))?;
     let mut out = String::new();
     for index in containers {
         let mut tree = Tree::of(&snapshot.processes, snapshot.containers[index].membership);

@@ -2,18 +2,15 @@
 //! that the command line selects, or all containers.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use crate::collect::config::CollectorConfig;
 use crate::collect::pipeline::Pipeline;
 use crate::model::container_metadata::ContainerMetadata;
 use crate::model::snapshot::NamedSnapshot;
-use crate::model::text::sanitize;
-use crate::names::config::{DockerConfig, LogDirectories};
-use crate::names::docker;
+use crate::model::text::{name_label, sanitize};
+use crate::names::config::NamesConfig;
 use crate::names::known_names::KnownNames;
-use crate::names::kubernetes_logs::read_names;
-use crate::names::registry::{Directory, Names};
+use crate::names::once::{self, Once};
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::observe::source::SourceError;
 use crate::view::select::{self, Found, NotFound};
@@ -30,21 +27,20 @@ pub(super) struct Selected {
 /// Collects only the selected containers if Docker or a pid locates them, otherwise all containers.
 pub(super) async fn collect(
     config: &CollectorConfig,
-    (docker, kubernetes): (Option<&DockerConfig>, Option<&LogDirectories>),
+    names: &NamesConfig,
     wanted: &[String],
     with_host: bool,
 ) -> anyhow::Result<Selected> {
     if System::new(&config.procfs).hides_other_users() {
         eprintln!("pstree-exporter: {HIDEPID_ADVICE}");
     }
-    let (directory, inside) = ask_docker(docker, wanted).await;
+    let Once { names, pids: inside, .. } = ask_for_names(names, wanted).await;
     let pids = wanted.iter().filter_map(|name| name.parse::<u32>().ok());
     let is_found = |name: &String| {
-        name.parse::<u32>().is_ok() || directory.iter().any(|(id, it)| is_called(name, id, it))
+        let mut listed = names.docker.iter().flat_map(|directory| directory.iter());
+        name.parse::<u32>().is_ok() || listed.any(|(id, it)| is_called(name, id, it))
     };
     let needs_all = with_host || wanted.is_empty() || !wanted.iter().all(is_found);
-    let names =
-        Names { docker: Arc::new(directory), kubernetes: kubernetes.and_then(read_names).map(Arc::new) };
     let mut pipeline = Pipeline::new(config)?;
     let mut collect = |inside: Option<&[u32]>| -> Result<NamedSnapshot, SourceError> {
         let snapshot = pipeline.collect_for_trees(inside, with_host)?;
@@ -63,25 +59,30 @@ pub(super) async fn collect(
     Ok(Selected { snapshot, containers, pids })
 }
 
-/// The names from Docker, and the pid of a process of each selected container. The pids are `None` unless all of them
-/// are known.
-async fn ask_docker(docker: Option<&DockerConfig>, wanted: &[String]) -> (Directory, Option<Vec<u32>>) {
-    let nothing = || (Directory::default(), Some(Vec::new()));
-    let Some(docker) = docker.filter(|docker| docker.endpoint.is_expected()) else { return nothing() };
+/// The names from all sources. Prints why one of them has none, if one should.
+async fn ask_for_names(config: &NamesConfig, wanted: &[String]) -> Once {
     let is_wanted =
         |id: &str, metadata: &ContainerMetadata| wanted.iter().any(|name| is_called(name, id, metadata));
-    let answer = docker::ask_once(&docker.endpoint, docker.timeouts.first_answer, is_wanted).await;
-    answer.unwrap_or_else(|error| {
-        let error = error.to_string();
-        let error = sanitize(error.as_bytes());
-        eprintln!("pstree-exporter: cannot get names from Docker, containers are shown by id: {error}");
-        nothing()
-    })
+    let once = once::ask(config, config.timeouts.first_answer, wanted, is_wanted).await;
+    for (endpoint, answer) in &once.docker {
+        if let Err(error) = answer {
+            let error = error.to_string();
+            let error = sanitize(error.as_bytes());
+            eprintln!(
+                "pstree-exporter: cannot get names from Docker at {endpoint}, containers are shown by id: {error}"
+            );
+        }
+    }
+    for (endpoint, answer) in once.cri.iter().filter(|_| config.expects_cri()) {
+        if let Err(error) = answer {
+            eprintln!("pstree-exporter: cannot get names of pods from {endpoint}: {error}");
+        }
+    }
+    once
 }
 
 fn is_called(name: &str, id: &str, metadata: &ContainerMetadata) -> bool {
-    let is_name =
-        !name.is_empty() && [&metadata.name, &metadata.compose_service].into_iter().any(|it| it == name);
+    let is_name = !name.is_empty() && metadata.name == name_label(name) || metadata.compose_service == name;
     is_name || select::is_id_prefix(name, id)
 }
 

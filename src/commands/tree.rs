@@ -25,12 +25,8 @@ pub(super) const ARGUMENT_THREADS: usize = 4;
 /// If there is no such container, or if reading or writing fails.
 pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
     let runtime = runtime()?;
-    let Selected { snapshot, containers, pids } = runtime.block_on(collect(
-        &config.collector,
-        (config.docker.as_ref(), config.kubernetes.as_ref()),
-        &config.wanted,
-        config.with_host,
-    ))?;
+    let Selected { snapshot, containers, pids } =
+        runtime.block_on(collect(&config.collector, &config.names, &config.wanted, config.with_host))?;
     let containers: Vec<&ContainerSummary> =
         containers.into_iter().map(|index| &snapshot.containers[index]).collect();
     let mut trees = trees_of(&snapshot, &containers, config.with_host);

@@ -190,9 +190,9 @@ catalog! {
     SkippedProcesses: Stable Exporter Counter "pstree_collection_skipped_processes_total" ["reason"]
         "Total number of processes that were listed but could not be read, by reason: vanished, denied or \
          malformed.";
-    DockerUp: Stable Exporter Gauge "pstree_docker_up" []
-        "Whether the Docker API responds (1) or not (0). Only container metadata, such as names and \
-         images, depends on it. Absent with --no-docker.";
+    DockerUp: Stable Exporter Gauge "pstree_docker_up" ["endpoint"]
+        "Whether the Docker API at this address responds (1) or not (0). Only container metadata, such as names and \
+         images, depends on it. Absent for an address that has never responded.";
     WebConfigGood: Stable Exporter Gauge "pstree_web_config_last_reload_successful" []
         "Whether the last reload of the web configuration succeeded (1) or not (0). After a failure, the \
          previous configuration stays in use. Absent without --web.config.file.";

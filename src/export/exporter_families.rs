@@ -1,19 +1,20 @@
 //! The families of the host and of the exporter itself, built with the types of the prometheus crate.
 
+use std::sync::Arc;
+
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::catalog::{CATALOG, Id, Kind};
 use super::self_metrics::OwnProcess;
-use crate::model::collection::{CollectionStatus, CollectorRun, DockerStatus};
+use crate::model::collection::{ApiStatus, CollectionStatus, CollectorRun, NamesStatus};
 use crate::model::snapshot::Snapshot;
 
 /// What the exporter exposes about itself in addition to the collection.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct ExporterStatus<'a> {
     /// The possible reasons for a partial snapshot, and whether each one applies.
     pub partial: &'a [(&'static str, bool)],
-    /// `None` with `--no-docker`.
-    pub docker: Option<DockerStatus>,
+    pub names: &'a NamesStatus,
     /// Whether the current web configuration is in effect, and how many reloads failed; `None` without a web
     /// configuration.
     pub web_config: Option<(bool, u64)>,
@@ -127,13 +128,10 @@ impl Families {
             self.single(Id::EventsLost, Some(events.lost as f64));
             self.single(Id::EventsUnattributed, Some(events.unattributed as f64));
         }
-        if let Some(docker) = exporter.docker {
-            let success = docker.up == Some(true);
-            self.run(
-                "docker",
-                CollectorRun { success, duration: docker.duration, last_success: docker.last_success },
-            );
-            self.single(Id::DockerUp, Some(f64::from(u8::from(success))));
+        self.apis("docker", &exporter.names.docker);
+        self.apis("cri", &exporter.names.cri);
+        for (endpoint, docker) in exporter.names.docker.iter().filter(|(_, it)| it.last_success.is_some()) {
+            self.labelled(Id::DockerUp, endpoint, f64::from(u8::from(docker.up == Some(true))));
         }
         self.single(Id::WebConfigGood, exporter.web_config.map(|(is_good, _)| f64::from(u8::from(is_good))));
         self.single(Id::WebConfigFailures, exporter.web_config.map(|(_, failures)| failures as f64));
@@ -156,6 +154,20 @@ impl Families {
         self.single(Id::ProcessMaxFds, number(own.max_fds));
         self.single(Id::ProcessStartTime, own.start_time_seconds);
         self.single(Id::ProcessThreads, number(own.threads));
+    }
+
+    /// All APIs of a kind that have answered, as one collector: it succeeds if all of them do.
+    fn apis(&mut self, collector: &str, apis: &[(Arc<str>, ApiStatus)]) {
+        let answered = || apis.iter().map(|(_, api)| api).filter(|api| api.last_success.is_some());
+        if answered().next().is_none() {
+            return;
+        }
+        let run = CollectorRun {
+            success: answered().all(|api| api.up == Some(true)),
+            duration: answered().map(|api| api.duration).fold(0.0, f64::max),
+            last_success: answered().filter_map(|api| api.last_success).reduce(f64::min),
+        };
+        self.run(collector, run);
     }
 
     fn run(&mut self, collector: &str, run: CollectorRun) {

@@ -6,25 +6,22 @@ use std::time::{Duration, Instant};
 use super::exporter_families::{ExporterStatus, families};
 use super::rendered::RenderedSnapshot;
 use super::self_metrics::OwnProcess;
-use crate::model::collection::{CollectionStatus, DockerStatus};
+use crate::model::collection::{CollectionStatus, NamesStatus};
 use crate::model::snapshot::NamedSnapshot;
 
 /// Values that do not change while the exporter runs.
 #[derive(Debug)]
 pub struct Renderer {
     /// Names of the labels `label_<name>`, in the order of their values in the metadata.
-    docker_labels: Arc<[String]>,
+    container_labels: Arc<[String]>,
     /// The possible reasons why only some processes are visible, and whether each one applies.
     partial: [(&'static str, bool); 2],
-    has_docker: bool,
 }
 
 impl Renderer {
-    /// `docker_labels` is `None` with `--no-docker`.
     #[must_use]
-    pub fn new(docker_labels: Option<Vec<String>>, partial: [(&'static str, bool); 2]) -> Self {
-        let has_docker = docker_labels.is_some();
-        Self { docker_labels: docker_labels.unwrap_or_default().into(), partial, has_docker }
+    pub fn new(container_labels: Vec<String>, partial: [(&'static str, bool); 2]) -> Self {
+        Self { container_labels: container_labels.into(), partial }
     }
 
     /// Renders a collection. `web_config` is whether the current web configuration is in effect, and how many reloads
@@ -34,18 +31,23 @@ impl Renderer {
         &self,
         snapshot: NamedSnapshot,
         status: &CollectionStatus,
-        docker: DockerStatus,
+        names: &NamesStatus,
         web_config: Option<(bool, u64)>,
         (collected_at, interval): (Instant, Duration),
     ) -> RenderedSnapshot {
         let exporter = ExporterStatus {
             partial: &self.partial,
-            docker: self.has_docker.then_some(docker),
+            names,
             web_config,
             interval: interval.as_secs_f64(),
             own: OwnProcess::read(),
         };
         let families = families(&snapshot, status, &exporter);
-        RenderedSnapshot::new(snapshot, families, Arc::clone(&self.docker_labels), (collected_at, interval))
+        RenderedSnapshot::new(
+            snapshot,
+            families,
+            Arc::clone(&self.container_labels),
+            (collected_at, interval),
+        )
     }
 }

@@ -1,5 +1,7 @@
 //! The status of collections, which the exporter exposes about itself.
 
+use std::sync::Arc;
+
 use super::cgroup_layout::{CgroupLayout, CgroupPaths};
 use super::process::Skipped;
 
@@ -47,13 +49,32 @@ pub struct CollectionStatus {
     pub aggregated_nodes: u64,
 }
 
-/// The status of the Docker API.
+/// The status of an API that has names.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct DockerStatus {
-    /// `None` until Docker has answered or failed for the first time.
+pub struct ApiStatus {
+    /// `None` until the API has answered or failed for the first time.
     pub up: Option<bool>,
     /// Duration of the last list of containers in seconds.
     pub duration: f64,
-    /// Unix time of the last successful list, in seconds.
+    /// Unix time of the last successful list, in seconds. `None` if the API has never answered.
     pub last_success: Option<f64>,
+}
+
+/// The status of every API that has names, with its address.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NamesStatus {
+    pub docker: Vec<(Arc<str>, ApiStatus)>,
+    pub cri: Vec<(Arc<str>, ApiStatus)>,
+}
+
+impl NamesStatus {
+    /// Whether the same APIs are up in `other`.
+    #[must_use]
+    pub fn has_same_apis_up(&self, other: &Self) -> bool {
+        let same = |a: &[(Arc<str>, ApiStatus)], b: &[(Arc<str>, ApiStatus)]| {
+            let up = |(name, status): &(Arc<str>, ApiStatus)| (Arc::clone(name), status.up);
+            a.iter().map(up).eq(b.iter().map(up))
+        };
+        same(&self.docker, &other.docker) && same(&self.cri, &other.cri)
+    }
 }

@@ -1,7 +1,7 @@
 //! Metadata of a container from its container engine and from Kubernetes.
 
 use crate::model::container::Container;
-use crate::model::text::label_value;
+use crate::model::text::name_label;
 
 /// Metadata of one container, as label values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,12 +20,16 @@ pub struct ContainerMetadata {
     pub container: String,
 }
 
-/// The names of a Kubernetes container. `container` is empty if only the pod is known.
+/// What Kubernetes knows of a container. `container` is empty if only the pod is known; `image` is empty and `labels` has
+/// no values if the source has only names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodContainer {
     pub namespace: String,
     pub pod: String,
     pub container: String,
+    pub image: String,
+    /// As in [`ContainerMetadata`].
+    pub labels: Vec<String>,
 }
 
 /// The label `name`: the name in the path if there is one, otherwise the name from an engine or from Kubernetes,
@@ -36,7 +40,7 @@ pub fn display_name(container: &Container, metadata: Option<&ContainerMetadata>)
         (None, Some(metadata)) if !metadata.name.is_empty() => metadata.name.as_str().into(),
         (None, Some(metadata)) if !metadata.pod.is_empty() => {
             let ContainerMetadata { namespace, pod, .. } = metadata;
-            label_value(&format!("{namespace}/{pod}/{}", container.fallback_name())).into()
+            name_label(&format!("{namespace}/{pod}/{}", container.fallback_name())).into()
         }
         _ => container.fallback_name().into(),
     }

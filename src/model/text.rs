@@ -45,6 +45,21 @@ pub fn label_value(raw: &str) -> String {
     truncate(&text).into_owned()
 }
 
+/// Converts the name of a container to a label value. A name that is too long ends with a checksum, so that two names
+/// with the same beginning differ.
+#[must_use]
+pub fn name_label(raw: &str) -> String {
+    let text = sanitize(raw.as_bytes());
+    if truncate(&text) == text {
+        return text.into_owned();
+    }
+    let mut checksum = flate2::Crc::new();
+    checksum.update(raw.as_bytes());
+    let end = format!("…{:08x}", checksum.sum());
+    let kept = text.chars().take(MAX_LABEL_CHARS - end.chars().count());
+    kept.chain(end.chars()).collect()
+}
+
 /// Converts a command to a component of a node path. It is made printable, `;` (the separator) is replaced with `:`,
 /// and an empty name with `?`, so that every component is visible.
 #[must_use]
@@ -77,6 +92,16 @@ mod tests {
         let shown = truncate(&long);
         assert_eq!(shown.chars().count(), MAX_LABEL_CHARS);
         assert!(shown.ends_with('…'));
+    }
+
+    #[test]
+    fn long_names_with_the_same_beginning_differ() {
+        let fits = "é".repeat(MAX_LABEL_CHARS);
+        assert_eq!(name_label(&fits), fits);
+        let [a, b] = ["a", "b"].map(|end| name_label(&(fits.clone() + end)));
+        assert_ne!(a, b);
+        assert_eq!([a.chars().count(), b.chars().count()], [MAX_LABEL_CHARS; 2]);
+        assert!(a.starts_with(&"é".repeat(MAX_LABEL_CHARS - 9)), "{a}");
     }
 
     #[test]

@@ -1,70 +1,74 @@
 //! Requests to the Docker API.
 //!
-//! `sync_registry` keeps the registry of names up to date. It lists the running containers, then follows the event
+//! `sync_registry` keeps the names of one engine up to date. It lists the running containers, then follows the event
 //! stream and lists again after an event. It also lists regularly, in case events were lost, and sends pings to detect a
-//! daemon that hangs. `ask_once` is one list for a command that prints and exits.
+//! daemon that hangs. It looks up containers that run although the engine does not list them as running: one that exited
+//! while a process of it cannot end. `ask_once` is one list for a command that prints and exits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
-use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
+use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::StreamExt as _;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::model::collection::DockerStatus;
 use crate::model::container_metadata::ContainerMetadata;
-use crate::model::text::label_value;
-use crate::names::config::DockerTimeouts;
-use crate::names::docker_endpoint::Endpoint;
+use crate::model::text::sanitize;
+use crate::names::config::NameTimeouts;
 use crate::names::docker_error::DockerError;
-use crate::names::registry::{Directory, Registry};
+use crate::names::docker_list::{DockerList, decode_list};
+use crate::names::endpoint::Endpoint;
+use crate::names::registry::{Api, Directory, Registry, Unnamed};
 
 /// Events that change a name, a label or the paused state. Excludes `exec_*` and `health_status`, which every health
 /// check sends.
 const EVENTS: [&str; 8] = ["create", "start", "restart", "rename", "pause", "unpause", "die", "update"];
+/// Limit on the containers without a name that are looked up by one request.
+const MAX_LOOKUPS: usize = 64;
 
-/// Keeps the registry up to date; never returns. `allowed_labels` are the Docker labels to read, in the order of the
-/// flag.
+/// Keeps the names of an engine up to date. Returns only for a default socket whose directory was removed, as when a
+/// user logs out. `allowed_labels` are the labels to read, in the order of the flag.
 pub async fn sync_registry(
     endpoint: Endpoint,
+    is_default: bool,
     allowed_labels: Arc<[String]>,
     registry: Arc<Registry>,
-    timeouts: DockerTimeouts,
+    timeouts: NameTimeouts,
 ) {
-    let mut was_up: Option<bool> = None;
+    let name: Arc<str> = endpoint.to_string().into();
+    registry.expect(Api::Docker, &name);
+    let mut engine = Engine {
+        unnamed: registry.unnamed(),
+        registry,
+        endpoint,
+        name,
+        allowed_labels,
+        timeouts,
+        unknown: HashSet::new(),
+        undecodable: 0,
+        was_up: None,
+    };
     loop {
-        let mut on_up = || {
-            if was_up != Some(true) {
-                info!(docker = %endpoint, "reading container names from the Docker API");
+        match engine.follow().await {
+            Ended::Stream(error) => {
+                debug!(docker = %engine.name, %error, "reopening the event stream");
             }
-            was_up = Some(true);
-        };
-        let ended = match endpoint.client(timeouts.list) {
-            Ok(docker) => follow(&docker, &allowed_labels, &registry, &timeouts, &mut on_up).await,
-            Err(error) => Ended::Daemon(error),
-        };
-        match ended {
-            Ended::Stream(error) => debug!(docker = %endpoint, %error, "reopening the event stream"),
             Ended::Daemon(error) => {
-                registry.mark_down();
-                if was_up != Some(false) {
-                    let error = DockerError::from(error);
-                    warn!(
-                        docker = %endpoint,
-                        %error,
-                        "the Docker API does not answer; known names are kept, new containers are shown by id; \
-                         set --docker.host, or use --no-docker to disable container name lookup"
-                    );
+                if is_default && engine.endpoint.is_gone() {
+                    engine.registry.forget(Api::Docker, &engine.name);
+                    return;
                 }
-                was_up = Some(false);
+                engine.registry.mark_down(Api::Docker, &engine.name);
+                engine.log_down(&error);
             }
         }
-        sleep(timeouts.retry_interval).await;
+        sleep(engine.timeouts.retry_interval).await;
     }
 }
 
@@ -73,19 +77,19 @@ enum Ended {
     /// The event stream ended. The daemon may still be up; the next list shows it.
     Stream(Error),
     /// A request failed.
-    Daemon(Error),
+    Daemon(DockerError),
 }
 
 /// Limits the time of a whole request. bollard's timeout covers only the head of the response, not its body.
-async fn with_timeout<T>(
+async fn with_timeout<T, E: Into<DockerError>>(
     limit: Duration,
-    request: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    timeout(limit, request).await.unwrap_or(Err(Error::RequestTimeoutError))
+    request: impl Future<Output = Result<T, E>>,
+) -> Result<T, DockerError> {
+    timeout(limit, request).await.map_err(|_| DockerError::TimedOut)?.map_err(Into::into)
 }
 
 /// Returns when the daemon does not answer a ping.
-async fn ping_until_failure(docker: &Docker, timeouts: &DockerTimeouts) -> Error {
+async fn ping_until_failure(docker: &Docker, timeouts: &NameTimeouts) -> DockerError {
     loop {
         sleep(timeouts.ping_interval).await;
         if let Err(error) = with_timeout(timeouts.ping, docker.ping()).await {
@@ -94,110 +98,209 @@ async fn ping_until_failure(docker: &Docker, timeouts: &DockerTimeouts) -> Error
     }
 }
 
-/// Follows one daemon until something fails.
-async fn follow(
-    docker: &Docker,
-    allowed_labels: &[String],
-    registry: &Registry,
-    timeouts: &DockerTimeouts,
-    on_up: &mut impl FnMut(),
-) -> Ended {
-    let docker = match with_timeout(timeouts.ping, docker.clone().negotiate_version()).await {
-        Ok(docker) => docker,
-        Err(error) => return Ended::Daemon(error),
-    };
-    if let Err(error) = list(&docker, allowed_labels, registry, timeouts.list).await {
-        return Ended::Daemon(error);
-    }
-    on_up();
+/// An engine that is followed.
+struct Engine {
+    endpoint: Endpoint,
+    /// The endpoint as text.
+    name: Arc<str>,
+    allowed_labels: Arc<[String]>,
+    registry: Arc<Registry>,
+    timeouts: NameTimeouts,
+    unnamed: watch::Receiver<Arc<Unnamed>>,
+    /// Ids of containers without a name that the engine does not know.
+    unknown: HashSet<String>,
+    /// Entries of the last list that could not be decoded.
+    undecodable: usize,
+    /// Whether it answered when that was last logged.
+    was_up: Option<bool>,
+}
 
-    let filters = HashMap::from([("type", vec!["container"]), ("event", EVENTS.to_vec())]);
-    let events = docker.events(Some(EventsOptionsBuilder::new().filters(&filters).build()));
-    tokio::pin!(events);
-    let death = ping_until_failure(&docker, timeouts);
-    tokio::pin!(death);
-    let relist = sleep(timeouts.first_relist);
-    tokio::pin!(relist);
-    loop {
-        tokio::select! {
-            event = events.next() => match event {
-                Some(Ok(_)) => {
+impl Engine {
+    /// Follows the engine until something fails.
+    async fn follow(&mut self) -> Ended {
+        let timeouts = self.timeouts;
+        let docker = match connect(&self.endpoint, timeouts.ping, timeouts.list).await {
+            Ok(docker) => docker,
+            Err(error) => return Ended::Daemon(error),
+        };
+        if let Err(error) = self.list(&docker).await {
+            return Ended::Daemon(error);
+        }
+        self.log_up();
+
+        let filters = HashMap::from([("type", vec!["container"]), ("event", EVENTS.to_vec())]);
+        let events = docker.events(Some(EventsOptionsBuilder::new().filters(&filters).build()));
+        tokio::pin!(events);
+        let death = ping_until_failure(&docker, &timeouts);
+        tokio::pin!(death);
+        let relist = sleep(timeouts.first_relist);
+        tokio::pin!(relist);
+        let mut unnamed = self.unnamed.clone();
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(_)) => {
+                        let soon = tokio::time::Instant::now() + timeouts.debounce;
+                        if relist.deadline() > soon {
+                            relist.as_mut().reset(soon);
+                        }
+                    }
+                    Some(Err(error)) => return Ended::Stream(error),
+                    None => return Ended::Stream(std::io::Error::other("the stream ended").into()),
+                },
+                Ok(()) = unnamed.changed() => {
                     let soon = tokio::time::Instant::now() + timeouts.debounce;
-                    if relist.deadline() > soon {
+                    if relist.deadline() > soon && !self.to_look_up().is_empty() {
                         relist.as_mut().reset(soon);
                     }
                 }
-                Some(Err(error)) => return Ended::Stream(error),
-                None => return Ended::Stream(std::io::Error::other("the stream ended").into()),
-            },
-            () = &mut relist => {
-                tokio::select! {
-                    listed = list(&docker, allowed_labels, registry, timeouts.list) => {
-                        if let Err(error) = listed {
-                            return Ended::Daemon(error);
+                () = &mut relist => {
+                    tokio::select! {
+                        listed = self.list(&docker) => {
+                            if let Err(error) = listed {
+                                return Ended::Daemon(error);
+                            }
                         }
+                        error = &mut death => return Ended::Daemon(error),
                     }
-                    error = &mut death => return Ended::Daemon(error),
+                    relist.as_mut().reset(tokio::time::Instant::now() + timeouts.relist_interval);
                 }
-                relist.as_mut().reset(tokio::time::Instant::now() + timeouts.relist_interval);
+                error = &mut death => return Ended::Daemon(error),
             }
-            error = &mut death => return Ended::Daemon(error),
         }
+    }
+
+    /// Lists the running containers, and looks up those that have processes and no name.
+    async fn list(&mut self, docker: &Docker) -> Result<(), DockerError> {
+        let started = Instant::now();
+        let request =
+            |filters| list(&self.endpoint, docker, filters, &self.allowed_labels, self.timeouts.list);
+        let DockerList { mut directory, undecodable } = request(running()).await?;
+        let mut ids = self.to_look_up();
+        ids.retain(|id| !directory.contains_key(id));
+        if !ids.is_empty() {
+            // The names stay known while the containers exist, so later lists do not repeat them.
+            directory.extend(request(HashMap::from([("id", ids.clone())])).await?.directory);
+        }
+        let unnamed = Arc::clone(&self.unnamed.borrow());
+        self.unknown.retain(|id| unnamed.of_engines.contains(id));
+        self.unknown.extend(ids.into_iter().filter(|id| !directory.contains_key(id)));
+        if undecodable > self.undecodable {
+            warn!(
+                docker = %self.name,
+                undecodable,
+                "entries of the list of containers cannot be decoded; these containers are shown by id"
+            );
+        }
+        self.undecodable = undecodable;
+        self.registry.publish_docker(&self.name, directory, started);
+        Ok(())
+    }
+
+    /// Ids of containers that have no name, for which the engine was not asked.
+    fn to_look_up(&self) -> Vec<String> {
+        let unnamed = self.unnamed.borrow();
+        unnamed
+            .of_engines
+            .iter()
+            .filter(|id| !self.unknown.contains(*id))
+            .take(MAX_LOOKUPS)
+            .cloned()
+            .collect()
+    }
+
+    fn log_up(&mut self) {
+        if self.was_up.replace(true) != Some(true) {
+            info!(docker = %self.name, "reading container names from the Docker API");
+        }
+    }
+
+    fn log_down(&mut self, error: &DockerError) {
+        if self.was_up.replace(false) == Some(false) {
+            return;
+        }
+        let what = match error {
+            DockerError::Undecodable(_) => "the Docker API sends a list of containers that cannot be decoded",
+            _ => "the Docker API does not answer",
+        };
+        let error = error.to_string();
+        warn!(
+            docker = %self.name,
+            error = %sanitize(error.as_bytes()),
+            "{what}; known names are kept, new containers are shown by id; set --docker.host, or use --no-docker to \
+             disable container name lookup"
+        );
     }
 }
 
+/// Filters of a list, as the API defines them.
+type Filters = HashMap<&'static str, Vec<String>>;
+
+/// Other containers usually have no processes.
+fn running() -> Filters {
+    HashMap::from([("status", ["running", "paused"].map(str::to_owned).to_vec())])
+}
+
+/// The containers that match all filters.
 async fn list(
+    endpoint: &Endpoint,
     docker: &Docker,
-    allowed_labels: &[String],
-    registry: &Registry,
-    limit: Duration,
-) -> Result<(), Error> {
-    let started = Instant::now();
-    let directory = running_containers(docker, allowed_labels, limit).await?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let status = DockerStatus {
-        up: Some(true),
-        duration: started.elapsed().as_secs_f64(),
-        last_success: Some(now.as_secs_f64()),
-    };
-    registry.publish(directory, status);
-    Ok(())
-}
-
-async fn running_containers(
-    docker: &Docker,
+    filters: Filters,
     allowed_labels: &[String],
     limit: Duration,
-) -> Result<Directory, Error> {
-    // Other containers have no processes.
-    let filters = HashMap::from([("status", vec!["running", "paused"])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let containers = with_timeout(limit, docker.list_containers(Some(options))).await?;
-    let directory = containers.into_iter().filter_map(|summary| {
-        let id = summary.id.clone()?;
-        Some((id, Arc::new(to_metadata(summary, allowed_labels)?)))
-    });
-    Ok(directory.collect())
+) -> Result<DockerList, DockerError> {
+    let version = docker.client_version();
+    let filters = serde_json::to_string(&filters).map_err(DockerError::Undecodable)?;
+    let path = format!(
+        "/v{}.{}/containers/json?all=true&filters={}",
+        version.major_version,
+        version.minor_version,
+        utf8_percent_encode(&filters, NON_ALPHANUMERIC)
+    );
+    // bollard decodes a list as a whole: one unexpected value would cost the names of all containers.
+    let body = with_timeout(limit, endpoint.get(&path)).await?;
+    decode_list(&body, allowed_labels).map_err(DockerError::Undecodable)
+}
+/// A client for the API version of the engine.
+async fn connect(
+    endpoint: &Endpoint,
+    limit: Duration,
+    request_limit: Duration,
+) -> Result<Docker, DockerError> {
+    with_timeout(limit, endpoint.client(request_limit)?.negotiate_version()).await
 }
 
-/// Lists the running containers once, and looks up the pid on the host of the first process of each container that
-/// `is_wanted` selects. The pids are `None` unless all of them are known before `limit` has passed.
+/// What one engine answered to a command.
+#[derive(Debug, Default)]
+pub(crate) struct OnceAnswer {
+    pub directory: Directory,
+    /// The pids on the host of the first processes of the wanted containers; `None` unless all of them are known.
+    pub pids: Option<Vec<u32>>,
+}
+
+/// Lists the running containers once, and looks up a pid of each container that `is_wanted` selects. `names` are those
+/// of the command line: they are also looked up among the containers that exited.
 ///
 /// # Errors
 /// If the daemon cannot be reached, or does not answer within `limit`.
 pub(crate) async fn ask_once(
     endpoint: &Endpoint,
     limit: Duration,
+    names: &[String],
     is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,
-) -> Result<(Directory, Option<Vec<u32>>), DockerError> {
+) -> Result<OnceAnswer, DockerError> {
     let deadline = tokio::time::Instant::now() + limit;
-    let client = endpoint.client(limit);
-    let list = async {
-        let docker = client?;
-        let directory = running_containers(&docker, &[], limit).await?;
-        Ok((docker, directory))
+    let answer = async {
+        let docker = connect(endpoint, limit, limit).await?;
+        let mut directory = list(endpoint, &docker, running(), &[], limit).await?.directory;
+        if !names.is_empty() && !directory.iter().any(|(id, metadata)| is_wanted(id, metadata)) {
+            let exited = ["exited", "dead", "removing"].map(str::to_owned).to_vec();
+            let filters = HashMap::from([("status", exited), ("name", names.to_vec())]);
+            directory.extend(list(endpoint, &docker, filters, &[], limit).await?.directory);
+        }
+        Ok::<_, DockerError>((docker, directory))
     };
-    let (docker, directory) = with_timeout(limit, list).await?;
+    let (docker, directory) = with_timeout(limit, answer).await?;
     let inspect = async {
         let mut pids = Vec::new();
         for (id, _) in directory.iter().filter(|(id, metadata)| is_wanted(id, metadata)) {
@@ -207,58 +310,5 @@ pub(crate) async fn ask_once(
         Some(pids)
     };
     let pids = tokio::time::timeout_at(deadline, inspect).await.ok().flatten();
-    Ok((directory, pids))
-}
-
-/// What is read from the description of one container. `None` if it has no name: such a container is shown by its id.
-#[must_use]
-pub fn to_metadata(summary: ContainerSummary, allowed_labels: &[String]) -> Option<ContainerMetadata> {
-    // Links add names such as `/other/alias`; the container's own name has no second slash.
-    let names = summary.names?;
-    let own = names.iter().map(|name| name.trim_start_matches('/')).min_by_key(|name| name.contains('/'))?;
-    let labels = summary.labels.unwrap_or_default();
-    let label = |key: &str| labels.get(key).map(|value| label_value(value)).unwrap_or_default();
-    Some(ContainerMetadata {
-        name: label_value(own),
-        image: label_value(&summary.image.unwrap_or_default()),
-        compose_project: label("com.docker.compose.project"),
-        compose_service: label("com.docker.compose.service"),
-        labels: allowed_labels.iter().map(|key| label(key)).collect(),
-        paused: summary.state == Some(ContainerSummaryStateEnum::PAUSED),
-        ..ContainerMetadata::default()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn summary(names: &[&str]) -> ContainerSummary {
-        ContainerSummary {
-            names: Some(names.iter().map(|&name| name.to_owned()).collect()),
-            labels: Some(HashMap::from([
-                ("com.docker.compose.service".to_owned(), "web".to_owned()),
-                ("team".to_owned(), "red".to_owned()),
-                ("secret".to_owned(), "x".to_owned()),
-            ])),
-            state: Some(ContainerSummaryStateEnum::PAUSED),
-            ..ContainerSummary::default()
-        }
-    }
-
-    #[test]
-    fn uses_the_containers_own_name_not_that_of_a_link() {
-        let metadata =
-            to_metadata(summary(&["/front/db", "/db"]), &["team".into(), "absent".into()]).unwrap();
-        assert_eq!(metadata.name, "db");
-        assert_eq!(metadata.labels, ["red", ""]);
-        assert_eq!(metadata.compose_service, "web");
-        assert!(metadata.paused);
-    }
-
-    #[test]
-    fn a_container_without_a_name_has_no_metadata() {
-        assert_eq!(to_metadata(ContainerSummary::default(), &[]), None);
-        assert_eq!(to_metadata(summary(&[]), &[]), None);
-    }
+    Ok(OnceAnswer { directory, pids })
 }

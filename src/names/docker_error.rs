@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 
 use bollard::errors::Error as RequestError;
+use hyper::StatusCode;
+use serde::Deserialize;
 
 /// A failed request. The message is one line: the innermost cause.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,9 @@ pub(crate) enum DockerError {
     /// An error response, or a response that is not that of a Docker API.
     #[error("{0}")]
     Response(String),
+    /// A response that is not valid JSON, or not of the expected type.
+    #[error("{0}")]
+    Undecodable(serde_json::Error),
 }
 
 impl DockerError {
@@ -40,7 +45,27 @@ impl DockerError {
             Self::TimedOut | Self::Connection(_) | Self::Response(_) => {
                 "check whether `docker ps` works, and --docker.host; use --no-docker to disable container name lookup"
             }
+            Self::Undecodable(_) => {
+                "check whether --docker.host is a Docker API; use --no-docker to disable container name lookup"
+            }
         }
+    }
+
+    /// An error response. The API sends `{"message": "…"}`.
+    pub(super) fn from_status(status: StatusCode, body: &[u8]) -> Self {
+        let message = serde_json::from_slice(body).ok().map(|Message { message }| message);
+        Self::Response(format!("{status}: {}", message.unwrap_or_default()))
+    }
+}
+
+#[derive(Deserialize)]
+struct Message {
+    message: String,
+}
+
+impl From<io::Error> for DockerError {
+    fn from(error: io::Error) -> Self {
+        RequestError::from(error).into()
     }
 }
 

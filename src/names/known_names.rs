@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config::DockerTimeouts;
-use super::registry::Names;
+use super::config::NameTimeouts;
+use super::registry::{Names, Unnamed};
 use crate::model::container::Container;
 use crate::model::container_metadata::{ContainerMetadata, PodContainer, display_name};
 use crate::model::snapshot::{ContainerState, ContainerSummary, NamedSnapshot, Snapshot};
-use crate::model::text::label_value;
+use crate::model::text::{label_value, name_label};
 
 /// The last known metadata of each container.
 #[derive(Debug)]
@@ -36,8 +36,10 @@ struct Known {
 pub struct Waiting {
     /// The current monotonic time.
     pub now: Duration,
-    /// Docker is used, and is not known to be down.
-    pub for_docker: bool,
+    /// An engine is used, and is not known to be down.
+    pub for_engines: bool,
+    /// The same for a source of the names of Kubernetes.
+    pub for_kubernetes: bool,
 }
 
 /// A snapshot with names, and the time until which containers wait for a name.
@@ -46,13 +48,13 @@ pub struct Joined {
     pub snapshot: NamedSnapshot,
     /// Monotonic time at which the first timeout of a waiting container passes.
     pub next_deadline: Option<Duration>,
-    /// Whether Kubernetes may have a name for a container that has none.
-    pub wants_kubernetes: bool,
+    /// The containers for which a source may have a name later.
+    pub unnamed: Unnamed,
 }
 
 impl Default for KnownNames {
     fn default() -> Self {
-        Self::new(DockerTimeouts::default().new_container)
+        Self::new(NameTimeouts::default().new_container)
     }
 }
 
@@ -67,16 +69,19 @@ impl KnownNames {
     pub fn join(&mut self, snapshot: &Arc<Snapshot>, names: &Names, waiting: Option<Waiting>) -> Joined {
         let mut containers = Vec::with_capacity(snapshot.containers.len());
         let mut next_deadline: Option<Duration> = None;
-        let mut wants_kubernetes = false;
+        let mut unnamed = Unnamed::default();
         for state in &snapshot.containers {
             let metadata = self.metadata(state, names);
             let is_named = metadata.as_ref().is_some_and(|it| !it.name.is_empty());
             let may_be_in_pod = may_be_in_pod(&state.container);
-            wants_kubernetes |= may_be_in_pod && metadata.as_ref().is_none_or(|it| it.container.is_empty());
+            unnamed.has_pods |= may_be_in_pod && metadata.as_ref().is_none_or(|it| it.container.is_empty());
+            if metadata.is_none() && waits_for_engine(&state.container) {
+                unnamed.of_engines.push(state.container.container_id.to_string());
+            }
             let waits = waiting.is_some_and(|waiting| {
                 waiting.now < state.present_since + self.timeout
-                    && ((waiting.for_docker && waits_for_docker(&state.container))
-                        || (may_be_in_pod && names.kubernetes.is_some()))
+                    && ((waiting.for_engines && waits_for_engine(&state.container))
+                        || (may_be_in_pod && waiting.for_kubernetes))
             });
             if !is_named && waits {
                 let deadline = state.present_since + self.timeout;
@@ -91,7 +96,7 @@ impl KnownNames {
             });
         }
         let snapshot = NamedSnapshot { snapshot: Arc::clone(snapshot), containers };
-        Joined { snapshot, next_deadline, wants_kubernetes }
+        Joined { snapshot, next_deadline, unnamed }
     }
 
     /// The current metadata, or else the last known metadata.
@@ -105,9 +110,9 @@ impl KnownNames {
             *known = None;
         }
         let before = known.as_ref();
-        let docker = names.docker.get(&*state.container.container_id).cloned();
+        let docker = names.engine_metadata(&state.container.container_id);
         let docker = docker.or_else(|| before.and_then(|it| it.docker.clone()));
-        let kubernetes = names.kubernetes.as_ref().and_then(|names| names.of(state));
+        let kubernetes = names.pod_container(state);
         let known_kubernetes = before.and_then(|it| it.kubernetes.clone());
         // The kubelet removes the name of a container before that of its pod.
         let kubernetes = match (kubernetes, known_kubernetes) {
@@ -140,18 +145,24 @@ fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
 fn merged(docker: Option<&ContainerMetadata>, kubernetes: Option<&PodContainer>) -> ContainerMetadata {
     let mut metadata = docker.cloned().unwrap_or_default();
     if let Some(kubernetes) = kubernetes {
-        let PodContainer { namespace, pod, container } = kubernetes;
+        let PodContainer { namespace, pod, container, image, labels } = kubernetes;
         if !container.is_empty() {
-            metadata.name = label_value(&format!("{namespace}/{pod}/{container}"));
+            metadata.name = name_label(&format!("{namespace}/{pod}/{container}"));
         }
-        metadata.namespace = label_value(namespace);
-        metadata.pod = label_value(pod);
-        metadata.container = label_value(container);
+        metadata.namespace = name_label(namespace);
+        metadata.pod = name_label(pod);
+        metadata.container = name_label(container);
+        if !image.is_empty() {
+            metadata.image = label_value(image);
+        }
+        if metadata.labels.iter().all(String::is_empty) && !labels.is_empty() {
+            metadata.labels = labels.iter().map(|label| label_value(label)).collect();
+        }
     }
     metadata
 }
 
-fn waits_for_docker(container: &Container) -> bool {
+fn waits_for_engine(container: &Container) -> bool {
     container.own_name.is_none() && container.runtime.has_docker_api_name()
 }
 
@@ -191,13 +202,15 @@ mod tests {
 
     fn names() -> Names {
         let web = ContainerMetadata { name: "web".into(), ..ContainerMetadata::default() };
-        Names { docker: Arc::new([(ID.to_owned(), Arc::new(web))].into()), kubernetes: None }
+        Names::of_engine([(ID.to_owned(), Arc::new(web))].into())
     }
 
     #[test]
     fn a_new_container_waits_for_its_name_and_then_shows_its_id() {
         let (mut known, snapshot) = (KnownNames::default(), snapshot(10));
-        let at = |now, for_docker| Some(Waiting { now: Duration::from_secs(now), for_docker });
+        let at = |now, for_engines| {
+            Some(Waiting { now: Duration::from_secs(now), for_engines, for_kubernetes: false })
+        };
         let waiting = known.join(&snapshot, &Names::default(), at(11, true));
         assert_eq!(
             (waiting.snapshot.containers.len(), waiting.next_deadline),
@@ -240,20 +253,25 @@ mod tests {
     #[test]
     fn containers_of_pods_have_names_from_kubernetes() {
         let mut kubernetes = KubernetesNames::default();
-        let name = PodContainer { namespace: "default".into(), pod: "web-0".into(), container: "app".into() };
+        let name = PodContainer {
+            namespace: "default".into(),
+            pod: "web-0".into(),
+            container: "app".into(),
+            ..PodContainer::default()
+        };
         kubernetes.add_pod("1-2", "default", "web-0");
-        let only_pod = |kubernetes| Names { kubernetes: Some(Arc::new(kubernetes)), ..names() };
+        let only_pod = |kubernetes| Names { kubernetes: vec![Arc::new(kubernetes)], ..names() };
         let mut known = KnownNames::default();
         let mut joined = |snapshot: &Arc<Snapshot>, names: &Names| {
             let joined = known.join(snapshot, names, None);
-            (joined.snapshot.containers[0].name.to_string(), joined.wants_kubernetes)
+            (joined.snapshot.containers[0].name.to_string(), joined.unnamed.has_pods)
         };
         let names = only_pod(kubernetes);
         assert_eq!(
-            joined(&in_pod("pause"), &Names { docker: Arc::default(), ..names.clone() }).0,
+            joined(&in_pod("pause"), &Names { docker: Vec::new(), ..names.clone() }).0,
             "default/web-0/POD"
         );
-        let without_docker = Names { docker: Arc::default(), ..names };
+        let without_docker = Names { docker: Vec::new(), ..names };
         assert_eq!(
             joined(&in_pod("nginx"), &without_docker),
             ("default/web-0/b43d92bf1e5c".to_owned(), true),

@@ -7,7 +7,7 @@ use crate::model::container_metadata::PodContainer;
 use crate::model::snapshot::ContainerState;
 
 /// The container of a pod that only holds its namespaces. cAdvisor uses the same name.
-const SANDBOX: &str = "POD";
+pub(super) const SANDBOX: &str = "POD";
 /// The command of that container.
 const SANDBOX_COMMAND: &str = "pause";
 
@@ -40,18 +40,21 @@ impl KubernetesNames {
                 namespace: namespace.to_owned(),
                 pod: pod.to_owned(),
                 container: container.to_owned(),
+                ..PodContainer::default()
             })
         };
         self.pods.insert(uid.to_owned(), Pod { sandbox: name(SANDBOX), other: name("") });
     }
 
-    /// The names of a container: by its id, or else by its pod. A container that has only the process `pause` is the
-    /// sandbox of its pod.
+    /// The names of a container, by its id.
     #[must_use]
-    pub fn of(&self, state: &ContainerState) -> Option<Arc<PodContainer>> {
-        if let Some(name) = self.containers.get(&*state.container.container_id) {
-            return Some(Arc::clone(name));
-        }
+    pub fn container(&self, id: &str) -> Option<Arc<PodContainer>> {
+        self.containers.get(id).cloned()
+    }
+
+    /// The names of the pod of a container. A container that has only the process `pause` is the sandbox of its pod.
+    #[must_use]
+    pub fn of_pod(&self, state: &ContainerState) -> Option<Arc<PodContainer>> {
         let pod = self.pods.get(&*state.container.pod_uid)?;
         let is_sandbox = state.stats.processes == 1
             && state.nodes.first().is_some_and(|node| &*node.path == SANDBOX_COMMAND);

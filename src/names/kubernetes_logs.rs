@@ -49,6 +49,7 @@ fn parse_link(name: &str) -> Option<(&str, PodContainer)> {
             namespace: namespace.to_owned(),
             pod: pod.to_owned(),
             container: container.to_owned(),
+            ..PodContainer::default()
         };
         (id, name)
     })

@@ -11,15 +11,17 @@ use super::registry::Registry;
 /// Least time between two readings.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Starts the thread. It reads the names now, and again when a container has none, until the registry is stopped.
+/// Starts the thread. It reads the names now, and again when a container of a pod has none, until the registry is
+/// stopped.
 ///
 /// # Errors
 /// If no thread can be created.
 pub(crate) fn start(directories: LogDirectories, registry: Arc<Registry>) -> io::Result<()> {
+    registry.expect_logs();
     let run = move || {
         loop {
-            registry.publish_kubernetes(read_names(&directories));
-            if !registry.pause(PAUSE) || !registry.wait_until_kubernetes_is_wanted() {
+            registry.publish_logs(read_names(&directories));
+            if !registry.pause(PAUSE) || !registry.wait_for_unnamed_pods() {
                 return;
             }
         }

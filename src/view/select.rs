@@ -2,7 +2,7 @@
 
 use crate::model::container_metadata::ContainerMetadata;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
-use crate::model::text::{sanitize, truncate};
+use crate::model::text::{name_label, sanitize, truncate};
 
 /// How many similar names an error suggests.
 const MAX_NEAREST: usize = 3;
@@ -97,18 +97,22 @@ fn is_in_pod(summary: &ContainerSummary, selector: &str) -> bool {
         return false;
     };
     let ContainerMetadata { namespace, pod, container, .. } = metadata;
+    let is = |typed: &str, label: &String| name_label(typed) == *label;
     match selector.split_once('/') {
-        None => selector == pod,
+        None => is(selector, pod),
         Some((first, second)) => {
-            (first == pod && second == container) || (first == namespace && second == pod)
+            (is(first, pod) && is(second, container)) || (is(first, namespace) && is(second, pod))
         }
     }
 }
 
 fn by_exact_name_or_id(snapshot: &NamedSnapshot, selector: &str) -> Option<Vec<usize>> {
+    // A long name can be typed in full, and as it is shown.
+    let name = name_label(selector);
     let containers = containers_where(snapshot, |summary| {
         let container = &summary.container;
-        [&*summary.name, &container.container_id, &container.id].contains(&selector) && !selector.is_empty()
+        let names = [&*summary.name, &container.container_id, &container.id];
+        (names.contains(&selector) || *summary.name == *name) && !selector.is_empty()
     });
     (!containers.is_empty()).then_some(containers)
 }

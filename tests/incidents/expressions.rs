@@ -37,12 +37,12 @@ const NEED_A_BROKEN_EXPORTER: [(&str, &str); 6] = [
     ("pstree_collector_success{job=~\"$job\",instance=~\"$instance\"} == 0", "no collector fails"),
     ("reason!=\"flag\"", "the one without BPF was told so"),
     ("pstree_source_partial{job=~\"$job\",instance=~\"$instance\"}) == 1", "both see all"),
-    ("pstree_docker_up{job=~\"$job\",instance=~\"$instance\"} == 0", "Docker answers"),
+    ("pstree_docker_up{job=~\"$job\",instance=~\"$instance\"}) == 0", "Docker answers"),
     ("name=\"\",alertname!=\"PstreeHostPidsExhausted\"", "no alert is about an exporter"),
 ];
 
 /// Recorded only after hours of history; `alerts/tests` checks it.
-const NEEDS_HISTORY: &str = "name:pstree_starts:";
+const NEEDS_HISTORY: &str = "workload:pstree_starts:";
 
 /// Returns the errors, one line each.
 pub(crate) fn check(stack: &Stack, factor: u32, phase: Phase) -> Vec<String> {

@@ -3,17 +3,18 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use pstree_exporter::names::config::DockerTimeouts;
+use pstree_exporter::names::config::NameTimeouts;
 use pstree_exporter::names::docker::sync_registry;
 use pstree_exporter::names::registry::Registry;
 
 use crate::support::exposition::Exposition;
 use crate::support::fixture::{CONTAINER_ID, Fixture, Process};
-use crate::support::wait_for;
+use crate::support::{BINARY, wait_for};
 
 fn succeeded(metrics: &Exposition) -> bool {
     metrics.value("pstree_collector_success", &[("collector", "processes")]) == Some(1.0)
@@ -141,17 +142,21 @@ fn names_come_from_the_docker_api() {
 fn without_a_daemon_the_short_id_is_shown() {
     let fixture = Fixture::with_container();
     let exporter = fixture.exporter(&["--docker.host=unix:///nonexistent/docker.sock"]);
-    let metrics =
-        exporter.scrape_until("Docker is down", |metrics| is_down(metrics).then(|| metrics.clone()));
-    assert_eq!(metrics.container_names(), [&CONTAINER_ID[..12]]);
     exporter.log_until(&["level=warn", "docker=unix:///nonexistent/docker.sock"]);
+    let metrics = exporter.scrape_until("the container", |metrics| {
+        (!metrics.container_names().is_empty()).then(|| metrics.clone())
+    });
+    assert_eq!(metrics.container_names(), [&CONTAINER_ID[..12]]);
+    assert_eq!(metrics.select("pstree_docker_up", &[]).count(), 0, "Docker has never answered");
+    assert_eq!(metrics.value("pstree_collector_success", &[("collector", "docker")]), None);
 }
 
+/// Docker answered before.
 fn is_down(metrics: &Exposition) -> bool {
     metrics.value("pstree_docker_up", &[]) == Some(0.0)
 }
 
-/// The daemon fails as scripted. All numbers are exported, and `pstree_docker_up` is 0.
+/// The daemon fails as scripted. All numbers are exported.
 fn assert_survives(
     what: &str,
     flags: &[&str],
@@ -160,9 +165,14 @@ fn assert_survives(
     let fixture = Fixture::with_container();
     let docker = ScriptedDocker::start(answer);
     let exporter = fixture.exporter(&[&[&*docker.flag(), "--collection.interval=5s"], flags].concat());
-    let metrics = exporter.scrape_until(what, |metrics| {
-        (is_down(metrics) && !metrics.container_names().is_empty()).then(|| metrics.clone())
-    });
+    exporter.log_until(&["level=warn", "docker=unix://"]);
+    let metrics = exporter
+        .scrape_until(what, |metrics| (!metrics.container_names().is_empty()).then(|| metrics.clone()));
+    assert_eq!(
+        metrics.select("pstree_docker_up", &[]).count(),
+        0,
+        "{what}: Docker has never answered a list"
+    );
     assert_eq!(metrics.container_names(), [&CONTAINER_ID[..12]], "{what}");
     assert!(succeeded(&metrics), "{what}");
     let resident = metrics.value("process_resident_memory_bytes", &[]).expect("always there");
@@ -208,6 +218,107 @@ fn a_daemon_that_sends_invalid_json() {
         _ if path.contains("/containers/json") => json(stream, "200 OK", "[{\"Id\": "),
         _ => answer_well(path, stream, "web"),
     });
+}
+
+#[test]
+fn a_list_that_cannot_be_decoded_is_logged_as_such() {
+    let fixture = Fixture::with_container();
+    let docker = ScriptedDocker::start(|path, stream| match path {
+        _ if path.contains("/containers/json") => json(stream, "200 OK", "{}"),
+        _ => answer_well(path, stream, "web"),
+    });
+    let exporter = fixture.exporter(&[&docker.flag()]);
+    exporter.log_until(&["level=warn", "docker=unix://", "cannot be decoded"]);
+}
+
+#[test]
+fn one_odd_entry_costs_no_other_container_its_name() {
+    let fixture = Fixture::with_container();
+    let docker = ScriptedDocker::start(|path, stream| match path {
+        _ if path.contains("/containers/json") => {
+            let odd = [
+                r#"{"Id":"1","Names":["/a"],"State":"configured"}"#,
+                r#"{"Id":"2","Names":["/b"],"Ports":[{"Type":"quic"}],"NetworkSettings":null}"#,
+                r#"{"Id":3,"Names":7}"#,
+            ];
+            let good = list_of("web");
+            json(stream, "200 OK", &format!("[{},{}", odd.join(","), &good[1..]))
+        }
+        _ => answer_well(path, stream, "web"),
+    });
+    let exporter = fixture.exporter(&[&docker.flag()]);
+    exporter.log_until(&["level=warn", "undecodable=1"]);
+    let names = exporter
+        .scrape_until("a name", |metrics| Some(metrics.container_names()).filter(|names| !names.is_empty()));
+    assert_eq!(names, ["web"]);
+}
+
+#[test]
+fn several_engines_name_their_containers() {
+    let fixture = Fixture::with_container();
+    // The other engine is asked first, and does not know the container.
+    let other = ScriptedDocker::start(|path, stream| match path {
+        _ if path.contains("/containers/json") => json(stream, "200 OK", "[]"),
+        _ => answer_well(path, stream, "other"),
+    });
+    let docker = ScriptedDocker::start(|path, stream| answer_well(path, stream, "web"));
+    let exporter = fixture.exporter(&[&other.flag(), &docker.flag(), "--collection.interval=100ms"]);
+    exporter.scrape_until("the name", |metrics| (metrics.container_names() == ["web"]).then_some(()));
+    let up = |metrics: &Exposition, engine: &ScriptedDocker| {
+        let endpoint = format!("unix://{}", engine.path.display());
+        metrics.value("pstree_docker_up", &[("endpoint", &endpoint)])
+    };
+    exporter.scrape_until("both are up", |metrics| {
+        ([&other, &docker].map(|engine| up(metrics, engine)) == [Some(1.0); 2]).then_some(())
+    });
+    std::fs::remove_file(&other.path).expect("stop one of them");
+    let metrics = exporter
+        .scrape_until("one is down", |metrics| (up(metrics, &other) == Some(0.0)).then(|| metrics.clone()));
+    assert_eq!(up(&metrics, &docker), Some(1.0));
+    assert_eq!(metrics.container_names(), ["web"]);
+}
+
+#[test]
+fn a_long_name_can_be_typed_in_full() {
+    let fixture = Fixture::with_container();
+    let long = "x".repeat(300);
+    let docker = ScriptedDocker::start({
+        let name = format!("{long}a");
+        move |path, stream| answer_well(path, stream, &name)
+    });
+    let tree = |selector: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["tree", &docker.flag(), selector]).args(fixture.flags()).output().expect("tree").status
+    };
+    assert!(tree(&format!("{long}a")).success());
+    assert!(!tree(&format!("{long}b")).success(), "it differs after the limit");
+}
+
+/// It exited, but a process of it cannot end, for example because it waits for a disk.
+#[test]
+fn a_container_that_exited_and_has_processes_keeps_its_name() {
+    let fixture = Fixture::with_container();
+    let docker = ScriptedDocker::start(|path, stream| match path {
+        _ if path.contains("/containers/json") => {
+            // The engine does not list it as running.
+            let is_listed = path.contains(CONTAINER_ID) || path.contains("exited");
+            let list = list_of("web").replace("running", "exited");
+            json(stream, "200 OK", if is_listed { &list } else { "[]" })
+        }
+        _ if path.contains(&format!("/containers/{CONTAINER_ID}/json")) => {
+            json(stream, "200 OK", r#"{"State":{"Pid":0}}"#)
+        }
+        _ => answer_well(path, stream, "web"),
+    });
+    let exporter = fixture.exporter(&[&docker.flag(), "--collection.interval=100ms"]);
+    exporter.scrape_until("the name", |metrics| (metrics.container_names() == ["web"]).then_some(()));
+    let tree = Command::new(BINARY)
+        .args(["tree", &docker.flag(), "web"])
+        .args(fixture.flags())
+        .output()
+        .expect("tree");
+    let text = String::from_utf8_lossy(&tree.stdout);
+    assert!(tree.status.success() && text.contains("web"), "{tree:?}");
 }
 
 #[test]
@@ -312,17 +423,17 @@ fn containers_are_listed_again_although_the_event_stream_is_silent() {
     let endpoint = format!("unix://{}", docker.path.display()).parse().expect("an address");
     // Only the intervals are short; the timeouts for responses are long.
     let interval = Duration::from_millis(20);
-    let timeouts = DockerTimeouts {
+    let timeouts = NameTimeouts {
         first_relist: interval,
         relist_interval: interval,
         ping: Duration::from_secs(60),
         list: Duration::from_secs(60),
-        ..DockerTimeouts::default()
+        ..NameTimeouts::default()
     };
     let registry = Arc::new(Registry::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let names = sync_registry(endpoint, Arc::from([]), Arc::clone(&registry), timeouts);
+        let names = sync_registry(endpoint, false, Arc::from([]), Arc::clone(&registry), timeouts);
         let lists = async {
             while docker.lists() < 5 {
                 tokio::time::sleep(interval).await;
@@ -335,7 +446,7 @@ fn containers_are_listed_again_although_the_event_stream_is_silent() {
         }
     });
     assert_eq!(docker.streams(), 1, "all by one stream");
-    assert_eq!(registry.read().0.docker[CONTAINER_ID].name, "web");
+    assert_eq!(registry.read().0.docker[0][CONTAINER_ID].name, "web");
 }
 
 #[test]

@@ -55,7 +55,7 @@ const LAYERS: [Layer; 10] = [
             ("collect::config", "flags become its configuration"),
             ("model", "types of values"),
             ("names::config", "flags become its configuration"),
-            ("names::docker_endpoint", "parses --docker.host"),
+            ("names::endpoint", "parses --docker.host"),
             ("serve::config", "flags become its configuration"),
             ("view::rows", "flags become the layout of trees"),
         ],

@@ -6,15 +6,15 @@ use crate::support::exposition::Exposition;
 use crate::support::fixture::{Fixture, Process};
 use crate::support::{BINARY, Exporter};
 
-const POD: &str = "6a4ce4a0-ba47-11ea-b2a7-0cc47ac5979e";
+pub const POD: &str = "6a4ce4a0-ba47-11ea-b2a7-0cc47ac5979e";
 
-fn id(digit: char) -> String {
+pub fn id(digit: char) -> String {
     digit.to_string().repeat(64)
 }
 
 /// A pod with the containers `a` and `b` and a pause container `c`, of which only `a` has a link; and a container `d` of
 /// another pod, whose directory is missing.
-fn node() -> Fixture {
+pub fn node() -> Fixture {
     let fixture = Fixture::new();
     fixture.process(&Process::default());
     let pods = [POD, POD, POD, "7b4ce4a0-ba47-11ea-b2a7-0cc47ac5979e"];
@@ -42,14 +42,14 @@ fn exporter(fixture: &Fixture, more: &[&str]) -> Exporter {
 }
 
 /// The labels `name`, `namespace`, `pod` and `container` of a container.
-fn names(metrics: &Exposition, digit: char) -> Option<[String; 4]> {
+pub fn names(metrics: &Exposition, digit: char) -> Option<[String; 4]> {
     let id = id(digit);
     let label = [("container_id", id.as_str())];
     let (labels, _) = metrics.select("pstree_container_info", &label).next()?;
     Some(["name", "namespace", "pod", "container"].map(|label| labels[label].clone()))
 }
 
-fn owned(names: [&str; 4]) -> Option<[String; 4]> {
+pub fn owned(names: [&str; 4]) -> Option<[String; 4]> {
     Some(names.map(str::to_owned))
 }
 

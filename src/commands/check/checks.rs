@@ -14,11 +14,9 @@ use crate::commands::check::report_table::Report;
 use crate::model::cgroup_layout::CgroupPaths;
 use crate::model::container::Runtime;
 use crate::model::snapshot::Snapshot;
-use crate::names::config::{DockerConfig, LogDirectories};
-use crate::names::docker;
-use crate::names::kubernetes::KubernetesNames;
-use crate::names::kubernetes_logs::read_names;
-use crate::names::registry::Directory;
+use crate::names::config::NamesConfig;
+use crate::names::cri::CriError;
+use crate::names::once::{self, Once};
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::resolve::process_files::ProcessFiles as _;
 use crate::serve::security::Security;
@@ -57,9 +55,10 @@ fn report(config: &Config) -> Report {
     if let Some(Collected { pipeline, snapshot }) = &mut collected {
         view(config, &mut report);
         cgroups(pipeline, &mut report);
-        let directory = names(config.docker.as_ref(), &mut report);
-        pod_names(config.kubernetes.as_ref(), snapshot, &mut report);
-        containers(snapshot, directory.as_ref(), &mut report);
+        let once = ask_for_names(&config.names, &mut report).unwrap_or_default();
+        names(&config.names, &once, &mut report);
+        pod_names(&config.names, &once, snapshot, &mut report);
+        containers(snapshot, &once, &mut report);
         pids_limits(config, pipeline, snapshot, &mut report);
         event_counts(pipeline, &mut report);
         pid_namespaces(pipeline, &mut report);
@@ -153,64 +152,76 @@ fn cgroups(pipeline: &Pipeline, report: &mut Report) {
     }
 }
 
-fn names(docker: Option<&DockerConfig>, report: &mut Report) -> Option<Directory> {
-    const SUBJECT: &str = "names";
-    let Some(docker) = docker else {
-        report.ok(SUBJECT, "disabled (--no-docker); containers are shown by id");
-        return None;
-    };
+/// Asks all sources of names. `None` if they cannot be asked.
+fn ask_for_names(config: &NamesConfig, report: &mut Report) -> Option<Once> {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            report.partial(SUBJECT, format!("cannot start the event loop: {error}"), "raise ulimit -n");
+            report.partial("names", format!("cannot start the event loop: {error}"), "raise ulimit -n");
             return None;
         }
     };
-    match runtime
-        .block_on(docker::ask_once(&docker.endpoint, docker.timeouts.first_answer_once, |_, _| false))
-    {
-        Ok((directory, _)) => {
-            report.ok(SUBJECT, format!("{} from the Docker API at {}", directory.len(), docker.endpoint));
-            Some(directory)
-        }
-        Err(error) => {
-            let message = format!("the Docker API at {} does not answer: {error}", docker.endpoint);
-            report.partial(SUBJECT, message, error.remedy());
-            None
+    let limit = config.timeouts.first_answer_once;
+    Some(runtime.block_on(once::ask(config, limit, &[], |_, _| false)))
+}
+
+fn names(config: &NamesConfig, once: &Once, report: &mut Report) {
+    const SUBJECT: &str = "names";
+    if config.docker.is_none() {
+        return report.ok(SUBJECT, "disabled (--no-docker); containers are shown by id");
+    }
+    if once.docker.is_empty() {
+        let message = "no socket of Docker or Podman exists; their containers are shown by id";
+        return report.ok(SUBJECT, message);
+    }
+    for (endpoint, answer) in &once.docker {
+        match answer {
+            Ok(count) => report.ok(SUBJECT, format!("{count} from the Docker API at {endpoint}")),
+            Err(error) => {
+                let message = format!("the Docker API at {endpoint} does not answer: {error}");
+                report.partial(SUBJECT, message, error.remedy());
+            }
         }
     }
 }
 
 /// Nothing on a machine without pods.
-fn pod_names(directories: Option<&LogDirectories>, snapshot: &Snapshot, report: &mut Report) {
+fn pod_names(config: &NamesConfig, once: &Once, snapshot: &Snapshot, report: &mut Report) {
     const SUBJECT: &str = "pod names";
-    let in_pods = snapshot.containers.iter().filter(|it| !it.container.pod_uid.is_empty()).count();
-    if in_pods == 0 {
+    let in_pods = || snapshot.containers.iter().filter(|it| !it.container.pod_uid.is_empty());
+    let (all, named) =
+        (in_pods().count(), in_pods().filter(|it| once.names.pod_container(it).is_some()).count());
+    if all == 0 {
         return;
     }
-    let Some(directories) = directories else {
+    let logs = config.kubernetes_logs.as_ref();
+    if logs.is_none() && config.cri.is_none() {
         return report.ok(SUBJECT, "disabled (--names.kubernetes=off)");
+    }
+    let answering = once.cri.iter().filter(|(_, answer)| answer.is_ok());
+    let mut sources: Vec<String> = answering.map(|(endpoint, _)| endpoint.to_string()).collect();
+    sources.extend(logs.filter(|_| once.has_logs).map(|logs| logs.containers.display().to_string()));
+    let from = if sources.is_empty() { "no source".to_owned() } else { sources.join(" and ") };
+    if named == all {
+        return report.ok(SUBJECT, format!("{named} from {from}"));
+    }
+    let remedy = match logs {
+        Some(_) => "mount /var/log/containers and /var/log/pods of the host, and set --path.kubernetes-logs",
+        None => CriError::REMEDY,
     };
-    let named =
-        |names: KubernetesNames| snapshot.containers.iter().filter(|it| names.of(it).is_some()).count();
-    match read_names(directories).map(named) {
-        Some(named) if named == in_pods => {
-            report.ok(SUBJECT, format!("{named} from {}", directories.containers.display()));
-        }
-        named => {
-            let message = format!(
-                "{} of {in_pods} containers in pods from {}",
-                named.unwrap_or(0),
-                directories.containers.display()
+    report.partial(SUBJECT, format!("{named} of {all} containers in pods from {from}"), remedy);
+    for (endpoint, answer) in once.cri.iter().filter(|_| config.expects_cri()) {
+        if let Err(error) = answer {
+            report.partial(
+                SUBJECT,
+                format!("the CRI API at {endpoint} does not answer: {error}"),
+                CriError::REMEDY,
             );
-            let remedy =
-                "mount /var/log/containers and /var/log/pods of the host, and set --path.kubernetes-logs";
-            report.partial(SUBJECT, message, remedy);
         }
     }
 }
 
-fn containers(snapshot: &Snapshot, directory: Option<&Directory>, report: &mut Report) {
+fn containers(snapshot: &Snapshot, once: &Once, report: &mut Report) {
     const SUBJECT: &str = "containers";
     let by_runtime: Vec<String> = snapshot
         .containers_by_runtime
@@ -221,13 +232,11 @@ fn containers(snapshot: &Snapshot, directory: Option<&Directory>, report: &mut R
     if by_runtime.is_empty() {
         return report.ok(SUBJECT, "none running");
     }
-    let is_nameless = |directory: &Directory| {
-        let known = snapshot.containers.iter().map(|it| &it.container);
-        let of_docker = known.filter(|it| it.runtime == Runtime::Docker);
-        of_docker.filter(|it| !directory.contains_key(&*it.container_id)).count()
-    };
-    match directory.map(is_nameless) {
-        Some(nameless) if nameless > 0 => report.partial(
+    let known = snapshot.containers.iter().map(|it| &it.container);
+    let of_docker = known.filter(|it| it.runtime == Runtime::Docker);
+    let nameless = of_docker.filter(|it| once.names.engine_metadata(&it.container_id).is_none()).count();
+    match nameless {
+        1.. if once.docker.iter().any(|(_, answer)| answer.is_ok()) => report.partial(
             SUBJECT,
             format!("{}; {nameless} of runtime docker are unknown to the Docker API", by_runtime.join(", ")),
             "set --docker.host to the daemon that runs them",

@@ -13,10 +13,9 @@ use crate::collect::collector::Collector;
 use crate::collect::pipeline::Pipeline;
 use crate::commands::live::live_view::{LiveView, select_containers};
 use crate::commands::live::screen::{Screen, UiEvent};
-use crate::names::config::{DockerConfig, DockerTimeouts};
-use crate::names::docker;
-use crate::names::kubernetes_thread;
-use crate::names::registry::{Registry, UsedSources};
+use crate::names::config::NamesConfig;
+use crate::names::registry::Registry;
+use crate::names::sources;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 
 /// Shows the trees until the user quits.
@@ -25,19 +24,14 @@ use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 /// If there is no terminal, if a container does not exist at the start, or if the first collection fails.
 pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     let is_stopping = Arc::new(AtomicBool::new(false));
-    let docker = config.docker.clone().filter(|docker| docker.endpoint.is_expected());
     let registry: Arc<Registry> = Arc::default();
     let mut collector = Collector::new(Pipeline::new(&config.collector)?, Arc::clone(&registry));
     let hidden = System::new(&config.collector.procfs).hides_other_users().then_some(HIDEPID_ADVICE);
     let mut view = LiveView::new(config)?;
     view.status_error = hidden.map(str::to_owned);
-    let used = UsedSources { docker: docker.is_some(), kubernetes: config.kubernetes.is_some() };
-    start_background(docker, Arc::clone(&registry), Arc::clone(&is_stopping))?;
-    if let Some(directories) = config.kubernetes.clone() {
-        kubernetes_thread::start(directories, Arc::clone(&registry))?;
-    }
+    start_background(config.names.clone(), &registry, Arc::clone(&is_stopping))?;
     // Later collections do not wait for names.
-    registry.wait_for_first_answer(DockerTimeouts::scaled(config.timeout_scale).first_answer, used);
+    registry.wait_for_first_answer(config.names.timeouts.first_answer);
     let mut next = Instant::now() + period;
     // An error of the first collection is printed before the screen is set up, so that it stays visible.
     collector.collect()?;
@@ -51,7 +45,9 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     while show_until(next, &screen, &mut view).unwrap_or(false) {
         next = Instant::now() + period;
         let outcome = collector.collect();
-        let is_docker_down = registry.read().1.up == Some(false);
+        let docker = registry.read().1.docker;
+        let is_docker_down =
+            docker.iter().any(|(_, status)| status.up == Some(false) && status.last_success.is_some());
         view.status_error = match outcome {
             Err(error) => Some(error.to_string()),
             Ok(()) if is_docker_down => {
@@ -79,10 +75,10 @@ fn show_until(next: Instant, screen: &Screen, view: &mut LiveView<'_>) -> io::Re
     }
 }
 
-/// Starts one thread for Docker and for signals.
+/// Starts the sources of names, and one thread for them and for signals.
 fn start_background(
-    docker: Option<DockerConfig>,
-    registry: Arc<Registry>,
+    names: NamesConfig,
+    registry: &Arc<Registry>,
     is_stopping: Arc<AtomicBool>,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -91,19 +87,12 @@ fn start_background(
     let mut terminate = handle(SignalKind::terminate())?;
     let mut hangup = handle(SignalKind::hangup())?;
     let mut interrupt = handle(SignalKind::interrupt())?;
+    sources::start(names, registry)?;
     drop(guard);
     std::thread::Builder::new()
         .name("background".into())
         .spawn(move || {
             runtime.block_on(async {
-                if let Some(docker) = docker {
-                    tokio::spawn(docker::sync_registry(
-                        docker.endpoint,
-                        Arc::from([]),
-                        registry,
-                        docker.timeouts,
-                    ));
-                }
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = hangup.recv() => {}

@@ -24,10 +24,9 @@ use crate::commands::serve::startup_log::{
 };
 use crate::export::rendered::{Encoding, Format, LatestSnapshot, RenderedSnapshot};
 use crate::export::renderer::Renderer;
-use crate::names::config::{DockerConfig, DockerTimeouts, LogDirectories};
-use crate::names::docker;
-use crate::names::kubernetes_thread;
-use crate::names::registry::{Registry, UsedSources};
+use crate::names::config::NamesConfig;
+use crate::names::registry::Registry;
+use crate::names::sources;
 use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts};
 use crate::serve::security::Security;
 use crate::serve::{self, Pages, RenderThread, Server, raise_nofile_limit};
@@ -63,12 +62,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         pipeline.keep_control_files_open(descriptors.control_files);
     }
     let is_proc = !pipeline.counts_events();
-    let names_used = used_sources(&config);
+    let name_timeouts = config.names.timeouts;
     let mut collector = Collector::new(pipeline, Arc::clone(&registry));
-    if let Some(docker) = &config.docker {
-        collector.set_name_timeout(docker.timeouts.new_container);
-    }
-    let schedule = Schedule::new(collector, config.collector.interval, names_used);
+    collector.set_name_timeout(name_timeouts.new_container);
+    let schedule = Schedule::new(collector, config.collector.interval);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // The C library resolves host names and blocks.
@@ -79,12 +76,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         create_blocking_thread().await?;
         if config.once {
-            return print_once(schedule, renderer, config, registry).await;
+            return print_once(schedule, renderer, config.names, registry).await;
         }
         let listeners = listeners(&config.web).await?;
         let shutdown = shutdown_signal()?;
-        let first_answer = DockerTimeouts::scaled(config.timeout_scale).first_answer;
-        start_names(config.docker, config.kubernetes, &registry)?;
+        sources::start(config.names, &registry).context(NO_THREAD)?;
         if is_proc {
             log_needless_root();
         }
@@ -106,7 +102,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         };
         let (names, published) = (Arc::clone(&registry), Arc::clone(&latest));
         let collector_ended = start_collector_thread(move || {
-            names.wait_for_first_answer(first_answer, names_used);
+            names.wait_for_first_answer(name_timeouts.first_answer);
             schedule.run(|collection| published.replace(render(&renderer, collection, web_config())));
         })?;
         let server = Server {
@@ -157,14 +153,13 @@ fn notify_systemd(state: &[NotifyState<'_>]) {
 }
 
 fn renderer(config: &Config) -> Renderer {
-    let labels =
-        config.docker.as_ref().map(|docker| docker.labels.iter().map(|it| it.label.clone()).collect());
+    let labels = config.names.labels.iter().map(|it| it.label.clone()).collect();
     Renderer::new(labels, log_hidden_processes(&config.collector))
 }
 
 fn render(renderer: &Renderer, collection: Collection, web_config: Option<(bool, u64)>) -> RenderedSnapshot {
-    let Collection { snapshot, status, docker, collected_at, interval } = collection;
-    renderer.render(snapshot, &status, docker, web_config, (collected_at, interval))
+    let Collection { snapshot, status, names, collected_at, interval } = collection;
+    renderer.render(snapshot, &status, &names, web_config, (collected_at, interval))
 }
 
 /// Starts the thread that collects. The receiver resolves when it ends.
@@ -178,25 +173,6 @@ fn start_collector_thread(body: impl FnOnce() + Send + 'static) -> anyhow::Resul
         })
         .context(NO_THREAD)?;
     Ok(receiver)
-}
-
-fn used_sources(config: &Config) -> UsedSources {
-    UsedSources { docker: config.docker.is_some(), kubernetes: config.kubernetes.is_some() }
-}
-
-fn start_names(
-    docker: Option<DockerConfig>,
-    kubernetes: Option<LogDirectories>,
-    registry: &Arc<Registry>,
-) -> anyhow::Result<()> {
-    if let Some(docker) = docker {
-        let labels: Arc<[String]> = docker.labels.into_iter().map(|label| label.key).collect();
-        tokio::spawn(docker::sync_registry(docker.endpoint, labels, Arc::clone(registry), docker.timeouts));
-    }
-    if let Some(directories) = kubernetes {
-        kubernetes_thread::start(directories, Arc::clone(registry)).context(NO_THREAD)?;
-    }
-    Ok(())
 }
 
 /// Resolves at the first SIGTERM or SIGINT. The handlers are installed when this function returns.
@@ -214,15 +190,14 @@ fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
 async fn print_once(
     schedule: Schedule,
     renderer: Renderer,
-    config: Config,
+    names: NamesConfig,
     registry: Arc<Registry>,
 ) -> anyhow::Result<()> {
-    let names_used = used_sources(&config);
-    let limit = DockerTimeouts::scaled(config.timeout_scale).first_answer_once;
-    start_names(config.docker, config.kubernetes, &registry)?;
+    let limit = names.timeouts.first_answer_once;
+    sources::start(names, &registry).context(NO_THREAD)?;
     let (sender, receiver) = oneshot::channel();
     let _ended = start_collector_thread(move || {
-        registry.wait_for_first_answer(limit, names_used);
+        registry.wait_for_first_answer(limit);
         let _ = sender.send(schedule.once());
     })?;
     let text = render(&renderer, receiver.await??, None).body(Encoding { format: Format::Text, gzip: false });

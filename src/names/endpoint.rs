@@ -1,4 +1,4 @@
-//! The address of the Docker API, and a transport that limits the size of responses.
+//! The address of a Docker or CRI API, and a transport for Docker that limits the size of responses.
 //!
 //! bollard's own transports read bodies of any size, and cannot be constructed while the socket does not exist. This one
 //! opens a connection for each request, and closes it after too many bytes.
@@ -10,29 +10,27 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use bollard::{BollardRequest, Docker};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{HOST, HeaderValue};
-use hyper::{Response, Uri};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use super::docker_error::DockerError;
 
 /// Maximum size of a response. A list of 2,000 containers with many labels is smaller; an event stream that reaches the
 /// limit is reopened.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A Docker API endpoint, in the notation of `DOCKER_HOST`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The address of an API, in the notation of `DOCKER_HOST`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     Unix(PathBuf),
     /// `host:port`, unencrypted.
     Tcp(String),
-    /// The first of the default sockets that exists, determined for each connection.
-    Default,
 }
-
-/// The sockets of Docker and of Podman's service.
-const DEFAULT_SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
 /// An address that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -79,18 +77,11 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::Tcp(authority) => write!(f, "tcp://{authority}"),
-            Self::Default => write!(f, "unix://{} or unix://{}", DEFAULT_SOCKETS[0], DEFAULT_SOCKETS[1]),
         }
     }
 }
 
 impl Endpoint {
-    /// Whether an answer is expected: the address was configured, or one of the default sockets exists.
-    #[must_use]
-    pub(crate) fn is_expected(&self) -> bool {
-        *self != Self::Default || DEFAULT_SOCKETS.iter().any(|path| std::fs::exists(path).unwrap_or(true))
-    }
-
     /// A client for this endpoint. It connects at the first request, and waits for the head of a response for `timeout`,
     /// in whole seconds and at least one.
     ///
@@ -111,14 +102,31 @@ impl Endpoint {
         )
     }
 
+    /// Whether the directory of the socket does not exist any more.
+    #[must_use]
+    pub(crate) fn is_gone(&self) -> bool {
+        match self {
+            Self::Unix(path) => path.parent().is_some_and(|it| !std::fs::exists(it).unwrap_or(true)),
+            Self::Tcp(_) => false,
+        }
+    }
+
+    /// The body of the response to a GET request.
+    ///
+    /// # Errors
+    /// If the connection fails, or the response has another status than 200.
+    pub(crate) async fn get(&self, path: &str) -> Result<Bytes, DockerError> {
+        let request = Request::get(path).body(Either::Left(Full::default())).map_err(io::Error::other)?;
+        let response = self.send(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        if status == StatusCode::OK { Ok(body) } else { Err(DockerError::from_status(status, &body)) }
+    }
+
     async fn send(&self, request: BollardRequest) -> io::Result<Response<Incoming>> {
         match self {
             Self::Tcp(authority) => exchange(TcpStream::connect(authority).await?, request).await,
             Self::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
-            Self::Default => {
-                let path = DEFAULT_SOCKETS.iter().find(|path| std::fs::exists(path).unwrap_or(false));
-                exchange(UnixStream::connect(path.unwrap_or(&DEFAULT_SOCKETS[0])).await?, request).await
-            }
         }
     }
 }

@@ -1,0 +1,205 @@
+//! Names of Kubernetes containers from the Container Runtime Interface, which containerd, CRI-O and others implement.
+//! In addition to names, it has images and the labels of pods.
+//!
+//! The containers are listed at start, and again when a container of a pod has no name.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::http::uri::PathAndQuery;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tokio::time::{sleep, timeout};
+use tonic::client::Grpc;
+use tonic::transport::{Channel, Endpoint as Transport};
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
+use tower::service_fn;
+use tracing::{debug, info, warn};
+
+use super::config::NameTimeouts;
+use super::cri_api::{
+    Container, ListContainersResponse, ListPodSandboxResponse, ListRequest, PodSandbox, PodSandboxMetadata,
+};
+use super::endpoint::Endpoint;
+use super::kubernetes::{KubernetesNames, SANDBOX};
+use super::registry::{Api, Registry};
+use crate::model::container_metadata::PodContainer;
+use crate::model::text::sanitize;
+
+const LIST_CONTAINERS: &str = "/runtime.v1.RuntimeService/ListContainers";
+const LIST_PODS: &str = "/runtime.v1.RuntimeService/ListPodSandbox";
+/// Limit on the size of a response, more than a node has.
+const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why a runtime did not answer. The message is one line, without control characters.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct CriError(String);
+
+impl CriError {
+    /// How to fix it.
+    pub(crate) const REMEDY: &str = "set --cri.endpoint to the socket of a runtime with the CRI API that this user may \
+                                     open, or use --names.kubernetes=logs";
+
+    fn timed_out() -> Self {
+        Self("no answer within the timeout".to_owned())
+    }
+}
+
+impl From<Status> for CriError {
+    fn from(status: Status) -> Self {
+        let mut cause: &dyn Error = &status;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        let text = match status.code() {
+            Code::Unimplemented => "the runtime does not have the CRI API (runtime.v1)".to_owned(),
+            _ if status.source().is_none() => format!("{}: {}", status.code(), status.message()),
+            _ => cause.to_string(),
+        };
+        Self(sanitize(text.as_bytes()).into_owned())
+    }
+}
+
+/// Keeps the names of one runtime up to date; never returns. `allowed_labels` are the labels to read, in the order of the
+/// flag. A runtime that is not `expected` and never answers is not reported.
+pub(crate) async fn sync_registry(
+    endpoint: Endpoint,
+    is_expected: bool,
+    allowed_labels: Arc<[String]>,
+    registry: Arc<Registry>,
+    timeouts: NameTimeouts,
+) {
+    let name: Arc<str> = endpoint.to_string().into();
+    let mut unnamed = registry.unnamed();
+    let mut was_up: Option<bool> = None;
+    let mut has_answered = false;
+    loop {
+        unnamed.mark_unchanged();
+        let started = Instant::now();
+        match ask_once(&endpoint, timeouts.list, &allowed_labels).await {
+            Ok(names) => {
+                registry.publish_cri(&name, names, started);
+                if was_up != Some(true) {
+                    info!(cri = %name, "reading names of pods from the CRI API");
+                }
+                (was_up, has_answered) = (Some(true), true);
+            }
+            Err(error) => {
+                registry.mark_down(Api::Cri, &name);
+                let remedy = CriError::REMEDY;
+                match was_up {
+                    Some(false) => {}
+                    None if !is_expected => debug!(cri = %name, %error, "no names of pods from this socket"),
+                    _ => {
+                        warn!(cri = %name, %error, "the CRI API does not answer; known names are kept; {remedy}");
+                    }
+                }
+                was_up = Some(false);
+            }
+        }
+        sleep(timeouts.retry_interval).await;
+        // A runtime that went away is asked until it is back.
+        let is_away = has_answered && was_up == Some(false);
+        while !is_away && unnamed.changed().await.is_ok() {
+            if unnamed.borrow().has_pods {
+                break;
+            }
+        }
+    }
+}
+
+/// Lists the containers of a runtime.
+///
+/// # Errors
+/// If it cannot be reached, does not have this API, or does not answer within `limit`.
+pub(crate) async fn ask_once(
+    endpoint: &Endpoint,
+    limit: Duration,
+    allowed_labels: &[String],
+) -> Result<KubernetesNames, CriError> {
+    let lists = async {
+        let channel = connect(endpoint);
+        let containers: ListContainersResponse = list(&channel, LIST_CONTAINERS).await?;
+        let pods: ListPodSandboxResponse = list(&channel, LIST_PODS).await?;
+        Ok(to_names(containers.containers, pods.items, allowed_labels))
+    };
+    timeout(limit, lists).await.unwrap_or_else(|_| Err(CriError::timed_out()))
+}
+
+/// A channel that connects at the first request.
+fn connect(endpoint: &Endpoint) -> Channel {
+    let endpoint = endpoint.clone();
+    let connector = service_fn(move |_| {
+        let endpoint = endpoint.clone();
+        async move {
+            let Endpoint::Unix(path) = endpoint else {
+                return Err(io::Error::from(io::ErrorKind::Unsupported));
+            };
+            Ok(TokioIo::new(UnixStream::connect(path).await?))
+        }
+    });
+    // Only used for the header :authority.
+    Transport::from_static("http://localhost").connect_with_connector_lazy(connector)
+}
+
+async fn list<T: prost::Message + Default + 'static>(
+    channel: &Channel,
+    method: &'static str,
+) -> Result<T, CriError> {
+    let mut client = Grpc::new(channel.clone()).max_decoding_message_size(MAX_RESPONSE_BYTES);
+    client.ready().await.map_err(|error| Status::from_error(error.into()))?;
+    let path = PathAndQuery::from_static(method);
+    let response = client.unary(Request::new(ListRequest {}), path, ProstCodec::default()).await?;
+    Ok(response.into_inner())
+}
+
+fn to_names(containers: Vec<Container>, pods: Vec<PodSandbox>, allowed_labels: &[String]) -> KubernetesNames {
+    let mut names = KubernetesNames::default();
+    let pods: HashMap<&str, (&PodSandboxMetadata, &HashMap<String, String>)> =
+        pods.iter().filter_map(|pod| Some((&*pod.id, (pod.metadata.as_ref()?, &pod.labels)))).collect();
+    let add = |names: &mut KubernetesNames,
+               id: &str,
+               pod: &str,
+               container: String,
+               image: String,
+               own: &HashMap<_, _>| {
+        let Some((metadata, labels)) = pods.get(pod) else { return };
+        // The labels that users choose are those of the pod.
+        let label = |key: &String| own.get(key).or_else(|| labels.get(key)).cloned().unwrap_or_default();
+        names.add_container(
+            id,
+            PodContainer {
+                namespace: metadata.namespace.clone(),
+                pod: metadata.name.clone(),
+                container,
+                image,
+                labels: allowed_labels.iter().map(label).collect(),
+            },
+        );
+    };
+    let none = HashMap::new();
+    for (id, (metadata, _)) in &pods {
+        names.add_pod(&metadata.uid, &metadata.namespace, &metadata.name);
+        add(&mut names, id, id, SANDBOX.to_owned(), String::new(), &none);
+    }
+    for container in &containers {
+        let Some(metadata) = &container.metadata else { continue };
+        let image = container.image.clone().unwrap_or_default();
+        let image =
+            if image.user_specified_image.is_empty() { image.image } else { image.user_specified_image };
+        add(
+            &mut names,
+            &container.id,
+            &container.pod_sandbox_id,
+            metadata.name.clone(),
+            image,
+            &container.labels,
+        );
+    }
+    names
+}

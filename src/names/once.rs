@@ -1,0 +1,72 @@
+//! Asks every source of names once, for a command that prints and exits.
+
+use futures_util::future::join_all;
+
+use super::config::{Endpoints, NamesConfig};
+use super::cri::{self, CriError};
+use super::docker::{self, OnceAnswer};
+use super::docker_error::DockerError;
+use super::endpoint::Endpoint;
+use super::kubernetes_logs::read_names;
+use super::registry::Names;
+use crate::model::container_metadata::ContainerMetadata;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The answers of all sources.
+#[derive(Debug, Default)]
+pub(crate) struct Once {
+    pub names: Names,
+    /// The pids on the host of the first processes of the wanted containers; `None` unless all of them are known.
+    pub pids: Option<Vec<u32>>,
+    /// The number of containers that each engine lists.
+    pub docker: Vec<(Endpoint, Result<usize, DockerError>)>,
+    /// Whether each CRI runtime answered.
+    pub cri: Vec<(Endpoint, Result<(), CriError>)>,
+    /// Whether the directories with log files could be read.
+    pub has_logs: bool,
+}
+
+/// Asks all sources, each for at most `limit`. `is_wanted` selects containers by id and metadata; `wanted` are the names
+/// of the command line.
+pub(crate) async fn ask(
+    config: &NamesConfig,
+    limit: Duration,
+    wanted: &[String],
+    is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,
+) -> Once {
+    let (is_wanted, labels) =
+        (&is_wanted, &config.labels.iter().map(|it| it.key.clone()).collect::<Vec<_>>());
+    let engines = join_all(current(config.docker.as_ref()).into_iter().map(|endpoint| async move {
+        let answer = docker::ask_once(&endpoint, limit, wanted, is_wanted).await;
+        (endpoint, answer)
+    }));
+    let runtimes = join_all(current(config.cri.as_ref()).into_iter().map(|endpoint| async move {
+        let answer = cri::ask_once(&endpoint, limit, labels).await;
+        (endpoint, answer)
+    }));
+    let (engines, runtimes) = tokio::join!(engines, runtimes);
+    let mut once = Once { pids: Some(Vec::new()), ..Once::default() };
+    for (endpoint, answer) in engines {
+        let answer = answer.map(|OnceAnswer { directory, pids }| {
+            let known = once.pids.take().zip(pids);
+            once.pids = known.map(|(all, pids)| [all, pids].concat());
+            let count = directory.len();
+            once.names.docker.push(Arc::new(directory));
+            count
+        });
+        once.docker.push((endpoint, answer));
+    }
+    for (endpoint, answer) in runtimes {
+        let answer = answer.map(|names| once.names.kubernetes.push(Arc::new(names)));
+        once.cri.push((endpoint, answer));
+    }
+    let logs = config.kubernetes_logs.as_ref().and_then(read_names);
+    once.has_logs = logs.is_some();
+    once.names.kubernetes.extend(logs.map(Arc::new));
+    once
+}
+
+fn current(endpoints: Option<&Endpoints>) -> Vec<Endpoint> {
+    endpoints.map(Endpoints::current).unwrap_or_default()
+}

@@ -1,0 +1,69 @@
+//! Starts the sources of names. Each keeps its part of the registry up to date.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::config::{Endpoints, NamesConfig};
+use super::endpoint::Endpoint;
+use super::registry::{Api, Registry};
+use super::{cri, docker, kubernetes_thread};
+
+/// Starts all sources. Must be called in a tokio runtime, in which the clients of APIs run.
+///
+/// # Errors
+/// If no thread can be created.
+pub(crate) fn start(config: NamesConfig, registry: &Arc<Registry>) -> io::Result<()> {
+    let labels: Arc<[String]> = config.labels.iter().map(|label| label.key.clone()).collect();
+    let (timeouts, is_expected) = (config.timeouts, config.expects_cri());
+    if let Some(endpoints) = config.docker {
+        let (labels, registry) = (Arc::clone(&labels), Arc::clone(registry));
+        let is_default = !endpoints.is_configured();
+        start_clients(endpoints, timeouts.search_interval, move |endpoint| {
+            registry.expect(Api::Docker, &endpoint.to_string().into());
+            let (labels, registry) = (Arc::clone(&labels), Arc::clone(&registry));
+            tokio::spawn(docker::sync_registry(endpoint, is_default, labels, registry, timeouts))
+        });
+    }
+    if let Some(endpoints) = config.cri {
+        let registry = Arc::clone(registry);
+        start_clients(endpoints, timeouts.search_interval, move |endpoint| {
+            registry.expect(Api::Cri, &endpoint.to_string().into());
+            let (labels, registry) = (Arc::clone(&labels), Arc::clone(&registry));
+            tokio::spawn(cri::sync_registry(endpoint, is_expected, labels, registry, timeouts))
+        });
+    }
+    if let Some(directories) = config.kubernetes_logs {
+        kubernetes_thread::start(directories, Arc::clone(registry))?;
+    }
+    Ok(())
+}
+
+/// Starts a client for each address; for default sockets also when they appear later.
+fn start_clients(
+    endpoints: Endpoints,
+    search_interval: Duration,
+    start: impl Fn(Endpoint) -> JoinHandle<()> + Send + 'static,
+) {
+    let mut clients: HashMap<Endpoint, JoinHandle<()>> = HashMap::new();
+    let mut start_new = move |found: Vec<Endpoint>| {
+        clients.retain(|_, client| !client.is_finished());
+        for endpoint in found {
+            clients.entry(endpoint.clone()).or_insert_with(|| start(endpoint));
+        }
+    };
+    start_new(endpoints.current());
+    if endpoints.is_configured() {
+        return;
+    }
+    tokio::spawn(async move {
+        loop {
+            sleep(search_interval).await;
+            start_new(endpoints.current());
+        }
+    });
+}
