@@ -10,7 +10,7 @@
 //! | sum | forest | stats and merged nodes of each container |
 //! | events | the kernel's counters | forks, execs, exits of each container |
 //! | export choice | containers, nodes | those within the limits; the others as `other` |
-//! | pids | cgroupfs | tasks, limits, frozen |
+//! | pids | cgroupfs | tasks, limits, frozen; tasks and limits of pods |
 //! | foreign | pid namespaces | processes in the pid namespace of a container, not in its cgroup |
 //! | starts | new members | estimated number and rate of starts |
 //! | snapshot | all of these | an immutable [`Snapshot`] |
@@ -41,6 +41,7 @@ use crate::model::container_table::ContainerTable;
 use crate::model::event_counts::EventCounts;
 use crate::model::forest::merged_nodes::MergedNodes;
 use crate::model::forest::stats::ForestStatsBySlot;
+use crate::model::pod::PodState;
 use crate::model::process_table::ProcessTable;
 use crate::model::snapshot::{ContainerNumbers, ContainerState, Snapshot};
 use crate::model::start_estimate::MemberPids;
@@ -243,7 +244,7 @@ impl Pipeline {
             duration: at.elapsed().as_secs_f64(),
             last_success: Some(begun.unix),
         };
-        let readings = self.read_pids(&exported, begun.unix);
+        let (readings, pods) = self.read_pids(&exported, begun.unix);
         let foreign = foreign_processes::count(&self.table, &mut self.resolver, self.source.files());
         let overflow = self.sum_up_overflow(&beyond);
         let mut states = Vec::with_capacity(exported.len());
@@ -252,7 +253,7 @@ impl Pipeline {
             states.extend(self.container_state(slot, nodes, reading, foreign_processes, begun.monotonic));
         }
         self.status.collections += 1;
-        let snapshot = self.snapshot(begun, states, overflow, users);
+        let snapshot = self.snapshot(begun, (states, pods), overflow, users);
         self.resolver.end(Arc::clone(&snapshot.processes));
         Ok(Arc::new(snapshot))
     }
@@ -346,7 +347,7 @@ impl Pipeline {
     fn snapshot(
         &mut self,
         begun: Begun,
-        containers: Vec<Arc<ContainerState>>,
+        (containers, pods): (Vec<Arc<ContainerState>>, Vec<PodState>),
         overflow: Option<ContainerNumbers>,
         users: FxHashMap<u32, u32>,
     ) -> Snapshot {
@@ -354,6 +355,7 @@ impl Pipeline {
         Snapshot {
             processes: self.tables.swap(&mut self.table),
             containers,
+            pods,
             overflow,
             host: (!self.resolver.is_inside()).then_some(host),
             host_kernel_threads: self.stats.host_kernel_threads,

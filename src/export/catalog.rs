@@ -13,10 +13,22 @@ pub enum Kind {
 /// What a series describes. It decides the labels that all series of the scope have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Each series has the labels `id` and `name`.
     Container,
+    Pod,
     Host,
     Exporter,
+}
+
+impl Scope {
+    /// The labels of all series.
+    #[must_use]
+    pub fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::Container => &["id", "name"],
+            Self::Pod => &["pod_uid", "namespace", "pod"],
+            Self::Host | Self::Exporter => &[],
+        }
+    }
 }
 
 /// What a release may change.
@@ -134,18 +146,36 @@ catalog! {
     ContainerPidsCurrent: Stable Container Gauge "pstree_container_pids_current" []
         "Number of tasks that the pids controller counts: threads and zombies.";
     ContainerPidsLimit: Stable Container Gauge "pstree_container_pids_limit" []
-        "Smallest pids.max of the container's cgroup and all cgroups above it. Absent without a limit.";
+        "Smallest pids.max of the container's cgroup and all cgroups above it. Absent without a limit. A cgroup \
+         above counts more tasks than pstree_container_pids_current; compare pstree_container_pids_headroom.";
+    ContainerPidsHeadroom: Stable Container Gauge "pstree_container_pids_headroom" []
+        "Number of tasks that can be started until a pids limit refuses one: the smallest difference of pids.max \
+         and pids.current of the container's cgroup and all cgroups above it. Absent without a limit.";
+    ContainerPidsLimitUsed: Stable Container Gauge "pstree_container_pids_limit_used_ratio" []
+        "Share of the pids limit in use, in the cgroup of pstree_container_pids_headroom: pids.current divided by \
+         pids.max. Absent without a limit.";
     ContainerPidsPeak: Stable Container Gauge "pstree_container_pids_peak" []
         "Largest number of tasks since the cgroup was created. Absent if the kernel has no pids.peak.";
     ContainerPidsLimitHits: Stable Container Counter "pstree_container_pids_limit_hits_total" []
-        "Total number of forks that failed because of the pids limit. Absent if the kernel counts them \
-         only at a limit of a cgroup above (Linux 6.11 or later).";
+        "Total number of forks that failed because of the pids limit. From Linux 6.11 on with cgroup v2, forks that \
+         a cgroup above refused are not included, and it is absent if a cgroup above has a lower limit.";
     ContainerPaused: Stable Container Gauge "pstree_container_paused" []
         "Whether the container is paused (1) or not (0). Processes of a paused container are in state \
          disk_sleep.";
     ContainerNamespaceIntruders: Experimental Container Gauge "pstree_container_namespace_intruders" []
         "Number of processes in the container's pid namespace but outside its cgroup, such as those \
          started by `nsenter -p`. Absent if pid namespaces cannot be read.";
+    PodInfo: Stable Pod Gauge "pstree_pod_info" []
+        "Information about the pod. Always 1. The labels namespace and pod are empty if the names are unknown.";
+    PodPidsCurrent: Stable Pod Gauge "pstree_pod_pids_current" []
+        "Number of tasks that the pids controller counts in the pod: threads and zombies of all its containers.";
+    PodPidsLimit: Stable Pod Gauge "pstree_pod_pids_limit" []
+        "Value of pids.max of the pod's cgroup. Absent without a limit.";
+    PodPidsPeak: Stable Pod Gauge "pstree_pod_pids_peak" []
+        "Largest number of tasks since the pod's cgroup was created. Absent if the kernel has no pids.peak.";
+    PodPidsLimitHits: Stable Pod Counter "pstree_pod_pids_limit_hits_total" []
+        "Total number of forks that failed because of the pod's own pids limit. Absent if the kernel counts them \
+         at the containers (before Linux 6.11, or cgroup v1): see pstree_container_pids_limit_hits_total.";
     Containers: Stable Host Gauge "pstree_containers" ["runtime"]
         "Number of containers with at least one process, by runtime.";
     HostProcesses: Stable Host Gauge "pstree_host_processes" []
@@ -246,6 +276,7 @@ mod tests {
             assert_eq!(name.ends_with("_total"), family.kind == Kind::Counter, "{name}");
             let prefix = match family.scope {
                 Scope::Container => "pstree_container_",
+                Scope::Pod => "pstree_pod_",
                 Scope::Host | Scope::Exporter if name.starts_with("process_") => "process_",
                 Scope::Host | Scope::Exporter => "pstree_",
             };

@@ -11,8 +11,8 @@ use hyper::body::Bytes;
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
-use super::container_families;
 use super::openmetrics::{OPENMETRICS_FORMAT, OpenMetricsEncoder};
+use super::{container_families, pod_families};
 use crate::model::snapshot::NamedSnapshot;
 
 /// An exposition format.
@@ -70,7 +70,7 @@ struct Slot {
 #[derive(Debug)]
 pub struct RenderedSnapshot {
     pub snapshot: NamedSnapshot,
-    /// The families that do not describe containers.
+    /// The families that describe neither containers nor pods.
     families: Vec<MetricFamily>,
     /// Names of the labels `label_<name>` of Docker labels.
     docker_labels: Arc<[String]>,
@@ -139,6 +139,7 @@ impl RenderedSnapshot {
 
     fn write<W: Write>(&self, format: Format, writer: &mut W) -> io::Result<()> {
         container_families::write(writer, format, &self.snapshot, &self.docker_labels)?;
+        pod_families::write(writer, format, &self.snapshot)?;
         let others = match format {
             Format::Text => TextEncoder::new().encode(&self.families, writer),
             Format::OpenMetrics => OpenMetricsEncoder.encode(&self.families, writer),

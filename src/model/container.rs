@@ -74,6 +74,24 @@ pub struct Container {
 }
 
 impl Container {
+    /// The path of the pod's cgroup, which is above the container's own: `…/pod<uid>`, or `…-pod<uid>.slice` with `_`
+    /// instead of `-`. `None` if there is none.
+    #[must_use]
+    pub fn pod_path(&self) -> Option<&str> {
+        if self.pod_uid.is_empty() {
+            return None;
+        }
+        let separators = self.path.match_indices('/').map(|(at, _)| at);
+        let mut above = separators.skip(1).map(|end| &self.path[..end]);
+        above.find(|path| {
+            let name = path.strip_suffix(".slice").unwrap_or(path);
+            let Some(at) = name.len().checked_sub(self.pod_uid.len()) else { return false };
+            let (before, uid) = name.as_bytes().split_at(at);
+            let is_uid = uid.iter().map(|&b| if b == b'_' { b'-' } else { b }).eq(self.pod_uid.bytes());
+            is_uid && (before.ends_with(b"/pod") || before.ends_with(b"-pod"))
+        })
+    }
+
     /// The name to show if no container engine provides one: the container's own name, or the first 12 digits of its
     /// id.
     #[must_use]
@@ -86,5 +104,44 @@ impl Container {
                 .nth(12)
                 .map_or(&*self.container_id, |(end, _)| &self.container_id[..end]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cgroup_of_a_pod_is_above_that_of_its_container() {
+        const UID: &str = "6a4ce4a0-ba47-11ea-b2a7-0cc47ac5979e";
+        let pod_path = |path: &str, pod_uid: &str| {
+            let container = Container {
+                path: path.into(),
+                id: path.into(),
+                container_id: "1".into(),
+                pod_uid: pod_uid.into(),
+                own_name: None,
+                runtime: Runtime::Containerd,
+            };
+            container.pod_path().map(str::to_owned)
+        };
+        let unit = UID.replace('-', "_");
+        let slice = format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{unit}.slice");
+        for pod in [
+            format!("/kubepods/burstable/pod{UID}"),
+            format!("/kubepods/pod{UID}"),
+            format!("/kubepods.slice/kubepods-pod{unit}.slice"),
+            slice,
+        ] {
+            for below in ["cri-containerd-1.scope", "1", "1/2"] {
+                assert_eq!(pod_path(&format!("{pod}/{below}"), UID).as_ref(), Some(&pod), "{below}");
+            }
+            assert_eq!(pod_path(&format!("{pod}/1"), ""), None, "not in a pod");
+        }
+        // The name of the container's own cgroup has the uid.
+        let colons = format!("/system.slice/kubepods-pod{unit}.slice:cri-containerd:1");
+        assert_eq!(pod_path(&colons, UID), None);
+        assert_eq!(pod_path(&format!("/kubepods/{UID}/1"), UID), None);
+        assert_eq!(pod_path(&format!("/kubepods/pod{UID}"), UID), None);
     }
 }

@@ -11,6 +11,7 @@ pub mod event_counts;
 pub mod forest;
 pub mod name_budget;
 pub mod pids;
+pub mod pod;
 pub mod process;
 pub mod process_table;
 pub mod rates;

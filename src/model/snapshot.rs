@@ -13,7 +13,8 @@ use super::container_metadata::ContainerMetadata;
 use super::event_counts::EventCounts;
 use super::forest::merged_nodes::ExportedNode;
 use super::forest::stats::ForestStats;
-use super::pids::TaskLimits;
+use super::pids::{NearestLimit, TaskLimits};
+use super::pod::PodState;
 use super::process::{Membership, ProcessKey};
 use super::process_table::ProcessTable;
 use super::rates::StartRate;
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub processes: Arc<ProcessTable>,
     /// The containers that are exported individually, sorted by cgroup path.
     pub containers: Vec<Arc<ContainerState>>,
+    /// The pods of these containers, sorted by uid.
+    pub pods: Vec<PodState>,
     /// The sum of all containers above the limit.
     pub overflow: Option<ContainerNumbers>,
     /// All processes in no container; `None` if only the exporter's own container is visible.
@@ -86,7 +89,9 @@ pub struct ContainerNumbers {
     /// `None` in the first collection.
     pub starts: Option<StartRate>,
     pub pids_current: Option<u64>,
+    /// The smallest limit, and the one that refuses a fork first. They can be of different cgroups.
     pub pids_limit: Option<u64>,
+    pub nearest_limit: Option<NearestLimit>,
     pub pids_peak: Option<u64>,
     /// Sum over all restarts of the container.
     pub pids_limit_hits: Option<u64>,
@@ -134,20 +139,20 @@ impl Deref for ContainerSummary {
 
 /// A tree deeper than this is unlikely to be intended. The alert has the same threshold.
 pub const TOO_DEEP: u32 = 50;
-/// Share of its pids limit from which a container is near the limit.
+/// Share of a pids limit from which a container is near the limit.
 const NEAR_LIMIT: f64 = 0.8;
 
 impl ContainerSummary {
-    /// Tasks as a share of the pids limit; `None` if there is no limit.
+    /// Tasks as a share of the nearest pids limit; `None` if there is no limit.
     #[must_use]
-    pub fn pids_share(&self) -> Option<f64> {
-        Some(self.pids_current? as f64 / self.pids_limit?.max(1) as f64)
+    pub fn pids_used_ratio(&self) -> Option<f64> {
+        self.nearest_limit.map(|nearest| nearest.used_ratio())
     }
 
-    /// Whether the container is near its pids limit, where forks are rejected.
+    /// Whether the container is near a pids limit, where forks are rejected.
     #[must_use]
     pub fn is_near_limit(&self) -> bool {
-        self.pids_share().is_some_and(|share| share >= NEAR_LIMIT)
+        self.pids_used_ratio().is_some_and(|ratio| ratio >= NEAR_LIMIT)
     }
 
     /// The image; empty if unknown.

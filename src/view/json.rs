@@ -26,6 +26,7 @@ struct ContainerJson<'a> {
     stats: StatsJson,
     pids_current: Option<u64>,
     pids_limit: Option<u64>,
+    pids_headroom: Option<u64>,
     paused: Option<bool>,
     /// From kernel counters.
     forks_per_second: Option<f64>,
@@ -104,6 +105,7 @@ impl<'a> ContainerJson<'a> {
             stats: StatsJson::new(&summary.stats),
             pids_current: summary.pids_current,
             pids_limit: summary.pids_limit,
+            pids_headroom: summary.nearest_limit.map(|nearest| nearest.headroom()),
             paused: summary.paused,
             forks_per_second: rate(true),
             observed_starts_per_second: rate(false),

@@ -13,6 +13,7 @@
 //! | [`diff`] | marks processes that were added or removed since the previous tree |
 //! | [`rows`] | a tree as rows: sorted, folded and filtered |
 //! | `alike_siblings` | finds identical siblings, which share a row |
+//! | `pids_text` | tasks and the pids limit of a container, as text |
 //! | `process_text` | the texts for one process that terminal and pages have in common |
 //! | [`text`] | rows as lines for a terminal or a pipe |
 //! | [`html`] | rows and the list of containers as pages |
@@ -24,6 +25,7 @@ mod alike_siblings;
 pub mod diff;
 pub mod html;
 pub mod json;
+mod pids_text;
 mod process_text;
 pub mod rows;
 pub mod select;

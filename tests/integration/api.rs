@@ -69,7 +69,7 @@ fn containers_as_json() {
         "compose_project": "", "compose_service": "", "pod_uid": "", "namespace": "", "pod": "", "container": "",
         "processes": 4, "threads": 6, "zombies": 1, "depth": 2, "max_children": 1,
         "roots": {"init": 1, "exec": 1, "adopted": 0},
-        "pids_current": null, "pids_limit": null, "paused": null,
+        "pids_current": null, "pids_limit": null, "pids_headroom": null, "paused": null,
         "forks_per_second": null, "observed_starts_per_second": null,
     });
     expected["container_id"] = web["container_id"].clone();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use pstree_exporter::export::catalog::{CATALOG, Kind, Scope};
+use pstree_exporter::export::catalog::{CATALOG, Kind};
 
 use crate::support::BINARY;
 
@@ -41,7 +41,7 @@ fn the_table_of_metrics_is_the_catalog() {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
         };
-        let common = if family.scope == Scope::Container { &["id", "name"][..] } else { &[] };
+        let common = family.scope.labels();
         let labels: Vec<String> =
             common.iter().chain(family.labels).map(|label| format!("`{label}`")).collect();
         let help = family.help.replace("label_<name>", "`label_<name>`").replace("|", "\\|");

@@ -119,6 +119,7 @@ fn cgroup_v1() {
     );
     fixture.write("cgroup/pids/pids.max", "max\n");
     fixture.write("cgroup/pids/docker/pids.max", "500\n");
+    fixture.write("cgroup/pids/docker/pids.current", "480\n");
     let files = format!("cgroup/pids/docker/{WEB}");
     fixture.write(&format!("{files}/pids.current"), "8\n");
     fixture.write(&format!("{files}/pids.max"), "1000\n");
@@ -177,6 +178,14 @@ fn kubernetes() {
     });
     let cgroup = format!("0::{slice}/cri-containerd-{WEB}.scope\n");
     web_server(&fixture, &cgroup, &cgroup);
+    fixture.write("cgroup/cgroup.controllers", "cpu memory pids\n");
+    for (path, current, max) in [("", 9, "20"), (&format!("/cri-containerd-{WEB}.scope"), 8, "max")] {
+        fixture.write(&format!("cgroup{slice}{path}/pids.current"), format!("{current}\n"));
+        fixture.write(&format!("cgroup{slice}{path}/pids.max"), format!("{max}\n"));
+        fixture.write(&format!("cgroup{slice}{path}/pids.peak"), "15\n");
+        fixture.write(&format!("cgroup{slice}{path}/pids.events"), "max 0\n");
+        fixture.write(&format!("cgroup{slice}{path}/pids.events.local"), "max 0\n");
+    }
     check("kubernetes", &fixture);
 }
 

@@ -17,6 +17,7 @@ mod golden;
 mod imports;
 mod kubernetes_names;
 mod pids_limit;
+mod pods;
 mod properties;
 mod security;
 mod tree_command;

@@ -9,6 +9,7 @@ use crate::model::event_counts::EventCounts;
 use crate::model::forest::merged_nodes::{ExportedNode, OTHER};
 use crate::model::forest::node_share::max_min_cap;
 use crate::model::pids::PidsReading;
+use crate::model::pod::PodState;
 use crate::model::process::Membership;
 use crate::model::rates::CountedStarts;
 use crate::model::snapshot::{ContainerNumbers, ContainerState};
@@ -62,10 +63,10 @@ impl Pipeline {
             .collect()
     }
 
-    /// The reading of the pids controller for each container.
-    pub(super) fn read_pids(&mut self, exported: &[usize], unix: f64) -> Vec<PidsReading> {
+    /// The reading of the pids controller for each container, and the pods of these containers.
+    pub(super) fn read_pids(&mut self, exported: &[usize], unix: f64) -> (Vec<PidsReading>, Vec<PodState>) {
         if !self.pids.is_available() {
-            return vec![PidsReading::default(); exported.len()];
+            return (vec![PidsReading::default(); exported.len()], self.read_pods(exported));
         }
         let begun = Instant::now();
         self.pids.begin();
@@ -80,6 +81,7 @@ impl Pipeline {
                 reading
             })
             .collect();
+        let pods = self.read_pods(exported);
         self.pids.end();
         let run = self.status.pids.get_or_insert_default();
         run.success = any;
@@ -87,7 +89,25 @@ impl Pipeline {
         if any {
             run.last_success = Some(unix);
         }
-        readings
+        (readings, pods)
+    }
+
+    /// The pods of these containers, sorted by uid.
+    fn read_pods(&mut self, exported: &[usize]) -> Vec<PodState> {
+        let mut pods: Vec<PodState> = Vec::new();
+        let containers = exported.iter().filter_map(|&slot| self.containers.get(slot));
+        for container in containers.map(|entry| &entry.container).filter(|it| !it.pod_uid.is_empty()) {
+            // Containers are sorted by path, so those of a pod follow each other.
+            if pods.last().is_some_and(|last| last.uid() == &*container.pod_uid) {
+                continue;
+            }
+            let pids = container.pod_path().map(|path| self.pids.read_pod(path)).unwrap_or_default();
+            pods.push(PodState { container: Arc::clone(container), pids });
+        }
+        // Two cgroups with the same uid would be duplicate series.
+        pods.sort_by(|a, b| a.uid().cmp(b.uid()));
+        pods.dedup_by(|a, b| a.uid() == b.uid());
+        pods
     }
 
     /// Estimated number of processes that a container started since the last collection.
@@ -132,6 +152,7 @@ impl Pipeline {
                 starts: before.and_then(|before| counted.rate_since(&before)),
                 pids_current: reading.current,
                 pids_limit: reading.limit,
+                nearest_limit: reading.nearest_limit,
                 pids_peak: reading.peak,
                 pids_limit_hits: reading.limit_hits.map(|hits| entry.limit_hits.update(hits)),
                 frozen: reading.frozen,

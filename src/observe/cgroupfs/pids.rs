@@ -1,14 +1,13 @@
-//! Reads the pids controller and the freezer of a container from cgroupfs.
+//! Reads the pids controller and the freezer of containers, and the pids controller of pods, from cgroupfs.
 //!
 //! Sources: `cgroups(7)`; in the kernel, Documentation/admin-guide/cgroup-v1/pids.rst, freezer-subsystem.rst and
 //! cgroup-v2.rst. If a file does not exist, its value is `None`, never 0.
 
 use std::path::{Path, PathBuf};
 
-use rustc_hash::FxHashMap;
-
+use super::ancestors::{Ancestors, Level, ancestors};
 use super::control_files::{ControlFile, ControlFiles};
-use crate::model::pids::PidsReading;
+use crate::model::pids::{NearestLimit, PidsReading, PodPids};
 use crate::observe::procfs::parse::{parse_keyed, parse_number};
 
 /// The cgroupfs of one host.
@@ -17,9 +16,11 @@ pub struct PidsReader {
     /// The hierarchy with the pids controller.
     pids: Option<PathBuf>,
     freezer: Option<Freezer>,
-    /// `pids.max` by path, cached for one collection, because containers share ancestors.
-    ancestor_limits: FxHashMap<Box<str>, Option<u64>>,
+    ancestors: Ancestors,
     files: ControlFiles,
+    /// Whether the kernel counts a refused fork in the cgroup whose limit refused it (cgroup v2, Linux 6.11 or later), not
+    /// in the cgroup of the process that forked. `None` until a cgroup shows it.
+    counts_at_limit: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,8 @@ impl PidsReader {
                 freezer.or_else(|| unified.map(Freezer::V2)),
             )
         };
-        Self { pids, freezer, ancestor_limits: FxHashMap::default(), files: ControlFiles::new() }
+        let (ancestors, files) = (Ancestors::default(), ControlFiles::new());
+        Self { pids, freezer, ancestors, files, counts_at_limit: None }
     }
 
     /// Whether there is a pids controller.
@@ -61,19 +63,20 @@ impl PidsReader {
         self.files.keep_open(max);
     }
 
-    /// Starts a collection: clears the cached limits, which may have changed.
+    /// Begins a collection. Within one, the cgroups above containers are read once.
     pub fn begin(&mut self) {
-        self.ancestor_limits.clear();
+        self.ancestors.begin();
     }
 
-    /// Ends a collection: closes the files of containers that were not read in it.
+    /// Ends a collection: closes the files of cgroups that were not read in it.
     pub fn end(&mut self) {
+        self.ancestors.end();
         self.files.end();
     }
 
-    /// Reads the files of the container at `path`, which begins with `/`.
+    /// Reads the files of the container at `path`, which begins with `/`, and the limits of the cgroups above it.
     pub fn read(&mut self, path: &str) -> PidsReading {
-        let Self { pids, freezer, ancestor_limits, files } = self;
+        let Self { pids, freezer, ancestors: above, files, counts_at_limit } = self;
         let frozen = freezer.as_ref().and_then(|freezer| read_frozen(freezer, path, files));
         let mut reading = PidsReading { frozen, ..PidsReading::default() };
         let Some(hierarchy) = pids else {
@@ -81,21 +84,29 @@ impl PidsReader {
         };
         let mut number = |file| parse_number(files.read(hierarchy, path, file)?);
         reading.current = number(ControlFile::PidsCurrent);
+        // A cgroup without a pids controller of its own is counted by the next one above it. A cgroup that does not exist
+        // may be one of another cgroup namespace, to which the limits found here do not apply.
+        if reading.current.is_none() && !directory(hierarchy, path).is_dir() {
+            return reading;
+        }
+        let own = Level { current: reading.current, limit: number(ControlFile::PidsMax) };
+        let mut limit_above = None;
+        let mut nearest = nearest_limit(own, false);
+        for ancestor in ancestors(path) {
+            let level = above.level(hierarchy, ancestor, files);
+            limit_above = limit_above.into_iter().chain(level.limit).min();
+            nearest = nearest.into_iter().chain(nearest_limit(level, true)).reduce(NearestLimit::nearer);
+        }
+        reading.nearest_limit = nearest;
+        reading.limit = own.limit.into_iter().chain(limit_above).min();
         if reading.current.is_some() {
-            reading.peak = number(ControlFile::PidsPeak);
-            let own = number(ControlFile::PidsMax);
-            reading.limit_hits = files
-                .read(hierarchy, path, ControlFile::PidsEvents)
-                .and_then(|events| parse_keyed(events, b"max"));
-            let ancestor_limit = ancestor_limit(hierarchy, path, ancestor_limits);
-            // Since Linux 6.11, cgroup v2 counts at the cgroup with the limit, not at the cgroup of the fork.
-            if ancestor_limit.is_some_and(|limit| own.is_none_or(|own| limit <= own))
-                && hierarchy.join(path.trim_start_matches('/')).join("pids.events.local").exists()
-            {
-                reading.limit_hits = None;
+            reading.peak = parse_number_of(files.read(hierarchy, path, ControlFile::PidsPeak));
+            // The limit above is reached first.
+            let is_unreachable = limit_above.is_some_and(|above| own.limit.is_none_or(|own| above < own));
+            if !is_unreachable || !counts_at_the_limit(counts_at_limit, hierarchy, path) {
+                reading.limit_hits = events(files.read(hierarchy, path, ControlFile::PidsEvents));
             }
-            reading.limit = own.into_iter().chain(ancestor_limit).min();
-            reading.refused = match (own, ancestor_limit) {
+            reading.refused = match (own.limit, limit_above) {
                 (None, None) => Some(reading.limit_hits.unwrap_or(0)),
                 (Some(_), None) => reading.limit_hits,
                 (_, Some(_)) => None,
@@ -103,26 +114,60 @@ impl PidsReader {
         }
         reading
     }
+
+    /// Reads the files of the pod at `path`, a cgroup above those of its containers.
+    pub fn read_pod(&mut self, path: &str) -> PodPids {
+        let Self { pids: Some(hierarchy), ancestors, files, .. } = self else {
+            return PodPids::default();
+        };
+        let level = ancestors.level(hierarchy, path, files);
+        let current =
+            level.current.or_else(|| parse_number_of(files.read(hierarchy, path, ControlFile::PidsCurrent)));
+        if current.is_none() {
+            return PodPids::default();
+        }
+        let peak = parse_number_of(files.read(hierarchy, path, ControlFile::PidsPeak));
+        // `pids.events` also counts at the limits of the containers.
+        let at_limit = events(files.read(hierarchy, path, ControlFile::PidsEventsLocal));
+        let limit_hits = at_limit.or_else(|| {
+            // Before Linux 6.11, and on cgroup v1, forks of the containers are counted in their cgroups. So 0 does not
+            // mean that the limit refused no fork.
+            let of_own_processes = events(files.read(hierarchy, path, ControlFile::PidsEvents));
+            of_own_processes.filter(|&hits| hits > 0)
+        });
+        PodPids { current, limit: level.limit, peak, limit_hits }
+    }
 }
 
-/// The smallest limit of the cgroups above the container's own. `known` has the limits that were read already.
-fn ancestor_limit(hierarchy: &Path, path: &str, known: &mut FxHashMap<Box<str>, Option<u64>>) -> Option<u64> {
-    let mut limit = None;
-    let mut ancestor = path;
-    while let Some((above, _)) = ancestor.rsplit_once('/') {
-        ancestor = above;
-        let ancestor_limit = match known.get(ancestor) {
-            Some(&known) => known,
-            None => {
-                let file = hierarchy.join(ancestor.trim_start_matches('/')).join("pids.max");
-                let read = std::fs::read(file).ok().and_then(|bytes| parse_number(bytes.trim_ascii()));
-                known.insert(ancestor.into(), read);
-                read
-            }
-        };
-        limit = limit.into_iter().chain(ancestor_limit).min();
+fn directory(hierarchy: &Path, path: &str) -> PathBuf {
+    hierarchy.join(path.trim_start_matches('/'))
+}
+
+fn parse_number_of(file: Option<&[u8]>) -> Option<u64> {
+    parse_number(file?)
+}
+
+/// The number of refused forks in `pids.events` and `pids.events.local`.
+fn events(file: Option<&[u8]>) -> Option<u64> {
+    parse_keyed(file?, b"max")
+}
+
+fn nearest_limit(level: Level, is_above: bool) -> Option<NearestLimit> {
+    Some(NearestLimit { current: level.current?, limit: level.limit?, is_above })
+}
+
+/// Whether the kernel counts refused forks at the limit: then cgroups have a `pids.events.local`. `known` keeps the answer.
+fn counts_at_the_limit(known: &mut Option<bool>, hierarchy: &Path, path: &str) -> bool {
+    if let Some(known) = *known {
+        return known;
     }
-    limit
+    let directory = directory(hierarchy, path);
+    let has_local = directory.join(ControlFile::PidsEventsLocal.name()).exists();
+    // The cgroup may have been removed.
+    if has_local || directory.join(ControlFile::PidsEvents.name()).exists() {
+        *known = Some(has_local);
+    }
+    has_local
 }
 
 fn read_frozen(freezer: &Freezer, path: &str, files: &mut ControlFiles) -> Option<bool> {

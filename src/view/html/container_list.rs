@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::model::forest::root_kinds::RootKind;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot, TOO_DEEP};
 use crate::view::html::page::{PageContext, duplicate_names, escape, page, path_of};
+use crate::view::pids_text::pids_of_limit;
 
 /// A column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +62,7 @@ impl Order {
             Some(Column::Depth) => descending(|summary| f64::from(summary.stats.depth)),
             Some(Column::Roots) => descending(|summary| roots(summary) as f64),
             Some(Column::Zombies) => descending(|summary| summary.stats.zombies() as f64),
-            Some(Column::Pids) => descending(pids_share),
+            Some(Column::Pids) => descending(pids_used_ratio),
             Some(Column::Forks) => descending(forks),
         };
         let ordering =
@@ -82,8 +83,8 @@ fn non_init_roots(summary: &ContainerSummary) -> u64 {
     count(RootKind::Exec) + count(RootKind::Adopted)
 }
 
-fn pids_share(summary: &ContainerSummary) -> f64 {
-    summary.pids_share().unwrap_or(0.0)
+fn pids_used_ratio(summary: &ContainerSummary) -> f64 {
+    summary.pids_used_ratio().unwrap_or(0.0)
 }
 
 fn forks(summary: &ContainerSummary) -> f64 {
@@ -93,7 +94,7 @@ fn forks(summary: &ContainerSummary) -> f64 {
 /// How urgently a container needs attention: a sum in which each value counts 1 when it reaches its threshold.
 fn severity(summary: &ContainerSummary) -> f64 {
     let part = |value: f64, threshold: f64| (value / threshold).min(2.0);
-    part(pids_share(summary), 1.0).powi(2)
+    part(pids_used_ratio(summary), 1.0).powi(2)
         + part(summary.stats.zombies() as f64, 5.0)
         + part(forks(summary), BAD_FORKS_PER_SECOND)
         + part(non_init_roots(summary) as f64, 5.0)
@@ -169,11 +170,8 @@ fn push_row(main: &mut String, summary: &ContainerSummary, path: &str) {
             let _ = write!(roots_text, " <span class=\"mark\">{count} {}</span>", kind.label());
         }
     }
-    let pids = match (summary.pids_current, summary.pids_limit) {
-        (Some(current), Some(limit)) => format!("{current} of {limit}"),
-        (Some(current), None) => format!("{current}, no limit"),
-        (None, _) => String::new(),
-    };
+    let no_limit = || summary.pids_current.map(|current| format!("{current}, no limit"));
+    let pids = pids_of_limit(summary).or_else(no_limit).unwrap_or_default();
     let starts = summary.starts.map_or(String::new(), |rate| {
         format!("{}{:.1}", if rate.is_exact { "" } else { "&ge;&#8239;" }, rate.per_second)
     });

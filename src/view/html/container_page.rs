@@ -7,6 +7,7 @@ use crate::model::process::ProcessState;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot, TOO_DEEP};
 use crate::model::text::sanitize;
 use crate::view::html::page::{PageContext, duplicate_names, escape, page, path_of};
+use crate::view::pids_text::pids_of_limit;
 use crate::view::process_text;
 use crate::view::rows::{Row, RowOptions, Sort, arrange};
 use crate::view::text::{BranchGlyphs, Style};
@@ -89,9 +90,9 @@ fn push_facts(main: &mut String, summary: &ContainerSummary) {
         ("Roots", stats.roots_by_kind().join(", "), false),
         ("Zombies", zombies.to_string(), zombies > 0),
     ];
-    if let Some(current) = summary.pids_current {
-        let limit = summary.pids_limit.map_or("no limit".to_owned(), |limit| format!("of {limit}"));
-        facts.push(("Pids", format!("{current} {limit}"), summary.is_near_limit()));
+    let no_limit = || summary.pids_current.map(|current| format!("{current} no limit"));
+    if let Some(pids) = pids_of_limit(summary).or_else(no_limit) {
+        facts.push(("Pids", pids, summary.is_near_limit()));
     }
     if let Some(rate) = summary.starts {
         let at_least = if rate.is_exact { "" } else { "at least " };

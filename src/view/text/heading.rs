@@ -3,6 +3,7 @@
 use crate::model::forest::stats::ForestStats;
 use crate::model::rates::StartRate;
 use crate::model::snapshot::ContainerSummary;
+use crate::view::pids_text::pids_of_limit;
 use crate::view::text::line::{Line, TextRole};
 
 /// The heading of a container. The most important parts come first, because a narrow terminal cuts off the end.
@@ -17,9 +18,9 @@ pub fn container(summary: &ContainerSummary) -> Line {
     if let Some(rate) = summary.starts {
         push_rate(&mut line, rate);
     }
-    if let (Some(current), Some(limit)) = (summary.pids_current, summary.pids_limit) {
+    if let Some(pids) = pids_of_limit(summary) {
         let role = if summary.is_near_limit() { TextRole::Bad } else { TextRole::Plain };
-        line.push(&format!(", pids {current} of {limit}"), role);
+        line.push(&format!(", pids {pids}"), role);
     }
     let container = &summary.container;
     let short_id: String = container.container_id.chars().take(12).collect();
