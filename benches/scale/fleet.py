@@ -33,6 +33,10 @@ def motion_of(family, labels):
         return grow
     if family == "pstree_container_tree_node_processes" and WORKERS in labels:
         return grow
+    if family == "pstree_container_pids_headroom":
+        return lambda container, base: base - container.workers
+    if family == "pstree_container_pids_limit_used_ratio":
+        return lambda container, base: round(base + container.workers / 200, 3)
     if family == "pstree_container_pids_peak":
         return lambda container, base: base + container.most_workers
     if family in ("pstree_container_observed_starts_total", "pstree_container_forks_total",

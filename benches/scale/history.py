@@ -7,7 +7,7 @@ Without it, a new Prometheus evaluates windows of three hours and of one day ove
 LOOKED_BACK_ON = (
     ("pstree_container_processes{", "", 3.6 * 3600),
     ("pstree_container_root_processes{", 'kind="exec"', 3600),
-    ("pstree_container_pids_current{", "", 1800),
+    ("pstree_container_pids_headroom{", "", 1800),
 )
 BASELINE = "workload:pstree_starts:rate5m"
 BASELINE_SECONDS, BASELINE_STEP = 25 * 3600, 300

@@ -64,9 +64,9 @@ def numbers():
         number("Exec processes", "Root processes that were started by exec and are still running. One may be a user "
                "session; five or more are leaked shells or health checks that hang.",
                "short", latest(f"sum({metric('root_processes', EXEC)})"), steps(TEXT, (5, ORANGE)), none="not running"),
-        number("Pids limit used", "Tasks as a share of the pids limit. At 100 % forks fail: raise --pids-limit, or stop "
-               "the process that forks.", "percentunit",
-               latest(f"max({each('sum', metric('pids_current'))} / {each('sum', metric('pids_limit'))})"),
+        number("Pids limit used", "Share of the pids limit in use: of the container, or of a cgroup above it, such as a "
+               "pod, that is closer to its limit. At 100 % forks fail: raise that limit, or stop the process that "
+               "forks.", "percentunit", latest(f"max({metric('pids_limit_used_ratio')})"),
                steps(TEXT, (0.8, ORANGE), (0.95, RED)), none="no limit").decimals(0),
         number("Starts per second", "Current rate of process starts; an estimated lower bound without BPF. A rate far "
                "above the normal rate of this container is a runaway; the tree below shows the command.",
@@ -206,11 +206,13 @@ def incidents():
     refused = rate("pids_limit_hits")
     limit = lines(
         "Tasks and pids limit",
-        "Tasks, and the pids limit as a dashed line. Red shows forks and threads per second that the limit rejected "
-        "(right axis): programs in the container then fail. Raise --pids-limit, or stop the process that forks.",
+        "Tasks, and as a dashed line how many the container can have until a pids limit rejects forks: its own limit, "
+        "or that of a cgroup above it, such as a pod. The line falls if other containers use the same limit. Red shows "
+        "forks and threads per second that the limit rejected (right axis): programs in the container then fail. Raise "
+        "that limit, or stop the process that forks.",
         "short",
         [series(each("sum", metric("pids_current")), f"tasks · {LEGEND}"),
-         series(each("sum", metric("pids_limit")), f"limit · {LEGEND}", "B"),
+         series(f"{each('sum', metric('pids_current'))} + {each('min', metric('pids_headroom'))}", f"limit · {LEGEND}", "B"),
          series(f"{each('sum', refused)} > 0", f"rejected · {LEGEND}", "C")])
     paint(limit, "/^tasks/", BLUE)
     paint(limit, "/^limit/", ORANGE, prop("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}))

@@ -82,8 +82,9 @@ def worst(title: str, description: str, expr: str, unit: str, header: str, none:
 def worst_containers():
     return [
         worst("Closest to the pids limit",
-              "Tasks as a share of the pids limit. Above 80 % find out why it grows. At 100 % forks fail and even docker "
-              "exec fails: raise --pids-limit or stop the process that forks. Containers without a limit are not shown.",
+              "Share of the pids limit in use: of the container, or of a cgroup above it, such as a pod, that is closer "
+              "to its limit. Above 80 % find out why it grows. At 100 % forks fail and even docker exec fails: raise that "
+              "limit or stop the process that forks. Containers without a limit are not shown.",
               f"container:pstree_pids_usage:worst3{{{HOST}}}", "percentunit", "Limit used",
               "No container has a pids limit.", steps(TEXT, (0.8, ORANGE), (0.95, RED)), decimals=0),
         worst("Highest start rate",

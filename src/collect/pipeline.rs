@@ -197,7 +197,7 @@ impl Pipeline {
         self.pids.is_available()
     }
 
-    /// Keeps up to `max` control files of containers open between collections.
+    /// Keeps up to `max` control files of cgroups open between collections.
     pub fn keep_control_files_open(&mut self, max: usize) {
         self.pids.keep_open(max);
     }

@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Control files that stay open between collections: those of 200 containers.
+/// Control files that stay open between collections: those of 200 containers and of the cgroups above them.
 const CONTROL_FILES: usize = 1_200;
 /// File descriptors that are neither connections nor control files: listeners, Docker, files of procfs, BPF maps.
 const OTHER_DESCRIPTORS: usize = 64;
@@ -12,7 +12,7 @@ const OTHER_DESCRIPTORS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptors {
     pub connections: usize,
-    /// Control files of containers that stay open between collections.
+    /// Control files of cgroups that stay open between collections.
     pub control_files: usize,
 }
 
