@@ -146,7 +146,7 @@ impl Run {
 
     fn ask_docker(&mut self, body: &[u8]) {
         if let Ok(list) = decode_list(body, &["team".to_owned()]) {
-            self.known.docker = vec![Arc::new(list.directory)];
+            self.known.engines = vec![Arc::new(list.directory)];
         }
     }
 

@@ -12,7 +12,6 @@ use crate::names::config::NamesConfig;
 use crate::names::known_names::KnownNames;
 use crate::names::once::{self, Once};
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
-use crate::observe::source::SourceError;
 use crate::view::select::{self, Found, NotFound};
 
 /// A collection, and the part of it that the command line selects.
@@ -34,27 +33,31 @@ pub(super) async fn collect(
     if System::new(&config.procfs).hides_other_users() {
         eprintln!("pstree-exporter: {HIDEPID_ADVICE}");
     }
-    let Once { names, pids: inside, .. } = ask_for_names(names, wanted).await;
+    let config_of_names = names;
+    let Once { mut names, pids: inside, .. } = ask_for_names(names, wanted).await;
     let pids = wanted.iter().filter_map(|name| name.parse::<u32>().ok());
     let is_found = |name: &String| {
-        let mut listed = names.docker.iter().flat_map(|directory| directory.iter());
+        let mut listed = names.engines.iter().flat_map(|directory| directory.iter());
         name.parse::<u32>().is_ok() || listed.any(|(id, it)| is_called(name, id, it))
     };
     let needs_all = with_host || wanted.is_empty() || !wanted.iter().all(is_found);
     let mut pipeline = Pipeline::new(config)?;
-    let mut collect = |inside: Option<&[u32]>| -> Result<NamedSnapshot, SourceError> {
-        let snapshot = pipeline.collect_for_trees(inside, with_host)?;
-        Ok(KnownNames::default().join(&snapshot, &names, None).snapshot)
-    };
     if let Some(mut inside) = inside.filter(|_| !needs_all) {
         inside.extend(pids);
-        let snapshot = collect(Some(&inside))?;
+        let snapshot = pipeline.collect_for_trees(Some(&inside), with_host)?;
+        let snapshot = KnownNames::default().join(&snapshot, &names, None).snapshot;
         // If a container has been removed, or is not where Docker says, the search continues among all containers.
         if let Ok((containers, pids)) = select(&snapshot, wanted, false) {
             return Ok(Selected { snapshot, containers, pids });
         }
     }
-    let snapshot = collect(None)?;
+    let snapshot = pipeline.collect_for_trees(None, with_host)?;
+    let mut joined = KnownNames::default().join(&snapshot, &names, None);
+    if !joined.unnamed.of_containerd.is_empty() {
+        once::look_up_in_containerd(config_of_names, &joined.unnamed.of_containerd, &mut names).await;
+        joined = KnownNames::default().join(&snapshot, &names, None);
+    }
+    let snapshot = joined.snapshot;
     let (containers, pids) = select(&snapshot, wanted, with_host)?;
     Ok(Selected { snapshot, containers, pids })
 }

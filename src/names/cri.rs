@@ -4,20 +4,10 @@
 //! The containers are listed at start, and again when a container of a pod has no name.
 
 use std::collections::HashMap;
-use std::error::Error;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::http::uri::PathAndQuery;
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
-use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint as Transport};
-use tonic::{Code, Request, Status};
-use tonic_prost::ProstCodec;
-use tower::service_fn;
 use tracing::{debug, info, warn};
 
 use super::config::NameTimeouts;
@@ -25,45 +15,17 @@ use super::cri_api::{
     Container, ListContainersResponse, ListPodSandboxResponse, ListRequest, PodSandbox, PodSandboxMetadata,
 };
 use super::endpoint::Endpoint;
+use super::grpc::{Client, GrpcError};
 use super::kubernetes::{KubernetesNames, SANDBOX};
 use super::registry::{Api, Registry};
 use crate::model::container_metadata::PodContainer;
-use crate::model::text::sanitize;
 
 const LIST_CONTAINERS: &str = "/runtime.v1.RuntimeService/ListContainers";
 const LIST_PODS: &str = "/runtime.v1.RuntimeService/ListPodSandbox";
-/// Limit on the size of a response, more than a node has.
-const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why a runtime did not answer. The message is one line, without control characters.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct CriError(String);
-
-impl CriError {
-    /// How to fix it.
-    pub(crate) const REMEDY: &str = "set --cri.endpoint to the socket of a runtime with the CRI API that this user may \
-                                     open, or use --names.kubernetes=logs";
-
-    fn timed_out() -> Self {
-        Self("no answer within the timeout".to_owned())
-    }
-}
-
-impl From<Status> for CriError {
-    fn from(status: Status) -> Self {
-        let mut cause: &dyn Error = &status;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        let text = match status.code() {
-            Code::Unimplemented => "the runtime does not have the CRI API (runtime.v1)".to_owned(),
-            _ if status.source().is_none() => format!("{}: {}", status.code(), status.message()),
-            _ => cause.to_string(),
-        };
-        Self(sanitize(text.as_bytes()).into_owned())
-    }
-}
+/// How to fix a runtime that does not answer.
+pub(crate) const REMEDY: &str = "set --cri.endpoint to the socket of a runtime with the CRI API that this user may open, \
+                                 or use --names.kubernetes=logs";
 
 /// Keeps the names of one runtime up to date; never returns. `allowed_labels` are the labels to read, in the order of the
 /// flag. A runtime that is not `expected` and never answers is not reported.
@@ -91,12 +53,11 @@ pub(crate) async fn sync_registry(
             }
             Err(error) => {
                 registry.mark_down(Api::Cri, &name);
-                let remedy = CriError::REMEDY;
                 match was_up {
                     Some(false) => {}
                     None if !is_expected => debug!(cri = %name, %error, "no names of pods from this socket"),
                     _ => {
-                        warn!(cri = %name, %error, "the CRI API does not answer; known names are kept; {remedy}");
+                        warn!(cri = %name, %error, "the CRI API does not answer; known names are kept; {REMEDY}");
                     }
                 }
                 was_up = Some(false);
@@ -121,41 +82,14 @@ pub(crate) async fn ask_once(
     endpoint: &Endpoint,
     limit: Duration,
     allowed_labels: &[String],
-) -> Result<KubernetesNames, CriError> {
+) -> Result<KubernetesNames, GrpcError> {
     let lists = async {
-        let channel = connect(endpoint);
-        let containers: ListContainersResponse = list(&channel, LIST_CONTAINERS).await?;
-        let pods: ListPodSandboxResponse = list(&channel, LIST_PODS).await?;
+        let client = Client::new(endpoint);
+        let containers: ListContainersResponse = client.call(LIST_CONTAINERS, ListRequest {}, None).await?;
+        let pods: ListPodSandboxResponse = client.call(LIST_PODS, ListRequest {}, None).await?;
         Ok(to_names(containers.containers, pods.items, allowed_labels))
     };
-    timeout(limit, lists).await.unwrap_or_else(|_| Err(CriError::timed_out()))
-}
-
-/// A channel that connects at the first request.
-fn connect(endpoint: &Endpoint) -> Channel {
-    let endpoint = endpoint.clone();
-    let connector = service_fn(move |_| {
-        let endpoint = endpoint.clone();
-        async move {
-            let Endpoint::Unix(path) = endpoint else {
-                return Err(io::Error::from(io::ErrorKind::Unsupported));
-            };
-            Ok(TokioIo::new(UnixStream::connect(path).await?))
-        }
-    });
-    // Only used for the header :authority.
-    Transport::from_static("http://localhost").connect_with_connector_lazy(connector)
-}
-
-async fn list<T: prost::Message + Default + 'static>(
-    channel: &Channel,
-    method: &'static str,
-) -> Result<T, CriError> {
-    let mut client = Grpc::new(channel.clone()).max_decoding_message_size(MAX_RESPONSE_BYTES);
-    client.ready().await.map_err(|error| Status::from_error(error.into()))?;
-    let path = PathAndQuery::from_static(method);
-    let response = client.unary(Request::new(ListRequest {}), path, ProstCodec::default()).await?;
-    Ok(response.into_inner())
+    timeout(limit, lists).await.unwrap_or(Err(GrpcError::TimedOut))
 }
 
 fn to_names(containers: Vec<Container>, pods: Vec<PodSandbox>, allowed_labels: &[String]) -> KubernetesNames {

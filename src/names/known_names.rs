@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::config::NameTimeouts;
 use super::registry::{Names, Unnamed};
-use crate::model::container::Container;
+use crate::model::container::{Container, Runtime};
 use crate::model::container_metadata::{ContainerMetadata, PodContainer, display_name};
 use crate::model::snapshot::{ContainerState, ContainerSummary, NamedSnapshot, Snapshot};
 use crate::model::text::{label_value, name_label};
@@ -75,13 +75,16 @@ impl KnownNames {
             let is_named = metadata.as_ref().is_some_and(|it| !it.name.is_empty());
             let may_be_in_pod = may_be_in_pod(&state.container);
             unnamed.has_pods |= may_be_in_pod && metadata.as_ref().is_none_or(|it| it.container.is_empty());
-            if metadata.is_none() && waits_for_engine(&state.container) {
-                unnamed.of_engines.push(state.container.container_id.to_string());
+            if metadata.is_none() {
+                let id = || state.container.container_id.to_string();
+                unnamed.of_engines.extend(waits_for_engine(&state.container).then(id));
+                unnamed.of_containerd.extend(may_be_in_containerd(&state.container).then(id));
             }
             let waits = waiting.is_some_and(|waiting| {
                 waiting.now < state.present_since + self.timeout
                     && ((waiting.for_engines && waits_for_engine(&state.container))
-                        || (may_be_in_pod && waiting.for_kubernetes))
+                        || ((may_be_in_pod || may_be_in_containerd(&state.container))
+                            && waiting.for_kubernetes))
             });
             if !is_named && waits {
                 let deadline = state.present_since + self.timeout;
@@ -166,6 +169,11 @@ fn waits_for_engine(container: &Container) -> bool {
     container.own_name.is_none() && container.runtime.has_docker_api_name()
 }
 
+/// Whether containerd can have a name: Kubernetes' names of containers are in its CRI API.
+fn may_be_in_containerd(container: &Container) -> bool {
+    container.pod_uid.is_empty() && matches!(container.runtime, Runtime::Nerdctl | Runtime::Containerd)
+}
+
 /// Whether this can be a container of a pod.
 fn may_be_in_pod(container: &Container) -> bool {
     !container.pod_uid.is_empty() || container.runtime.is_of_kubernetes()
@@ -174,7 +182,6 @@ fn may_be_in_pod(container: &Container) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::container::Runtime;
     use crate::model::forest::merged_nodes::ExportedNode;
     use crate::model::process::Membership;
     use crate::model::snapshot::ContainerNumbers;
@@ -268,10 +275,10 @@ mod tests {
         };
         let names = only_pod(kubernetes);
         assert_eq!(
-            joined(&in_pod("pause"), &Names { docker: Vec::new(), ..names.clone() }).0,
+            joined(&in_pod("pause"), &Names { engines: Vec::new(), ..names.clone() }).0,
             "default/web-0/POD"
         );
-        let without_docker = Names { docker: Vec::new(), ..names };
+        let without_docker = Names { engines: Vec::new(), ..names };
         assert_eq!(
             joined(&in_pod("nginx"), &without_docker),
             ("default/web-0/b43d92bf1e5c".to_owned(), true),

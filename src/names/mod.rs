@@ -13,12 +13,15 @@
 //! | `kubernetes` | the names of pods and their containers |
 //! | `kubernetes_logs` | reads these from the names of log files |
 //! | `kubernetes_thread` | reads them again when a container has no name |
+//! | `containerd` | the names of nerdctl's containers, from containerd's own API |
+//! | `grpc` | a client of both APIs |
 //! | `cri` | requests them from the CRI API of a container runtime |
 //! | `cri_api` | the messages of that API |
 //! | `registry` | the names that all sources report now |
 //! | `known_names` | joins names to the containers of a snapshot |
 
 pub mod config;
+mod containerd;
 pub(crate) mod cri;
 mod cri_api;
 mod default_sockets;
@@ -26,6 +29,7 @@ pub mod docker;
 pub(crate) mod docker_error;
 pub mod docker_list;
 pub mod endpoint;
+mod grpc;
 pub mod known_names;
 pub mod kubernetes;
 pub mod kubernetes_logs;

@@ -1,17 +1,20 @@
 //! Asks every source of names once, for a command that prints and exits.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::future::join_all;
 
 use super::config::{Endpoints, NamesConfig};
-use super::cri::{self, CriError};
+use super::containerd;
+use super::cri;
 use super::docker::{self, OnceAnswer};
 use super::docker_error::DockerError;
 use super::endpoint::Endpoint;
+use super::grpc::GrpcError;
 use super::kubernetes_logs::read_names;
 use super::registry::Names;
 use crate::model::container_metadata::ContainerMetadata;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// The answers of all sources.
 #[derive(Debug, Default)]
@@ -22,7 +25,7 @@ pub(crate) struct Once {
     /// The number of containers that each engine lists.
     pub docker: Vec<(Endpoint, Result<usize, DockerError>)>,
     /// Whether each CRI runtime answered.
-    pub cri: Vec<(Endpoint, Result<(), CriError>)>,
+    pub cri: Vec<(Endpoint, Result<(), GrpcError>)>,
     /// Whether the directories with log files could be read.
     pub has_logs: bool,
 }
@@ -52,7 +55,7 @@ pub(crate) async fn ask(
             let known = once.pids.take().zip(pids);
             once.pids = known.map(|(all, pids)| [all, pids].concat());
             let count = directory.len();
-            once.names.docker.push(Arc::new(directory));
+            once.names.engines.push(Arc::new(directory));
             count
         });
         once.docker.push((endpoint, answer));
@@ -65,6 +68,16 @@ pub(crate) async fn ask(
     once.has_logs = logs.is_some();
     once.names.kubernetes.extend(logs.map(Arc::new));
     once
+}
+
+/// Adds what containerd knows of these containers.
+pub(crate) async fn look_up_in_containerd(config: &NamesConfig, ids: &[String], names: &mut Names) {
+    let labels: Vec<String> = config.labels.iter().map(|it| it.key.clone()).collect();
+    for endpoint in current(config.cri.as_ref()) {
+        if let Ok(found) = containerd::look_up(&endpoint, ids, &labels, config.timeouts.first_answer).await {
+            names.engines.push(Arc::new(found));
+        }
+    }
 }
 
 fn current(endpoints: Option<&Endpoints>) -> Vec<Endpoint> {

@@ -20,8 +20,8 @@ pub type Directory = HashMap<String, Arc<ContainerMetadata>>;
 /// The names from all sources.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// Of each engine.
-    pub docker: Vec<Arc<Directory>>,
+    /// Of each container engine.
+    pub engines: Vec<Arc<Directory>>,
     /// From each source of the names of Kubernetes. The first that knows a container decides.
     pub kubernetes: Vec<Arc<KubernetesNames>>,
 }
@@ -30,13 +30,13 @@ impl Names {
     /// The names of one engine.
     #[must_use]
     pub fn of_engine(directory: Directory) -> Self {
-        Self { docker: vec![Arc::new(directory)], kubernetes: Vec::new() }
+        Self { engines: vec![Arc::new(directory)], kubernetes: Vec::new() }
     }
 
     /// What the engines know of a container.
     #[must_use]
     pub fn engine_metadata(&self, container_id: &str) -> Option<Arc<ContainerMetadata>> {
-        self.docker.iter().find_map(|directory| directory.get(container_id)).cloned()
+        self.engines.iter().find_map(|directory| directory.get(container_id)).cloned()
     }
 
     /// The names that Kubernetes has for a container: its own, or else that of its pod.
@@ -51,8 +51,10 @@ impl Names {
 /// Containers that have no name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unnamed {
-    /// Ids of those that may have a name in an engine.
+    /// Ids of those that may have a name in the Docker API.
     pub of_engines: Vec<String>,
+    /// Ids of those that may have a name in containerd.
+    pub of_containerd: Vec<String>,
     /// Whether Kubernetes may have the name of one.
     pub has_pods: bool,
 }
@@ -120,6 +122,7 @@ impl<T: Default> Sources<T> {
 #[derive(Debug, Default)]
 struct State {
     docker: Sources<Directory>,
+    containerd: Sources<Directory>,
     cri: Sources<KubernetesNames>,
     logs: Logs,
     has_unnamed_pods: bool,
@@ -186,6 +189,11 @@ impl Registry {
     /// Replaces the directory of an engine after a successful list, which began at `started`.
     pub(crate) fn publish_docker(&self, endpoint: &Arc<str>, directory: Directory, started: Instant) {
         self.change(|state| state.docker.entry(endpoint).publish(directory, started));
+    }
+
+    /// Replaces what containerd knows of containers that had no name.
+    pub(crate) fn publish_containerd(&self, endpoint: &Arc<str>, directory: Directory) {
+        self.change(|state| state.containerd.entry(endpoint).names = Arc::new(directory));
     }
 
     /// Replaces the names of a CRI runtime after a successful list, which began at `started`.
@@ -280,7 +288,7 @@ impl Registry {
             _ => None,
         };
         let names = Names {
-            docker: state.docker.names().collect(),
+            engines: state.docker.names().chain(state.containerd.names()).collect(),
             kubernetes: state.cri.names().chain(logs).collect(),
         };
         let status = NamesStatus { docker: state.docker.status(), cri: state.cri.status() };

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::config::{Endpoints, NamesConfig};
 use super::endpoint::Endpoint;
 use super::registry::{Api, Registry};
-use super::{cri, docker, kubernetes_thread};
+use super::{containerd, cri, docker, kubernetes_thread};
 
 /// Starts all sources. Must be called in a tokio runtime, in which the clients of APIs run.
 ///
@@ -34,6 +34,12 @@ pub(crate) fn start(config: NamesConfig, registry: &Arc<Registry>) -> io::Result
         start_clients(endpoints, timeouts.search_interval, move |endpoint| {
             registry.expect(Api::Cri, &endpoint.to_string().into());
             let (labels, registry) = (Arc::clone(&labels), Arc::clone(&registry));
+            tokio::spawn(containerd::sync_registry(
+                endpoint.clone(),
+                Arc::clone(&labels),
+                Arc::clone(&registry),
+                timeouts,
+            ));
             tokio::spawn(cri::sync_registry(endpoint, is_expected, labels, registry, timeouts))
         });
     }

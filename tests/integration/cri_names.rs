@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use crate::kubernetes_names::{POD, id, names, node, owned};
 use crate::support::exposition::Exposition;
-use crate::support::fixture::Fixture;
+use crate::support::fixture::{Fixture, Process};
 use crate::support::{BINARY, Exporter};
 
 /// What the API does with a request.
@@ -27,6 +27,8 @@ enum Behavior {
     Answer { pods: Vec<u8>, containers: Vec<u8> },
     /// Announces a message and sends one byte of it at a time.
     Trickle,
+    /// containerd without CRI, with one container of nerdctl in the namespace `default`.
+    Containerd { id: String },
     /// `UNIMPLEMENTED`, as containerd without its CRI plugin.
     Unimplemented,
     /// Never answers.
@@ -62,7 +64,8 @@ impl ScriptedCri {
                     let method = request.uri().path().to_owned();
                     let behavior = behavior.lock().expect("no panic").clone();
                     methods.lock().expect("no panic").push(method.clone());
-                    respond(behavior, method)
+                    let namespace = request.headers().get("containerd-namespace").cloned();
+                    respond(behavior, method, namespace)
                 });
                 let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service);
@@ -101,7 +104,11 @@ impl Drop for ScriptedCri {
 type Body =
     StreamBody<std::pin::Pin<Box<dyn stream::Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>>;
 
-async fn respond(behavior: Behavior, method: String) -> Result<Response<Body>, Infallible> {
+async fn respond(
+    behavior: Behavior,
+    method: String,
+    namespace: Option<HeaderValue>,
+) -> Result<Response<Body>, Infallible> {
     let trailers = |status: &'static str| {
         Frame::trailers(HeaderMap::from_iter([(
             "grpc-status".parse().expect("a name"),
@@ -115,9 +122,24 @@ async fn respond(behavior: Behavior, method: String) -> Result<Response<Body>, I
                 "/runtime.v1.RuntimeService/ListContainers" => containers,
                 other => panic!("{other} is not in the API"),
             };
-            let length = u32::try_from(message.len()).expect("a short message");
-            let framed = [&[0], &length.to_be_bytes()[..], &message].concat();
-            StreamBody::new(Box::pin(stream::iter([Ok(Frame::data(framed.into())), Ok(trailers("0"))])))
+            StreamBody::new(Box::pin(stream::iter([Ok(framed(&message)), Ok(trailers("0"))])))
+        }
+        Behavior::Containerd { id } => {
+            let is_default = namespace.is_some_and(|it| it == "default");
+            let namespaces = [field(1, field(1, "moby")), field(1, field(1, "default"))].concat();
+            let label = field(2, [field(1, "nerdctl/name"), field(2, "shop")].concat());
+            let container = field(1, [field(1, &id), label, field(3, "docker.io/library/nginx:1")].concat());
+            let message = match method.as_str() {
+                "/containerd.services.namespaces.v1.Namespaces/List" => Ok(namespaces),
+                "/containerd.services.containers.v1.Containers/Get" if is_default => Ok(container),
+                "/containerd.services.containers.v1.Containers/Get" => Err("5"),
+                _ => Err("12"),
+            };
+            let frames = match message {
+                Ok(message) => vec![Ok(framed(&message)), Ok(trailers("0"))],
+                Err(status) => vec![Ok(trailers(status))],
+            };
+            StreamBody::new(Box::pin(stream::iter(frames)))
         }
         Behavior::Trickle => StreamBody::new(Box::pin(stream::unfold(0_u32, |sent| async move {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -130,6 +152,12 @@ async fn respond(behavior: Behavior, method: String) -> Result<Response<Body>, I
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     Ok(response)
+}
+
+/// A message as gRPC sends it: not compressed, with its length.
+fn framed(message: &[u8]) -> Frame<Bytes> {
+    let length = u32::try_from(message.len()).expect("a short message");
+    Frame::data([&[0], &length.to_be_bytes()[..], message].concat().into())
 }
 
 /// A field of a Protocol Buffers message: a string, a message, or an entry of a map.
@@ -231,7 +259,7 @@ fn the_runtime_is_asked_again_only_while_a_container_has_no_name() {
         containers: [containers, container(&id('d'), &id('e'), "app", b"")].concat(),
     });
     let cgroup = format!("0::/kubepods/burstable/pod{uid}/{}\n", id('d'));
-    fixture.process(&crate::support::fixture::Process { pid: 13, cgroup: &cgroup, ..Default::default() });
+    fixture.process(&Process { pid: 13, cgroup: &cgroup, ..Default::default() });
     let found = exporter.scrape_until("d", |metrics| names(metrics, 'd'));
     assert_eq!(found[0], "default/web-1/app");
 }
@@ -256,7 +284,7 @@ fn a_runtime_that_goes_away_costs_no_known_name() {
 #[test]
 fn a_runtime_that_never_answers_is_logged_and_has_no_sample() {
     for (behavior, mention) in [
-        (Behavior::Unimplemented, "does not have the CRI API"),
+        (Behavior::Unimplemented, "does not have this API"),
         (Behavior::Hang, "no answer within the timeout"),
     ] {
         let (fixture, cri) = (node(), ScriptedCri::start(behavior));
@@ -283,6 +311,25 @@ fn names_from_the_runtime_contain_no_control_characters_and_are_bounded() {
     for value in [name, container, label(&metrics, 'a', "image"), label(&metrics, 'a', "label_team")] {
         assert_eq!(value.chars().count(), 128, "{value}");
     }
+}
+
+#[test]
+fn containers_of_nerdctl_have_the_names_that_containerd_stores() {
+    let fixture = Fixture::new();
+    fixture.process(&Process::default());
+    let cgroup = format!("0::/default/{}\n", id('a'));
+    fixture.process(&Process { pid: 10, cgroup: &cgroup, ..Process::default() });
+    let containerd = ScriptedCri::start(Behavior::Containerd { id: id('a') });
+    let exporter = exporter(&fixture, &[&containerd.flag()]);
+    let metrics = exporter.scrape_until("a name", |metrics| names(metrics, 'a').map(|_| metrics.clone()));
+    assert_eq!(names(&metrics, 'a'), owned(["shop", "", "", ""]));
+    assert_eq!(label(&metrics, 'a', "image"), "docker.io/library/nginx:1");
+    let tree = Command::new(BINARY)
+        .args(["tree", "--no-docker", &containerd.flag(), "shop"])
+        .args(fixture.flags())
+        .output()
+        .expect("it runs");
+    assert!(String::from_utf8_lossy(&tree.stdout).starts_with("shop: 1 process"), "{tree:?}");
 }
 
 #[test]

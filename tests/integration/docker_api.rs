@@ -446,7 +446,7 @@ fn containers_are_listed_again_although_the_event_stream_is_silent() {
         }
     });
     assert_eq!(docker.streams(), 1, "all by one stream");
-    assert_eq!(registry.read().0.docker[0][CONTAINER_ID].name, "web");
+    assert_eq!(registry.read().0.engines[0][CONTAINER_ID].name, "web");
 }
 
 #[test]

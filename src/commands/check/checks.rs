@@ -15,7 +15,7 @@ use crate::model::cgroup_layout::CgroupPaths;
 use crate::model::container::Runtime;
 use crate::model::snapshot::Snapshot;
 use crate::names::config::NamesConfig;
-use crate::names::cri::CriError;
+use crate::names::cri;
 use crate::names::once::{self, Once};
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::resolve::process_files::ProcessFiles as _;
@@ -207,7 +207,7 @@ fn pod_names(config: &NamesConfig, once: &Once, snapshot: &Snapshot, report: &mu
     }
     let remedy = match logs {
         Some(_) => "mount /var/log/containers and /var/log/pods of the host, and set --path.kubernetes-logs",
-        None => CriError::REMEDY,
+        None => cri::REMEDY,
     };
     report.partial(SUBJECT, format!("{named} of {all} containers in pods from {from}"), remedy);
     for (endpoint, answer) in once.cri.iter().filter(|_| config.expects_cri()) {
@@ -215,7 +215,7 @@ fn pod_names(config: &NamesConfig, once: &Once, snapshot: &Snapshot, report: &mu
             report.partial(
                 SUBJECT,
                 format!("the CRI API at {endpoint} does not answer: {error}"),
-                CriError::REMEDY,
+                cri::REMEDY,
             );
         }
     }
