@@ -1,4 +1,4 @@
-//! Tests with real parts: a Docker engine, podman, Prometheus, a browser, namespaces and cgroups. They require root and
+//! Tests with real parts: a Docker engine, containerd with CRI, podman, Prometheus, a browser, namespaces and cgroups. They require root and
 //! the packages that `make test` installs. If something is missing, a test fails; no test is skipped.
 //!
 //! Run one at a time, because they observe the whole machine. A test waits for the condition that it asserts and never
@@ -21,6 +21,7 @@ mod forests;
 mod image;
 mod incidents;
 mod inside_containers;
+mod kubernetes;
 mod large_forests;
 mod limits;
 mod live_view;
