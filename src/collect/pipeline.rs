@@ -33,7 +33,6 @@ use super::prune_exited::prune_exited;
 use super::selection::{CandidateFiles, Selection};
 use super::source_selection::{Reason, SourceSelection, V1_ONLY, select_source};
 use crate::model::cgroup_layout::CgroupPaths;
-use crate::model::clock::BootClock;
 use crate::model::collection::{CollectionStatus, CollectorRun};
 use crate::model::comm_interner::CommInterner;
 use crate::model::container::Runtime;
@@ -46,6 +45,7 @@ use crate::model::process_table::ProcessTable;
 use crate::model::snapshot::{ContainerNumbers, ContainerState, Snapshot};
 use crate::model::start_estimate::MemberPids;
 use crate::observe::cgroupfs::pids::PidsReader;
+use crate::observe::procfs::start_clock::StartClock;
 use crate::observe::procfs::system::System;
 use crate::observe::procfs::walk::ProcFiles;
 use crate::observe::source::{Source, SourceError};
@@ -58,6 +58,7 @@ pub struct Pipeline {
     reason: Reason,
     events: Option<KernelEvents>,
     system: System,
+    start_clock: StartClock,
     /// Unless a relative path was seen.
     cgroup_paths: CgroupPaths,
     pids: PidsReader,
@@ -122,6 +123,7 @@ impl Pipeline {
             reason,
             events,
             system,
+            start_clock: StartClock::new(&config.procfs),
             cgroup_paths,
             pids: PidsReader::find(&config.cgroupfs),
             cgroupfs: config.cgroupfs.clone(),
@@ -222,7 +224,7 @@ impl Pipeline {
     fn run(&mut self, selection: Option<&Selection>) -> Result<Arc<Snapshot>, SourceError> {
         let at = Instant::now();
         let begun =
-            Begun { at, monotonic: self.monotonic(at), unix: unix_now(), ticks: self.system.uptime_ticks() };
+            Begun { at, monotonic: self.monotonic(at), unix: unix_now(), ticks: self.start_clock.ticks() };
         if let Err(error) = self.walk_or_fall_back(begun, selection) {
             self.status.processes.success = false;
             self.status.processes.duration = at.elapsed().as_secs_f64();
@@ -362,10 +364,7 @@ impl Pipeline {
             host_forks: self.events.as_ref().map(KernelEvents::host_forks),
             task_limits: self.system.task_limits(),
             containers_by_runtime: self.runtimes.iter().map(|(&runtime, &count)| (runtime, count)).collect(),
-            clock: BootClock {
-                boot_time: self.system.boot_time(),
-                ticks_per_second: rustix::param::clock_ticks_per_second(),
-            },
+            clock: self.start_clock.read(),
             collected_at: begun.unix,
             collected_at_ticks: begun.ticks,
             collected_at_monotonic: begun.monotonic,

@@ -149,6 +149,12 @@ fn open_bpf(
              --path.procfs",
         ));
     }
+    if !system.shows_start_times_of_kernel() {
+        return Err(Reason::Procfs(
+            "the exporter runs in its own time namespace, in which start times differ from those in the kernel; run it \
+             in the time namespace of the host",
+        ));
+    }
     if system.hides_other_users() {
         return Err(Reason::Procfs(
             "procfs is mounted with hidepid, which hides files that are also required with BPF",

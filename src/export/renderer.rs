@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::exporter_families::{ExporterStatus, families};
 use super::rendered::RenderedSnapshot;
-use super::self_metrics::OwnProcess;
+use super::self_metrics::{OwnProcess, start_time_seconds};
 use crate::model::collection::{CollectionStatus, NamesStatus};
 use crate::model::snapshot::NamedSnapshot;
 
@@ -16,12 +16,13 @@ pub struct Renderer {
     container_labels: Arc<[String]>,
     /// The possible reasons why only some processes are visible, and whether each one applies.
     partial: [(&'static str, bool); 2],
+    start_time_seconds: Option<f64>,
 }
 
 impl Renderer {
     #[must_use]
     pub fn new(container_labels: Vec<String>, partial: [(&'static str, bool); 2]) -> Self {
-        Self { container_labels: container_labels.into(), partial }
+        Self { container_labels: container_labels.into(), partial, start_time_seconds: start_time_seconds() }
     }
 
     /// Renders a collection. `web_config` is whether the current web configuration is in effect, and how many reloads
@@ -40,7 +41,7 @@ impl Renderer {
             names,
             web_config,
             interval: interval.as_secs_f64(),
-            own: OwnProcess::read(),
+            own: OwnProcess::read(self.start_time_seconds),
         };
         let families = families(&snapshot, status, &exporter);
         RenderedSnapshot::new(

@@ -2,6 +2,7 @@
 
 use procfs::WithCurrentSystemInfo as _;
 use procfs::process::{LimitValue, Process};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Values from `/proc/self`. A value that cannot be read is `None`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,17 +17,14 @@ pub struct OwnProcess {
 }
 
 impl OwnProcess {
-    /// Reads the current values.
+    /// Reads the current values, except `start_time_seconds`, which does not change.
     #[must_use]
-    pub fn read() -> Self {
+    pub fn read(start_time_seconds: Option<f64>) -> Self {
         let Ok(process) = Process::myself() else {
             return Self::default();
         };
         let stat = process.stat().ok();
         let ticks = procfs::ticks_per_second() as f64;
-        let started = |ticks_since_boot: u64| {
-            Some(procfs::boot_time_secs().ok()? as f64 + ticks_since_boot as f64 / ticks)
-        };
         let max_fds = process.limits().ok().and_then(|limits| match limits.max_open_files.soft_limit {
             LimitValue::Value(limit) => Some(limit),
             LimitValue::Unlimited => None,
@@ -37,8 +35,17 @@ impl OwnProcess {
             virtual_bytes: stat.as_ref().map(|stat| stat.vsize),
             open_fds: process.fd_count().ok().map(|count| count as u64),
             max_fds,
-            start_time_seconds: stat.as_ref().and_then(|stat| started(stat.starttime)),
+            start_time_seconds,
             threads: stat.as_ref().and_then(|stat| stat.num_threads.try_into().ok()),
         }
     }
+}
+
+/// Unix time at which the exporter was started, in seconds. The kernel counts start times with `CLOCK_BOOTTIME`.
+#[must_use]
+pub fn start_time_seconds() -> Option<f64> {
+    let seconds = |time: Timespec| time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
+    let started = Process::myself().ok()?.stat().ok()?.starttime as f64 / procfs::ticks_per_second() as f64;
+    let age = seconds(clock_gettime(ClockId::Boottime)) - started;
+    Some(seconds(clock_gettime(ClockId::Realtime)) - age)
 }

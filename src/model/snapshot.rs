@@ -41,7 +41,7 @@ pub struct Snapshot {
     pub clock: BootClock,
     /// Unix time of the start of the collection, in seconds.
     pub collected_at: f64,
-    /// The same time in clock ticks since boot; `None` if the procfs does not show it.
+    /// The same time in clock ticks since boot; `None` if it is unknown.
     pub collected_at_ticks: Option<u64>,
     /// The same time as monotonic time since the pipeline was created.
     pub collected_at_monotonic: Duration,

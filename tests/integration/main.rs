@@ -18,6 +18,7 @@ mod imports;
 mod kubernetes_names;
 mod pids_limit;
 mod pods;
+mod procfs_mounts;
 mod properties;
 mod security;
 mod tree_command;

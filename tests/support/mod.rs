@@ -6,6 +6,7 @@ pub mod dashboard;
 pub mod exposition;
 pub mod fixture;
 pub mod http;
+pub mod namespaces;
 pub mod rules;
 pub mod secured;
 pub mod slow;

@@ -1,4 +1,4 @@
-//! Files of the system as a whole: boot time, limits, and what is visible to the exporter.
+//! Files of the system as a whole: limits, and what is visible to the exporter.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use procfs::prelude::FromRead as _;
 use crate::model::container::{Container, Runtime};
 use crate::model::pids::TaskLimits;
 use crate::model::text::label_value;
-use crate::observe::procfs::parse::{parse_keyed, parse_namespace_link, parse_number, parse_uptime};
+use crate::observe::procfs::parse::{parse_namespace_link, parse_number};
 use crate::resolve::cgroup_file::parse_cgroup_file;
 use crate::resolve::cgroup_path::label_id;
 
@@ -17,6 +17,9 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// `PROC_CGROUP_INIT_INO` (same file): the cgroup namespace of the host.
 const INITIAL_CGROUP_NAMESPACE: u64 = 0xEFFF_FFFB;
+
+/// `PROC_TIME_INIT_INO` (same file): the time namespace of the host.
+const INITIAL_TIME_NAMESPACE: u64 = 0xEFFF_FFFA;
 
 /// What to do if [`System::hides_other_users`].
 pub const HIDEPID_ADVICE: &str = "procfs is mounted with hidepid, so processes of other users are hidden; run with \
@@ -33,19 +36,6 @@ impl System {
     #[must_use]
     pub fn new(procfs: &Path) -> Self {
         Self { root: procfs.to_owned() }
-    }
-
-    /// Unix time of the boot in seconds (`btime` in `proc_stat(5)`). It changes when the clock is set.
-    #[must_use]
-    pub fn boot_time(&self) -> Option<u64> {
-        parse_keyed(&fs::read(self.root.join("stat")).ok()?, b"btime")
-    }
-
-    /// Time since the boot in clock ticks, the unit of start times (`proc_uptime(5)` has hundredths of a second).
-    #[must_use]
-    pub fn uptime_ticks(&self) -> Option<u64> {
-        let hundredths = parse_uptime(&fs::read(self.root.join("uptime")).ok()?)?;
-        Some(hundredths * rustix::param::clock_ticks_per_second() / 100)
     }
 
     /// The limits on the number of tasks (`proc_sys_kernel(5)`). `pid_max` is `None` if it is not that of the host.
@@ -88,6 +78,13 @@ impl System {
     #[must_use]
     pub fn has_own_cgroup_namespace(&self) -> bool {
         self.own_namespace("cgroup").is_some_and(|namespace| namespace != INITIAL_CGROUP_NAMESPACE)
+    }
+
+    /// Whether start times in this procfs are those that the kernel has internally. In a time namespace
+    /// (`time_namespaces(7)`), procfs adds an offset. Kernels without such namespaces have no link.
+    #[must_use]
+    pub fn shows_start_times_of_kernel(&self) -> bool {
+        self.own_namespace("time").is_none_or(|namespace| namespace == INITIAL_TIME_NAMESPACE)
     }
 
     /// The inode number of a namespace of the exporter.
