@@ -76,3 +76,51 @@ fn start_times_and_ages_are_those_of_the_kernel_below_lxcfs() {
 fn start_times_and_ages_are_right_in_a_time_namespace() {
     assert_times_are_right(&["--time", "--boottime=1000000", "--fork"], "true");
 }
+
+/// Mounts a procfs with these options over `/proc`, in a new pid namespace, and runs the exporter with `arguments`.
+fn with_proc_options(options: &str, arguments: &[&str]) -> std::process::Output {
+    let script = format!("mount -t proc -o {options} proc /proc; exec {BINARY} \"$@\"");
+    let mut command = unshared(&["--pid", "--fork"], &script);
+    command.args(arguments).arg("--no-docker").output().expect("util-linux is installed")
+}
+
+#[test]
+fn a_procfs_with_subset_pid_lacks_only_the_limits_of_the_host() {
+    let output = with_proc_options("subset=pid", &["--once"]);
+    let log = String::from_utf8(output.stderr).expect("text");
+    assert!(output.status.success(), "{log}");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("subset=pid")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    for part in
+        ["level=warn", "pstree_host_pid_max", "pstree_host_threads_max", "--path.procfs", "ProcSubset=all"]
+    {
+        assert!(lines[0].contains(part), "{part}: {log}");
+    }
+    let metrics = Exposition::parse(&String::from_utf8(output.stdout).expect("text"));
+    let value = |name| metrics.value(name, &[]);
+    assert_eq!(value("pstree_host_pid_max").or(value("pstree_host_threads_max")), None);
+    assert_eq!(value("pstree_container_processes"), Some(1.0), "the exporter is alone in the namespace");
+    let now = unix_now();
+    for name in ["pstree_container_oldest_root_start_time_seconds", "process_start_time_seconds"] {
+        let started = value(name).unwrap_or_else(|| panic!("{name} is missing"));
+        assert!((1_600_000_000.0..=now + RESOLUTION).contains(&started), "{name} {started}");
+    }
+    for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"] {
+        assert!(value(name).is_some(), "{name} is missing");
+    }
+}
+
+#[test]
+fn a_check_says_what_subset_pid_hides_and_the_fix() {
+    let check = |options| {
+        let output = with_proc_options(options, &["--check"]);
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().find(|line| line.contains("subset=pid")).map(str::to_owned)
+    };
+    let line = check("subset=pid").expect("a line");
+    assert!(line.starts_with("partial  procfs"), "{line}");
+    for part in ["/proc/sys", "pstree_host_pid_max", "--path.procfs", "ProcSubset=all"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert_eq!(check("rw"), None, "a complete procfs");
+}

@@ -17,7 +17,7 @@ use crate::model::snapshot::Snapshot;
 use crate::names::config::NamesConfig;
 use crate::names::cri;
 use crate::names::once::{self, Once};
-use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
+use crate::observe::procfs::system::{HIDEPID_ADVICE, SUBSET_ADVICE, System};
 use crate::resolve::process_files::ProcessFiles as _;
 use crate::serve::security::Security;
 
@@ -54,6 +54,7 @@ fn report(config: &Config) -> Report {
     let mut collected = collect(config, &mut report);
     if let Some(Collected { pipeline, snapshot }) = &mut collected {
         view(config, &mut report);
+        system_files(config, &mut report);
         cgroups(pipeline, &mut report);
         let once = ask_for_names(&config.names, &mut report).unwrap_or_default();
         names(&config.names, &once, &mut report);
@@ -122,6 +123,14 @@ fn view(config: &Config, report: &mut Report) {
         );
     } else {
         report.ok("view", "all processes in this procfs");
+    }
+}
+
+/// Nothing if the procfs is complete.
+fn system_files(config: &Config, report: &mut Report) {
+    if System::new(&config.collector.procfs).has_only_processes() {
+        // The message contains the fix.
+        report.partial("procfs", SUBSET_ADVICE, "");
     }
 }
 

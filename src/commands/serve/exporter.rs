@@ -20,7 +20,8 @@ use crate::collect::pipeline::Pipeline;
 use crate::collect::schedule::{Collection, Schedule};
 use crate::commands::serve::sockets::{bound_addresses, listeners};
 use crate::commands::serve::startup_log::{
-    log_hidden_processes, log_missing_pids_controller, log_needless_root, log_source,
+    log_hidden_processes, log_missing_pids_controller, log_missing_system_files, log_needless_root,
+    log_source,
 };
 use crate::export::rendered::{Encoding, Format, LatestSnapshot, RenderedSnapshot};
 use crate::export::renderer::Renderer;
@@ -53,6 +54,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let web_config =
         move || config_status.as_ref().map(|status| (status.last_succeeded(), status.failures()));
     let renderer = renderer(&config);
+    log_missing_system_files(&config.collector);
     log_missing_pids_controller(&pipeline, &config.collector);
     let mut max_connections = 0;
     if !config.once {

@@ -4,7 +4,7 @@ use tracing::{info, warn};
 
 use crate::collect::config::CollectorConfig;
 use crate::collect::pipeline::Pipeline;
-use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
+use crate::observe::procfs::system::{HIDEPID_ADVICE, SUBSET_ADVICE, System};
 
 /// Logs why some processes are not visible. Returns each reason with whether it applies, for the metrics.
 pub(super) fn log_hidden_processes(config: &CollectorConfig) -> [(&'static str, bool); 2] {
@@ -22,6 +22,13 @@ pub(super) fn log_hidden_processes(config: &CollectorConfig) -> [(&'static str, 
         );
     }
     [("hidepid", hidepid), ("pid_namespace", own_container.is_some())]
+}
+
+/// Warns if the procfs lacks the files of the system.
+pub(super) fn log_missing_system_files(config: &CollectorConfig) {
+    if System::new(&config.procfs).has_only_processes() {
+        warn!(procfs = %config.procfs.display(), "{SUBSET_ADVICE}");
+    }
 }
 
 /// Warns if no limit of pids can be read.

@@ -1,5 +1,6 @@
 //! Files of the system as a whole: limits, and what is visible to the exporter.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,11 @@ const INITIAL_TIME_NAMESPACE: u64 = 0xEFFF_FFFA;
 /// What to do if [`System::hides_other_users`].
 pub const HIDEPID_ADVICE: &str = "procfs is mounted with hidepid, so processes of other users are hidden; run with \
      CAP_SYS_PTRACE, or as a member of the group in the mount option gid=";
+
+/// What is missing if [`System::has_only_processes`], and what to do.
+pub const SUBSET_ADVICE: &str = "procfs is mounted with subset=pid, which hides /proc/sys, so pstree_host_pid_max and \
+     pstree_host_threads_max have no samples; mount it without subset=pid (ProcSubset=all in a systemd unit), or set \
+     --path.procfs to such a mount";
 
 /// A procfs, for its files about the whole system.
 #[derive(Clone, Debug)]
@@ -132,21 +138,27 @@ impl System {
     /// Whether the procfs hides processes of other users (`hidepid=1`, `2` or `ptraceable`, `proc(5)`).
     #[must_use]
     pub fn hides_other_users(&self) -> bool {
-        let Ok(root) = fs::canonicalize(&self.root) else {
-            return false;
-        };
-        let Ok(file) = fs::File::open("/proc/self/mountinfo") else {
-            return false;
-        };
-        let Ok(mounts) = procfs::process::MountInfos::from_read(file) else {
-            return false;
-        };
-        // The last mount on a directory is the visible one.
-        let mount = mounts.into_iter().rfind(|mount| mount.mount_point == root);
-        let option = |name| mount.as_ref()?.super_options.get(name)?.clone();
+        let options = self.mount_options().unwrap_or_default();
+        let option = |name| options.get(name)?.clone();
         let has_hidepid = option("hidepid").is_some_and(|value| !matches!(value.as_str(), "0" | "off"));
         let is_exempt = option("gid").and_then(|gid| gid.parse().ok()).is_some_and(is_in_group);
         has_hidepid && !is_exempt && !has_cap_sys_ptrace()
+    }
+
+    /// Whether the procfs has only the directories of processes (`subset=pid`, `proc(5)`).
+    #[must_use]
+    pub fn has_only_processes(&self) -> bool {
+        let options = self.mount_options().unwrap_or_default();
+        options.get("subset").is_some_and(|subset| subset.as_deref() == Some("pid"))
+    }
+
+    /// The mount options of this procfs. `None` if it is not the root of a mount, or if mounts cannot be read.
+    fn mount_options(&self) -> Option<HashMap<String, Option<String>>> {
+        let root = fs::canonicalize(&self.root).ok()?;
+        let file = fs::File::open("/proc/self/mountinfo").ok()?;
+        let mounts = procfs::process::MountInfos::from_read(file).ok()?;
+        // The last mount on a directory is the visible one.
+        mounts.into_iter().rfind(|mount| mount.mount_point == root).map(|mount| mount.super_options)
     }
 }
 
