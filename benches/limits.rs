@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pstree_exporter::observe::procfs::cmdline::ArgumentTimeouts;
+use pstree_exporter::observe::procfs::reader_pool::ReadTimeouts;
 use support::fixture::{Fixture, Process};
 use support::http;
 use support::secured::{basic, serve, wait_for_metrics};
@@ -161,7 +161,7 @@ fn blocked_command_line() -> Comparison {
     Comparison {
         what: "tree with a command line that blocks / time-out",
         time: median(&mut times),
-        base: ArgumentTimeouts::default().read,
+        base: ReadTimeouts::default().read,
         limits: 0.9..1.5,
     }
 }

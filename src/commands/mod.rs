@@ -8,6 +8,7 @@
 //! | `tree` | `tree` |
 //! | `live` | `tree --watch` |
 //! | `roots` | `roots` |
+//! | `user_names` | shared by `tree` and the live view: user names of containers and the host |
 //! | `selected_containers` | shared by `tree` and `roots`: one collection without a running exporter |
 
 pub mod check;
@@ -17,3 +18,4 @@ pub mod roots;
 mod selected_containers;
 pub mod serve;
 pub mod tree;
+mod user_names;

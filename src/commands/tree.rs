@@ -2,15 +2,18 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use super::selected_containers::{Selected, collect};
+use super::user_names::UserNameCache;
 use crate::cli::config::{ColorFlag, TreeConfig};
 use crate::model::process::Membership;
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
-use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts, ArgumentsByPid};
-use crate::observe::procfs::passwd::read_user_names;
+use crate::model::user_names::UserNames;
+use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentsByPid};
+use crate::observe::procfs::reader_pool::ReadTimeouts;
 use crate::view::json;
 use crate::view::rows::arrange;
 use crate::view::text::{Section, Style, TreeView, heading};
@@ -31,7 +34,7 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
         containers.into_iter().map(|index| &snapshot.containers[index]).collect();
     let mut trees = trees_of(&snapshot, &containers, config.with_host);
     let lines = if config.arguments {
-        let timeouts = ArgumentTimeouts::scaled(config.timeout_scale);
+        let timeouts = ReadTimeouts::scaled(config.timeout_scale);
         let readers = ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS, timeouts)?;
         let keys = trees.iter().flat_map(|(_, tree)| tree.processes.iter().map(|process| process.key));
         runtime.block_on(readers.read(keys))
@@ -45,9 +48,12 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
             process.highlight = Highlight::Selected;
         }
     }
-    let out =
-        if config.json { as_json(&snapshot, &trees) } else { as_text(&snapshot, trees, config).into_bytes() };
-    print(&out)
+    if config.json {
+        return print(&as_json(&snapshot, &trees));
+    }
+    let timeouts = ReadTimeouts::scaled(config.timeout_scale);
+    let users = UserNameCache::start(&config.collector.procfs, timeouts)?.of(&trees, &runtime);
+    print(as_text(&snapshot, trees, users, config).as_bytes())
 }
 
 /// The trees of the containers, and of the host, which has no summary.
@@ -82,6 +88,7 @@ fn as_json(snapshot: &NamedSnapshot, trees: &[(Option<&ContainerSummary>, Tree)]
 fn as_text(
     snapshot: &NamedSnapshot,
     trees: Vec<(Option<&ContainerSummary>, Tree)>,
+    users: Vec<Arc<UserNames>>,
     config: &TreeConfig,
 ) -> String {
     let style = style(config);
@@ -95,17 +102,17 @@ fn as_text(
             false => writeln!(out, "{}\n", heading::totals(&containers).render(&style)),
         };
     }
-    let sections = trees.into_iter().filter_map(|(container, tree)| {
+    let sections = trees.into_iter().zip(users).filter_map(|((container, tree), users)| {
         let heading = match container {
             Some(container) => heading::container(container),
             None => heading::host(snapshot.host.as_ref()?, snapshot.host_kernel_threads),
         };
         let rows = arrange(&tree, &config.layout);
         let has_nothing_to_show = shows_all && config.layout.zombies_only && rows.is_empty();
-        (!has_nothing_to_show).then_some(Section { heading: Some(heading), tree, rows })
+        (!has_nothing_to_show).then_some(Section { heading: Some(heading), tree, rows, users })
     });
     let view = TreeView(sections.collect());
-    for line in view.draw(0..view.len(), (snapshot, &read_user_names()), &style) {
+    for line in view.draw(0..view.len(), snapshot, &style) {
         out.push_str(&line);
         out.push('\n');
     }

@@ -23,6 +23,7 @@ mod properties;
 mod security;
 mod tree_command;
 mod trees;
+mod user_names;
 mod version;
 mod web;
 mod web_config;

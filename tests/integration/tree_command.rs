@@ -73,6 +73,9 @@ fn machine() -> Fixture {
         fixture.process(&database(pid, 200, b"postgres", 410));
     }
     fixture.process(&Process { state: 'D', ..database(204, 200, b"postgres", 410) });
+    for pid in [1, 100, 200] {
+        fixture.passwd(pid, "root:x:0:0:root:/root:/bin/sh\n");
+    }
     fixture
 }
 

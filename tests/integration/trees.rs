@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use pstree_exporter::model::clock::BootClock;
 use pstree_exporter::model::process::{Comm, ProcessKey, ProcessState};
 use pstree_exporter::model::snapshot::{NamedSnapshot, Snapshot};
-use pstree_exporter::model::user_names::UserNames;
 use pstree_exporter::view::diff::diff;
 use pstree_exporter::view::json;
 use pstree_exporter::view::rows::{Row, RowOptions, Sort, arrange};
@@ -128,7 +127,7 @@ proptest! {
     ) {
         let sections = trees.into_iter().map(|tree| {
             let rows = arrange(&tree, &layout(true));
-            Section { heading: Some(Line::of("heading", TextRole::Title)), tree, rows }
+            Section { heading: Some(Line::of("heading", TextRole::Title)), tree, rows, users: Arc::default() }
         });
         let picture = TreeView(sections.collect());
         let style = Style { unicode, color: false, width: Some(width), host_pids: true, highlight_column: false };
@@ -138,9 +137,8 @@ proptest! {
             ..Snapshot::default()
         };
         let snapshot = NamedSnapshot { snapshot: Arc::new(snapshot), containers: Vec::new() };
-        let users = UserNames::default();
         let total = picture.len();
-        let lines = picture.draw(0..total, (&snapshot, &users), &style);
+        let lines = picture.draw(0..total, &snapshot, &style);
         prop_assert_eq!(lines.len(), total);
         for line in &lines {
             prop_assert!(line.width() <= width, "{} > {}: {:?}", line.width(), width, line);
@@ -150,7 +148,7 @@ proptest! {
         // Any range of the view has the expected number of lines.
         let from = from.index(total + 1);
         let to = (from + 7).min(total);
-        prop_assert_eq!(picture.draw(from..to, (&snapshot, &users), &style).len(), to - from);
+        prop_assert_eq!(picture.draw(from..to, &snapshot, &style).len(), to - from);
     }
 
     #[test]

@@ -144,6 +144,24 @@ impl Fixture {
         self
     }
 
+    /// Sets the user namespace of a process. That of the exporter is 1.
+    pub fn user_namespace(&self, pid: u32, inode: u64) -> &Self {
+        for (process, inode) in [("self".to_owned(), 1), (pid.to_string(), inode)] {
+            let link = self.root.join(format!("proc/{process}/ns/user"));
+            fs::create_dir_all(link.parent().expect("a parent")).expect("a scratch directory");
+            if !link.is_symlink() {
+                symlink(format!("user:[{inode}]"), link).expect("a scratch link");
+            }
+        }
+        self
+    }
+
+    /// Gives a process a root directory with these user names, and the user namespace of the exporter.
+    pub fn passwd(&self, pid: u32, names: &str) -> &Self {
+        self.write(&format!("proc/{pid}/root/etc/passwd"), names);
+        self.user_namespace(pid, 1)
+    }
+
     pub fn remove(&self, path: &str) {
         let path = self.root.join(path);
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it was there");

@@ -5,13 +5,13 @@ use rustc_hash::FxHashMap;
 use crate::cli::config::TreeConfig;
 use crate::collect::pipeline::Pipeline;
 use crate::commands::live::viewport::{Scroll, Viewport};
-use crate::commands::tree::{ARGUMENT_THREADS, style, trees_of};
+use crate::commands::tree::{ARGUMENT_THREADS, runtime, style, trees_of};
+use crate::commands::user_names::UserNameCache;
 use crate::model::process::{Comm, ProcessKey};
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
 use crate::model::text::sanitize;
-use crate::model::user_names::UserNames;
-use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts, ArgumentsByPid};
-use crate::observe::procfs::passwd::read_user_names;
+use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentsByPid};
+use crate::observe::procfs::reader_pool::ReadTimeouts;
 use crate::view::diff::diff;
 use crate::view::rows::arrange;
 use crate::view::select::{self, NotFound};
@@ -35,8 +35,10 @@ struct ProcessDetails {
 /// The content of the screen, and the data that it is made from.
 pub(crate) struct LiveView<'a> {
     config: &'a TreeConfig,
-    users: UserNames,
-    readers: Option<(tokio::runtime::Runtime, ArgumentReaders)>,
+    users: UserNameCache,
+    argument_readers: Option<ArgumentReaders>,
+    /// Waits for the threads that read names and arguments.
+    runtime: tokio::runtime::Runtime,
     details: FxHashMap<ProcessKey, ProcessDetails>,
     /// The trees of the previous collection by container path. The path of the host is empty.
     previous: FxHashMap<Box<str>, Tree>,
@@ -53,17 +55,16 @@ pub(crate) struct LiveView<'a> {
 
 impl<'a> LiveView<'a> {
     pub(crate) fn new(config: &'a TreeConfig) -> anyhow::Result<Self> {
-        let readers = if config.arguments {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-            let timeouts = ArgumentTimeouts::scaled(config.timeout_scale);
-            Some((runtime, ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS, timeouts)?))
-        } else {
-            None
+        let (procfs, timeouts) = (&config.collector.procfs, ReadTimeouts::scaled(config.timeout_scale));
+        let argument_readers = match config.arguments {
+            true => Some(ArgumentReaders::start(procfs, ARGUMENT_THREADS, timeouts)?),
+            false => None,
         };
         Ok(Self {
             config,
-            users: read_user_names(),
-            readers,
+            users: UserNameCache::start(procfs, timeouts)?,
+            argument_readers,
+            runtime: runtime()?,
             details: FxHashMap::default(),
             previous: FxHashMap::default(),
             snapshot: None,
@@ -82,6 +83,7 @@ impl<'a> LiveView<'a> {
         self.selection_error = error.map(|error| format!("{error}; waiting for it"));
         let trees = trees_of(&snapshot, &containers, self.config.with_host);
         self.read_details(&snapshot, &trees, pipeline);
+        let users = self.users.of(&trees, &self.runtime);
         self.heading = match containers[..] {
             [summary] if trees.len() == 1 => heading::container(summary),
             _ if containers.is_empty() => Line::of("no containers to show", TextRole::Warn),
@@ -90,7 +92,7 @@ impl<'a> LiveView<'a> {
         let is_single = trees.len() == 1;
         let mut previous = std::mem::take(&mut self.previous);
         let mut sections = Vec::with_capacity(trees.len());
-        for (summary, mut current) in trees {
+        for ((summary, mut current), users) in trees.into_iter().zip(users) {
             let path: Box<str> = summary.map_or("".into(), |summary| summary.container.path.clone());
             for process in &mut current.processes {
                 if pids.contains(&process.key.pid) {
@@ -110,7 +112,7 @@ impl<'a> LiveView<'a> {
                 None => snapshot.host.as_ref().map(|host| heading::host(host, snapshot.host_kernel_threads)),
             };
             let rows = arrange(&tree, &self.config.layout);
-            sections.push(Section { heading: heading.filter(|_| !is_single), tree, rows });
+            sections.push(Section { heading: heading.filter(|_| !is_single), tree, rows, users });
             self.previous.insert(path, current);
         }
         self.tree_view = TreeView(sections);
@@ -135,8 +137,8 @@ impl<'a> LiveView<'a> {
                 _ => to_read.push((process.key, process.comm)),
             }
         }
-        let mut arguments = match &self.readers {
-            Some((runtime, readers)) => runtime.block_on(readers.read(to_read.iter().map(|(key, _)| *key))),
+        let mut arguments = match &self.argument_readers {
+            Some(readers) => self.runtime.block_on(readers.read(to_read.iter().map(|(key, _)| *key))),
             None => ArgumentsByPid::default(),
         };
         for (key, comm) in to_read {
@@ -171,7 +173,7 @@ impl<'a> LiveView<'a> {
             status.push(&sanitize(error.as_bytes()), TextRole::Bad);
         }
         let mut screen = vec![self.heading.render(&style), status.render(&style)];
-        screen.extend(self.tree_view.draw(visible, (snapshot, &self.users), &style));
+        screen.extend(self.tree_view.draw(visible, snapshot, &style));
         screen
     }
 }

@@ -28,7 +28,8 @@ use crate::export::renderer::Renderer;
 use crate::names::config::NamesConfig;
 use crate::names::registry::Registry;
 use crate::names::sources;
-use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentTimeouts};
+use crate::observe::procfs::cmdline::ArgumentReaders;
+use crate::observe::procfs::reader_pool::ReadTimeouts;
 use crate::serve::security::Security;
 use crate::serve::{self, Pages, RenderThread, Server, raise_nofile_limit};
 
@@ -98,7 +99,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             true => Some(ArgumentReaders::start(
                 &config.collector.procfs,
                 ARGUMENT_THREADS,
-                ArgumentTimeouts::scaled(config.timeout_scale),
+                ReadTimeouts::scaled(config.timeout_scale),
             )?),
             false => None,
         };

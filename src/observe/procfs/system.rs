@@ -62,10 +62,16 @@ impl System {
             && Self::new(Path::new("/proc")).own_namespace("pid") != Some(INITIAL_PID_NAMESPACE)
     }
 
+    /// The pid of this process in the pid namespace of this procfs.
+    #[must_use]
+    pub fn own_pid(&self) -> Option<u32> {
+        let target = fs::read_link(self.root.join("self")).ok()?;
+        parse_number(target.as_os_str().as_encoded_bytes())?.try_into().ok()
+    }
+
     /// Whether this procfs shows the pid namespace of the exporter.
     fn is_of_own_pid_namespace(&self) -> bool {
-        let own_pid = std::process::id().to_string();
-        fs::read_link(self.root.join("self")).is_ok_and(|target| target.as_os_str() == own_pid.as_str())
+        self.own_pid() == Some(std::process::id())
     }
 
     /// Whether this procfs shows all processes of the host under the pids that the exporter uses itself.

@@ -247,6 +247,20 @@ impl ProcFiles {
         }
     }
 
+    /// The procfs.
+    pub(crate) fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
+    /// Opens the directory of a process, which stays that of this process. `None` if the process exited.
+    pub(crate) fn open_directory(&mut self, key: ProcessKey) -> Option<OwnedFd> {
+        self.set_path(format_args!("{}", key.pid));
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory =
+            rustix::fs::openat(&self.root, path_of(&self.file_path), flags, Mode::empty()).ok()?;
+        self.is_listed(key).then_some(directory)
+    }
+
     /// The first bytes of `/proc/PID/cmdline` (`proc_pid_cmdline(5)`), separated by NUL, and `…` if there may be more.
     /// `None` if there are none, or if the process exited.
     ///

@@ -1,6 +1,7 @@
 //! Several trees below one another. Draws any range of lines, because a screen may show only a part of them.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::model::snapshot::NamedSnapshot;
 use crate::model::user_names::UserNames;
@@ -17,6 +18,7 @@ pub struct Section {
     pub heading: Option<Line>,
     pub tree: Tree,
     pub rows: Vec<Row>,
+    pub users: Arc<UserNames>,
 }
 
 impl Section {
@@ -27,13 +29,7 @@ impl Section {
     }
 
     /// Draws the lines in `range`.
-    fn draw(
-        &self,
-        range: Range<usize>,
-        (snapshot, users): (&NamedSnapshot, &UserNames),
-        style: &Style,
-        out: &mut Vec<String>,
-    ) {
+    fn draw(&self, range: Range<usize>, snapshot: &NamedSnapshot, style: &Style, out: &mut Vec<String>) {
         let mut header_line = 0;
         if let Some(heading) = &self.heading {
             header_line = 1;
@@ -46,7 +42,7 @@ impl Section {
         }
         let first_row = header_line + 1;
         let rows = range.start.saturating_sub(first_row)..range.end.saturating_sub(first_row);
-        let mut lines = table::draw(&self.tree, &self.rows, rows, (snapshot, users), style).into_iter();
+        let mut lines = table::draw(&self.tree, &self.rows, rows, (snapshot, &self.users), style).into_iter();
         let header = lines.next();
         out.extend(header.filter(|_| range.start <= header_line));
         out.extend(lines);
@@ -72,12 +68,7 @@ impl TreeView {
 
     /// Draws the lines in `range`. The snapshot gives the ages.
     #[must_use]
-    pub fn draw(
-        &self,
-        range: Range<usize>,
-        (snapshot, users): (&NamedSnapshot, &UserNames),
-        style: &Style,
-    ) -> Vec<String> {
+    pub fn draw(&self, range: Range<usize>, snapshot: &NamedSnapshot, style: &Style) -> Vec<String> {
         let mut lines = Vec::with_capacity(range.len());
         let mut start = 0;
         for section in &self.0 {
@@ -87,7 +78,7 @@ impl TreeView {
             }
             let visible = range.start.clamp(start, end) - start..range.end.clamp(start, end) - start;
             if !visible.is_empty() {
-                section.draw(visible, (snapshot, users), style, &mut lines);
+                section.draw(visible, snapshot, style, &mut lines);
             }
             start = end + 1;
         }

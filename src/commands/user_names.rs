@@ -1,0 +1,98 @@
+//! The user names of trees. A container has its own names, and so has the host; names of another system would be wrong.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use tokio::runtime::Runtime;
+
+use crate::model::forest::root_kinds::RootKind;
+use crate::model::process::{ProcessKey, ProcessState};
+use crate::model::snapshot::ContainerSummary;
+use crate::model::user_names::UserNames;
+use crate::observe::procfs::passwd::UserNameReaders;
+use crate::observe::procfs::reader_pool::ReadTimeouts;
+use crate::observe::procfs::system::System;
+use crate::observe::source::SourceError;
+use crate::view::tree::{Process, Tree};
+
+/// Limit on all names together, since containers choose the length of their files. Containers that do not fit have no
+/// names.
+const MAX_NAMES: usize = 200_000;
+
+/// User names by container path. The path of the host is empty.
+pub(super) struct UserNameCache {
+    readers: UserNameReaders,
+    system: System,
+    known: FxHashMap<Box<str>, Known>,
+}
+
+struct Known {
+    /// The processes whose root directories were searched.
+    owners: Vec<ProcessKey>,
+    names: Arc<UserNames>,
+}
+
+impl UserNameCache {
+    /// Creates the threads that read names.
+    ///
+    /// # Errors
+    /// If the procfs cannot be opened or a thread cannot be created.
+    pub(super) fn start(procfs: &Path, timeouts: ReadTimeouts) -> Result<Self, SourceError> {
+        let readers = UserNameReaders::start(procfs, timeouts)?;
+        Ok(Self { readers, system: System::new(procfs), known: FxHashMap::default() })
+    }
+
+    /// The names of each tree, which are read once. Forgets all others.
+    pub(super) fn of(
+        &mut self,
+        trees: &[(Option<&ContainerSummary>, Tree)],
+        runtime: &Runtime,
+    ) -> Vec<Arc<UserNames>> {
+        let own = self.system.own_pid();
+        // In another cgroup namespace, the cgroup of this program does not tell in which container it runs.
+        let own_on_host = own.filter(|_| self.system.shows_full_cgroup_paths());
+        let wanted: Vec<(Box<str>, Vec<ProcessKey>)> = trees
+            .iter()
+            .map(|(summary, tree)| match summary {
+                Some(summary) => (summary.container.path.clone(), owners(tree, init_of(tree), own)),
+                None => ("".into(), owners(tree, Some(1), own_on_host)),
+            })
+            .collect();
+        let mut before = std::mem::take(&mut self.known);
+        for (path, owners) in &wanted {
+            if let Some(known) = before.remove(path).filter(|known| known.owners == *owners) {
+                self.known.insert(path.clone(), known);
+            }
+        }
+        let new: Vec<&(Box<str>, Vec<ProcessKey>)> =
+            wanted.iter().filter(|(path, _)| !self.known.contains_key(path)).collect();
+        if new.iter().any(|(_, owners)| !owners.is_empty()) {
+            let keys = new.iter().flat_map(|(_, owners)| owners.iter().copied());
+            let mut found = runtime.block_on(self.readers.read(keys));
+            let mut total: usize = self.known.values().map(|known| known.names.len()).sum();
+            for (path, owners) in new {
+                let names = owners.iter().find_map(|owner| found.remove(owner));
+                let names = names.filter(|names| total + names.len() <= MAX_NAMES).unwrap_or_default();
+                total += names.len();
+                self.known.insert(path.clone(), Known { owners: owners.clone(), names: Arc::new(names) });
+            }
+        }
+        let names_of = |path| self.known.get(path).map(|known| Arc::clone(&known.names)).unwrap_or_default();
+        wanted.iter().map(|(path, _)| names_of(path)).collect()
+    }
+}
+
+/// The processes of the tree that have its root directory, the most certain one first. The kernel may show that of
+/// another user's process only to root, but always that of this program.
+fn owners(tree: &Tree, init: Option<u32>, own: Option<u32>) -> Vec<ProcessKey> {
+    let key_of = |pid: u32| tree.processes.iter().map(|process| process.key).find(|key| key.pid == pid);
+    init.into_iter().chain(own).filter_map(key_of).collect()
+}
+
+/// The process that the runtime started. Others may have entered with the root directory of another system.
+fn init_of(tree: &Tree) -> Option<u32> {
+    let is_init =
+        |process: &&Process| process.kind == Some(RootKind::Init) && process.state != ProcessState::Zombie;
+    tree.processes.iter().find(is_init).map(|process| process.key.pid)
+}
