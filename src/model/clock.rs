@@ -12,7 +12,9 @@ impl BootClock {
     /// Converts a time in ticks since boot to Unix time in seconds.
     #[must_use]
     pub fn unix(self, ticks: u64) -> Option<f64> {
-        Some(self.boot_time? + ticks as f64 / self.ticks_per_second as f64)
+        // Added in ticks, so that the sum has no more digits than its parts.
+        let per_second = self.ticks_per_second as f64;
+        Some(((self.boot_time? * per_second).round() + ticks as f64) / per_second)
     }
 }
 
@@ -30,6 +32,12 @@ pub fn steady_boot_time(previous: Option<f64>, measured: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn start_times_have_two_decimal_places() {
+        let clock = BootClock { boot_time: Some(1_795_770_000.13), ticks_per_second: 100 };
+        assert_eq!(clock.unix(2_947_698).map(|time| time.to_string()), Some("1795799477.11".to_owned()));
+    }
 
     #[test]
     fn start_times_change_only_when_the_wall_clock_is_set() {
