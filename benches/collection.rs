@@ -78,6 +78,7 @@ impl Collection {
             interval: Duration::from_secs(5),
             source,
             bounds: Bounds::default(),
+            units: false,
             container_name: None,
         };
         // On a separate thread, because it drops the thread's capabilities.

@@ -25,7 +25,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`observe`] | reads the kernel: `/proc`, the BPF programs and their counters, the pids controller; bytes to records. `procfs::system` decides what the mount and the namespaces hide |
-//! | [`resolve`] | the container of each process. `resolver` decides, also after a process moved to another cgroup; `cgroup_path` turns a path into container id and runtime; `resolver::zombie_membership` decides for zombies without a known container; `event_attribution` assigns the kernel's counts, also those of removed cgroups |
+//! | [`resolve`] | the container of each process. `resolver` decides, also after a process moved to another cgroup; `cgroup_path` turns a path into container id and runtime, `systemd_unit` into a service or scope; `resolver::zombie_membership` decides for zombies without a known container; `event_attribution` assigns the kernel's counts, also those of removed cgroups |
 //! | [`model`] | pure data and algorithms: processes, pods, snapshot, counters, the estimate of starts. `forest` has parents and depths, kinds of root processes, statistics, and `merged_nodes`, which chooses the exported tree nodes; `node_share` divides their limit between containers |
 //! | [`names`] | container names from Docker or Podman, and from the kubelet's log directories (`kubernetes_logs`). `docker` lists containers and detects a daemon that hangs; `registry` keeps the last list; `known_names` joins names to a snapshot, and delays a container that has none yet |
 //! | [`collect`] | the loop and the pipeline. `source_selection` chooses `/proc` or BPF at start, `pipeline` falls back to `/proc` later |

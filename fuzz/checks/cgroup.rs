@@ -6,6 +6,8 @@ use pstree_exporter::model::container::Runtime;
 use pstree_exporter::resolve::cgroup_file::parse_cgroup_file;
 use pstree_exporter::resolve::cgroup_path::attribute;
 
+use pstree_exporter::resolve::systemd_unit::unit_of;
+
 use super::shown::{assert_harmless, assert_label};
 
 /// Cgroups that a container can create below its own, to impersonate another container.
@@ -37,6 +39,15 @@ pub fn check(data: &[u8]) {
 }
 
 fn check_path(path: &str) {
+    if let Some(unit) = unit_of(path) {
+        assert!(without_parents(path).starts_with(unit.path), "{unit:?}");
+        assert_eq!(unit_of(unit.path), Some(unit));
+        if let Some(unit) = unit.to_container() {
+            assert_harmless(&unit.id);
+            unit.own_name.iter().for_each(|name| assert_label(name));
+            assert_eq!(attribute(&unit.path), None, "a container is no unit");
+        }
+    }
     let Some(found) = attribute(path) else {
         let has_bare_id =
             path.split('/').any(|part| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));

@@ -59,6 +59,7 @@ impl Machine {
             interval: Duration::from_secs(3600),
             source: SourceFlag::Proc,
             bounds: BOUNDS,
+            units: false,
             container_name: None,
         };
         Pipeline::new(&config).expect("a procfs with a process")

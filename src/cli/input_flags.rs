@@ -39,6 +39,10 @@ pub(crate) struct InputFlags {
     #[arg(long = "container.name", value_name = "NAME", help_heading = "Collection")]
     container_name: Option<String>,
 
+    /// Treat each service and scope of systemd that is in no container as a forest of its own, with runtime="systemd"
+    #[arg(long = "forests.units", help_heading = "Collection")]
+    units: bool,
+
     /// Docker API: unix:///path or tcp://host:port. Repeatable [default: $DOCKER_HOST, else the default sockets of Docker
     /// and Podman that exist, also those of users]
     #[arg(long = "docker.host", value_name = "ADDRESS", help_heading = "Docker")]
@@ -119,6 +123,7 @@ impl InputFlags {
             interval: Duration::ZERO,
             source: SourceFlag::Proc,
             bounds: Bounds::default(),
+            units: self.units,
             container_name: self.container_name,
         }
     }

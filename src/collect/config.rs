@@ -45,6 +45,8 @@ pub struct CollectorConfig {
     pub interval: Duration,
     pub source: SourceFlag,
     pub bounds: Bounds,
+    /// Whether systemd units on the host are forests of their own.
+    pub units: bool,
     /// The name of the container that the exporter runs in, if no other container is visible.
     pub container_name: Option<String>,
 }

@@ -17,7 +17,8 @@ pub(super) fn count(
 ) -> FxHashMap<usize, u64> {
     let records = &table.records;
     let mut namespaces = FxHashMap::default();
-    for (slot, index) in table.roots.namespace_inits() {
+    let inits = table.roots.namespace_inits();
+    for (slot, index) in inits.filter(|&(_, index)| !records[index].membership.is_on_host()) {
         let namespace = resolver.pid_namespace(index, records[index].key.pid, files);
         if matches!(namespace, PidNamespace::Inode(_)) {
             namespaces.insert(namespace, (slot, 0));
@@ -28,7 +29,7 @@ pub(super) fn count(
     }
     // Pid 1 is in the namespace of the procfs, even if the kernel does not show its namespace to us.
     let may_be_foreign = |record: &ProcessRecord| {
-        record.membership.slot().is_none() && !record.kernel_thread && record.key.pid != 1
+        record.membership.is_on_host() && !record.kernel_thread && record.key.pid != 1
     };
     for (index, record) in records.iter().enumerate().filter(|(_, record)| may_be_foreign(record)) {
         let namespace = resolver.pid_namespace(index, record.key.pid, files);

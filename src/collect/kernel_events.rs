@@ -4,7 +4,6 @@
 //! cgroup, and counters only increase. A set is dropped when its cgroup is removed and a reading shows no new events.
 
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
@@ -14,7 +13,6 @@ use crate::model::container_table::ContainerTable;
 use crate::observe::bpf::counters::Counters;
 use crate::observe::cgroupfs::hierarchy::Hierarchy;
 use crate::resolve::cgroup_owners::{CgroupOwners, Owner};
-use crate::resolve::cgroup_path::attribute;
 use crate::resolve::event_attribution::{EventAttributor, Reading};
 use crate::resolve::resolver::ContainerResolver;
 
@@ -25,6 +23,8 @@ const SEARCH_PAUSE: Duration = Duration::from_secs(10);
 pub struct KernelEvents {
     counters: Counters,
     hierarchy: Hierarchy,
+    /// Whether systemd units are distinguished.
+    with_units: bool,
     attributor: EventAttributor,
     readings: Vec<Reading>,
     unfinished_search: Option<Instant>,
@@ -33,10 +33,11 @@ pub struct KernelEvents {
 
 impl KernelEvents {
     #[must_use]
-    pub fn new(counters: Counters, hierarchy: Hierarchy) -> Self {
+    pub fn new(counters: Counters, hierarchy: Hierarchy, with_units: bool) -> Self {
         Self {
             counters,
             hierarchy,
+            with_units,
             attributor: EventAttributor::default(),
             readings: Vec::new(),
             unfinished_search: None,
@@ -106,8 +107,7 @@ impl KernelEvents {
             return;
         }
         let is_complete = self.hierarchy.search(&mut searched, |id, path| {
-            let container = attribute(path).map(|found| Arc::new(found.to_container()));
-            cgroups.learn(id, container.map_or(Owner::Host, Owner::Container));
+            cgroups.learn(id, Owner::of_path(path, self.with_units));
         });
         self.unfinished_search = (!is_complete).then(Instant::now);
         // These cgroups are not searched for again. If a walk finds a process in one of them, the owner becomes known.

@@ -130,7 +130,7 @@ impl Pipeline {
             bounds: config.bounds,
             started: Instant::now(),
             last_begun: None,
-            resolver: ContainerResolver::new(own_container, config.interval),
+            resolver: ContainerResolver::new(own_container, config.interval).with_units(config.units),
             containers: ContainerTable::new(config.bounds.new_nodes_per_hour),
             comms: CommInterner::default(),
             nodes: MergedNodes::default(),
@@ -317,10 +317,15 @@ impl Pipeline {
 
     fn link(&mut self) {
         let Self { source, resolver, containers, comms, table, member_pids, .. } = self;
-        let ProcessTable { records, forest, roots } = table;
+        let ProcessTable { records, forest, forest_without_units, roots } = table;
         let cache = resolver.cache();
         comms.intern_all(records, cache.previous_records(), |index| cache.previous_index(index));
         forest.rebuild(records);
+        let has_units = records.iter().any(|it| it.membership.is_on_host() && it.membership.slot().is_some());
+        *forest_without_units = has_units.then(|| forest_without_units.take().unwrap_or_default());
+        if let Some(forest) = forest_without_units {
+            forest.rebuild_without_units(records);
+        }
         roots.classify(records, forest, containers.slots(), |index| {
             resolver.origin(index, records[index].key.pid, source.files())
         });
@@ -340,10 +345,11 @@ impl Pipeline {
 
     fn sum_up(&mut self, unix: f64) {
         let Self { resolver, containers, comms, nodes, stats, table, .. } = self;
-        let ProcessTable { records, forest, roots } = &*table;
+        let ProcessTable { records, forest, roots, .. } = &*table;
         nodes.rebuild(records, forest, containers.slots(), comms);
         let zombie_since = |index| resolver.zombie_since(index, unix);
-        stats.rebuild(records, forest, roots, containers.slots(), comms, zombie_since);
+        let forests = (forest, table.host_forest());
+        stats.rebuild(records, forests, roots, containers.slots(), comms, zombie_since);
     }
 
     fn snapshot(

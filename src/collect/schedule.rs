@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use super::collector::Collector;
 use crate::model::collection::{CollectionStatus, NamesStatus};
+use crate::model::container::Runtime;
 use crate::model::snapshot::NamedSnapshot;
 use crate::names::registry::Woken;
 
@@ -104,7 +105,9 @@ impl Schedule {
     fn report_first(&self) {
         let Some(snapshot) = self.collector.latest() else { return };
         let processes = snapshot.processes.records.len();
-        let containers: u64 = snapshot.containers_by_runtime.iter().map(|(_, count)| count).sum();
+        let by_runtime = snapshot.containers_by_runtime.iter();
+        let containers: u64 =
+            by_runtime.filter(|(runtime, _)| *runtime != Runtime::Systemd).map(|(_, count)| count).sum();
         if containers == 0 {
             info!(processes, "first collection done; no container is running");
         } else {

@@ -178,7 +178,7 @@ fn open_bpf(
         return Err(Reason::Memory(limit));
     }
     let (iterator, counters) = load::load(config.bounds.event_cgroups).map_err(Reason::Load)?;
-    Ok((iterator, KernelEvents::new(counters, hierarchy)))
+    Ok((iterator, KernelEvents::new(counters, hierarchy, config.units)))
 }
 
 /// Whether a process stays in a container in cgroup v1 and in no container in cgroup v2. A runtime that moves a process

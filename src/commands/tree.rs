@@ -52,7 +52,8 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
         return print(&as_json(&snapshot, &trees));
     }
     let timeouts = ReadTimeouts::scaled(config.timeout_scale);
-    let users = UserNameCache::start(&config.collector.procfs, timeouts)?.of(&trees, &runtime);
+    let users =
+        UserNameCache::start(&config.collector.procfs, timeouts)?.of(&snapshot.processes, &trees, &runtime);
     print(as_text(&snapshot, trees, users, config).as_bytes())
 }
 

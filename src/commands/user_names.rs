@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::runtime::Runtime;
 
 use crate::model::forest::root_kinds::RootKind;
 use crate::model::process::{ProcessKey, ProcessState};
+use crate::model::process_table::ProcessTable;
 use crate::model::snapshot::ContainerSummary;
 use crate::model::user_names::UserNames;
 use crate::observe::procfs::passwd::UserNameReaders;
@@ -20,7 +21,7 @@ use crate::view::tree::{Process, Tree};
 /// names.
 const MAX_NAMES: usize = 200_000;
 
-/// User names by container path. The path of the host is empty.
+/// User names by container path. The path of the host, including its systemd units, is empty.
 pub(super) struct UserNameCache {
     readers: UserNameReaders,
     system: System,
@@ -28,7 +29,8 @@ pub(super) struct UserNameCache {
 }
 
 struct Known {
-    /// The processes whose root directories were searched.
+    /// The processes whose root directories were searched, the most certain one first. The kernel may show that of
+    /// another user's process only to root, but always that of this program.
     owners: Vec<ProcessKey>,
     names: Arc<UserNames>,
 }
@@ -46,17 +48,25 @@ impl UserNameCache {
     /// The names of each tree, which are read once. Forgets all others.
     pub(super) fn of(
         &mut self,
+        table: &ProcessTable,
         trees: &[(Option<&ContainerSummary>, Tree)],
         runtime: &Runtime,
     ) -> Vec<Arc<UserNames>> {
-        let own = self.system.own_pid();
+        let record_of = |pid| table.index_of(pid).map(|index| &table.records[index]);
+        let own = self.system.own_pid().and_then(record_of);
         // In another cgroup namespace, the cgroup of this program does not tell in which container it runs.
         let own_on_host = own.filter(|_| self.system.shows_full_cgroup_paths());
+        let on_host =
+            [record_of(1), own_on_host].into_iter().flatten().filter(|it| it.membership.is_on_host());
+        let host: Vec<ProcessKey> = on_host.map(|it| it.key).collect();
         let wanted: Vec<(Box<str>, Vec<ProcessKey>)> = trees
             .iter()
-            .map(|(summary, tree)| match summary {
-                Some(summary) => (summary.container.path.clone(), owners(tree, init_of(tree), own)),
-                None => ("".into(), owners(tree, Some(1), own_on_host)),
+            .map(|(summary, tree)| match summary.filter(|summary| !summary.container.is_unit()) {
+                Some(summary) => {
+                    let own = own.filter(|own| own.membership == summary.membership).map(|own| own.key);
+                    (summary.container.path.clone(), init_of(tree).into_iter().chain(own).collect())
+                }
+                None => ("".into(), host.clone()),
             })
             .collect();
         let mut before = std::mem::take(&mut self.known);
@@ -65,8 +75,9 @@ impl UserNameCache {
                 self.known.insert(path.clone(), known);
             }
         }
+        let mut seen = FxHashSet::default();
         let new: Vec<&(Box<str>, Vec<ProcessKey>)> =
-            wanted.iter().filter(|(path, _)| !self.known.contains_key(path)).collect();
+            wanted.iter().filter(|(path, _)| !self.known.contains_key(path) && seen.insert(path)).collect();
         if new.iter().any(|(_, owners)| !owners.is_empty()) {
             let keys = new.iter().flat_map(|(_, owners)| owners.iter().copied());
             let mut found = runtime.block_on(self.readers.read(keys));
@@ -83,16 +94,9 @@ impl UserNameCache {
     }
 }
 
-/// The processes of the tree that have its root directory, the most certain one first. The kernel may show that of
-/// another user's process only to root, but always that of this program.
-fn owners(tree: &Tree, init: Option<u32>, own: Option<u32>) -> Vec<ProcessKey> {
-    let key_of = |pid: u32| tree.processes.iter().map(|process| process.key).find(|key| key.pid == pid);
-    init.into_iter().chain(own).filter_map(key_of).collect()
-}
-
 /// The process that the runtime started. Others may have entered with the root directory of another system.
-fn init_of(tree: &Tree) -> Option<u32> {
+fn init_of(tree: &Tree) -> Option<ProcessKey> {
     let is_init =
         |process: &&Process| process.kind == Some(RootKind::Init) && process.state != ProcessState::Zombie;
-    tree.processes.iter().find(is_init).map(|process| process.key.pid)
+    tree.processes.iter().find(is_init).map(|process| process.key)
 }

@@ -18,6 +18,8 @@ pub enum Runtime {
     Nomad,
     /// Cloud Foundry.
     Garden,
+    /// A service or scope of systemd, which is no container (the flag `--forests.units`).
+    Systemd,
     /// The exporter's own container, if its runtime cannot be determined.
     Unknown,
 }
@@ -40,6 +42,7 @@ impl Runtime {
             Self::Kata => "kata",
             Self::Nomad => "nomad",
             Self::Garden => "garden",
+            Self::Systemd => "systemd",
             Self::Unknown => "unknown",
         }
     }
@@ -90,6 +93,12 @@ impl Container {
             let is_uid = uid.iter().map(|&b| if b == b'_' { b'-' } else { b }).eq(self.pod_uid.bytes());
             is_uid && (before.ends_with(b"/pod") || before.ends_with(b"-pod"))
         })
+    }
+
+    /// Whether it is a systemd unit, whose processes are those of the host.
+    #[must_use]
+    pub fn is_unit(&self) -> bool {
+        self.runtime == Runtime::Systemd
     }
 
     /// The name to show if no container engine provides one: the container's own name, or the first 12 digits of its

@@ -131,10 +131,16 @@ impl ContainerTable {
         self.entries.len()
     }
 
-    /// Membership in the container with this cgroup path, if there is an entry.
+    /// Membership in the container or unit with this cgroup path, if there is an entry.
     #[must_use]
     pub fn membership_of(&self, path: &str) -> Option<Membership> {
-        self.slot_of_path.get(path).map(|&slot| Membership::container(slot))
+        let &slot = self.slot_of_path.get(path)?;
+        self.get(slot).map(|entry| membership(&entry.container, slot))
+    }
+
+    /// Membership in a container or unit, which gets an entry if it has none.
+    pub fn join(&mut self, container: &Arc<Container>) -> Membership {
+        membership(container, self.slot_of(container))
     }
 
     /// The slot of a container. A new container gets a new slot.
@@ -239,6 +245,12 @@ impl ContainerTable {
     pub fn overflow_residual(&self) -> EventCounts {
         self.overflow_residual
     }
+}
+
+/// Membership in the container or unit with this slot.
+#[must_use]
+pub fn membership(container: &Container, slot: usize) -> Membership {
+    if container.is_unit() { Membership::unit(slot) } else { Membership::container(slot) }
 }
 
 #[cfg(test)]

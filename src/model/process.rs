@@ -130,7 +130,8 @@ pub struct ProcessRecord {
     pub ns_pid: u32,
 }
 
-/// The membership of a process: in exactly one container, or on the host.
+/// The membership of a process: in exactly one container, or on the host. A process on the host can be in a systemd
+/// unit, which has a slot like a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Membership(u32);
 
@@ -141,14 +142,30 @@ impl Membership {
     /// The process is in the container with this slot in the container table.
     #[must_use]
     pub fn container(slot: usize) -> Self {
-        debug_assert!(slot < u32::MAX as usize);
+        debug_assert!(slot < Self::UNIT as usize);
         Self(slot as u32)
     }
 
-    /// The slot of the container; `None` for the host.
+    /// The process is in the systemd unit with this slot in the container table.
+    #[must_use]
+    pub fn unit(slot: usize) -> Self {
+        debug_assert!(slot < Self::UNIT as usize - 1);
+        Self(slot as u32 | Self::UNIT)
+    }
+
+    /// Set for units, in addition to the slot, and for the host.
+    const UNIT: u32 = 1 << 31;
+
+    /// The slot of the container or unit; `None` for the rest of the host.
     #[must_use]
     pub fn slot(self) -> Option<usize> {
-        (self != Self::HOST).then_some(self.0 as usize)
+        (self != Self::HOST).then_some((self.0 & !Self::UNIT) as usize)
+    }
+
+    /// Whether the process is in no container.
+    #[must_use]
+    pub fn is_on_host(self) -> bool {
+        self.0 & Self::UNIT != 0
     }
 }
 

@@ -10,10 +10,18 @@ pub struct ProcessTable {
     /// Sorted by ascending pid, without duplicates.
     pub records: Vec<ProcessRecord>,
     pub forest: Forest,
+    /// The forest in which systemd units are a part of the host; `None` if no process is in a unit.
+    pub forest_without_units: Option<Forest>,
     pub roots: RootKinds,
 }
 
 impl ProcessTable {
+    /// The forest of the whole host.
+    #[must_use]
+    pub fn host_forest(&self) -> &Forest {
+        self.forest_without_units.as_ref().unwrap_or(&self.forest)
+    }
+
     /// The index of a process in [`Self::records`].
     #[must_use]
     pub fn index_of(&self, pid: u32) -> Option<usize> {

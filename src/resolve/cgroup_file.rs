@@ -43,6 +43,8 @@ pub struct CgroupFile<'a> {
     pub path: &'a str,
     /// The path in the default hierarchy (cgroup v2), if the file has it.
     pub default_path: Option<&'a str>,
+    /// The path in systemd's own hierarchy of cgroup v1, if the file has it.
+    pub systemd_path: Option<&'a str>,
     pub has_v1: bool,
     pub has_v2: bool,
     /// The path is `/` on every cgroup v1 line, or on the v2 line if there is no other. The process is in the root
@@ -66,6 +68,8 @@ pub fn parse_cgroup_file(bytes: &[u8]) -> CgroupFile<'_> {
         let path = utf8_components(line.path);
         if line.is_v2 {
             file.default_path = Some(path);
+        } else if line.controllers == b"name=systemd" {
+            file.systemd_path = Some(path);
         }
         *(if line.is_v2 { &mut v2_is_root } else { &mut v1_is_root }) &= path == "/";
         if rank < path_rank {

@@ -85,7 +85,7 @@ pub fn attribute(path: &str) -> Option<Attribution<'_>> {
 }
 
 /// If the exporter is in its own cgroup namespace, paths outside it begin with `/..`.
-fn strip_parent_references(mut path: &str) -> &str {
+pub(super) fn strip_parent_references(mut path: &str) -> &str {
     while let Some(rest) = path.strip_prefix("/..").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
         path = rest;
     }

@@ -39,7 +39,7 @@ impl Reading {
 pub struct EventAttributor {
     /// The last reading of each cgroup.
     last: FxHashMap<u64, EventCounts>,
-    /// Number of processes started on the host.
+    /// Number of processes started on the host, including those in systemd units.
     pub host_forks: u64,
     /// Events of cgroups that existed only between two collections, or that are not visible to the exporter.
     pub unattributed: u64,
@@ -67,7 +67,7 @@ impl EventAttributor {
     }
 
     /// Attributes each new event of the readings once: to a container by calling `add`, to the host, or to
-    /// [`Self::unattributed`].
+    /// [`Self::unattributed`]. Events of a systemd unit are also those of the host.
     pub fn apply(
         &mut self,
         readings: &[Reading],
@@ -83,6 +83,10 @@ impl EventAttributor {
             }
             match cgroups.owner_by_lineage(reading.id, reading.above()) {
                 Some(Owner::Container(container)) => add(container, delta),
+                Some(Owner::Unit(unit)) => {
+                    add(unit, delta);
+                    self.host_forks += delta.forks;
+                }
                 Some(Owner::Host) => self.host_forks += delta.forks,
                 Some(Owner::Unresolved) | None => self.unattributed += delta.total(),
             }
@@ -171,6 +175,33 @@ mod tests {
         cgroups.learn(40, Owner::Host);
         assert_eq!(apply(&mut attributor, &cgroups, &[gone]), 0);
         assert_eq!((attributor.host_forks, attributor.unattributed), (0, 3));
+    }
+
+    #[test]
+    fn events_of_a_unit_are_also_those_of_the_host() {
+        let mut attributor = EventAttributor::default();
+        let mut cgroups = CgroupOwners::default();
+        cgroups.learn(ROOT, Owner::Host);
+        cgroups.learn(20, Owner::Unit(container("/docker/web")));
+        let events = [reading(20, 5, &[ROOT]), reading(ROOT, 2, &[])];
+        assert_eq!(apply(&mut attributor, &cgroups, &events), 5);
+        assert_eq!((attributor.host_forks, attributor.unattributed), (7, 0));
+        // A cgroup below that of a unit may be a container, so it is searched for.
+        let below = reading(30, 1, &[20, ROOT]);
+        assert_eq!(attributor.unknown(&[below], &cgroups), FxHashSet::from_iter([30]));
+        for (path, with_units, expected) in [
+            ("/system.slice/a.service/x", true, "unit"),
+            ("/system.slice/a.service/x", false, "host"),
+            ("/system.slice", true, "host"),
+            ("/system.slice/a.service/lxc.payload.web", true, "container"),
+        ] {
+            let owner = match Owner::of_path(path, with_units) {
+                Owner::Container(_) => "container",
+                Owner::Unit(_) => "unit",
+                Owner::Host | Owner::Unresolved => "host",
+            };
+            assert_eq!(owner, expected, "{path}");
+        }
     }
 
     #[test]

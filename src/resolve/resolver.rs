@@ -3,12 +3,14 @@
 //! The cgroup of a new process is read once, and its container is cached by pid and start time. If a process moves, its
 //! container is looked up again: with BPF, the next collection sees another cgroup id; with `/proc`, the cgroup of
 //! every member is reread within a minute. Processes on the host are reread in every collection, so a process that
-//! enters a container is detected in the next collection.
+//! enters a container is detected in the next collection. The same applies to processes in systemd units, which are
+//! processes of the host.
 //!
 //! A process whose cgroup the kernel does not show (a zombie on cgroup v1, or a path longer than PATH_MAX) keeps its
 //! previous container. Without one, `zombie_membership` decides.
 
 mod pid_namespaces;
+mod placement;
 mod zombie_membership;
 
 use std::sync::Arc;
@@ -18,7 +20,6 @@ use rustc_hash::FxHashMap;
 
 use super::cgroup_file::{CgroupFile, parse_cgroup_file};
 use super::cgroup_owners::{CgroupOwners, Owner};
-use super::cgroup_path::attribute;
 use super::process_cache::{CachedProcess, Known, PidNamespace, ProcessCache};
 use super::process_files::{KernelFields, ProcessFiles};
 use crate::model::cgroup_layout::CgroupLayout;
@@ -56,6 +57,8 @@ pub struct ContainerResolver {
     /// Processes in no container belong to this container. Set if the exporter runs in a container and no other is
     /// visible.
     own_container: Option<Arc<Container>>,
+    /// Whether the services and scopes of systemd on the host are distinguished.
+    with_units: bool,
     has_v1: bool,
     has_v2: bool,
     has_relative_paths: bool,
@@ -80,6 +83,7 @@ impl ContainerResolver {
             cgroups: CgroupOwners::default(),
             unconfirmed_cgroups: FxHashMap::default(),
             own_container: own_container.map(Arc::new),
+            with_units: false,
             has_v1: false,
             has_v2: false,
             has_relative_paths: false,
@@ -89,6 +93,19 @@ impl ContainerResolver {
             max_collections_v1_only: collections_of_a_move.max(MIN_COLLECTIONS_V1_ONLY),
             has_v1_only_containers: false,
         }
+    }
+
+    /// Distinguishes the services and scopes of systemd that are in no container.
+    #[must_use]
+    pub fn with_units(mut self, with_units: bool) -> Self {
+        self.with_units = with_units;
+        self
+    }
+
+    /// Whether systemd units are distinguished.
+    #[must_use]
+    pub fn has_units(&self) -> bool {
+        self.with_units
     }
 
     /// Begins a collection. `since_last` is the time since the previous one.
@@ -124,7 +141,7 @@ impl ContainerResolver {
             process.collections_v1_only = 0;
             process.is_unreadable = false;
             match owner {
-                Owner::Container(container) => Membership::container(containers.slot_of(&container)),
+                Owner::Container(container) | Owner::Unit(container) => containers.join(&container),
                 Owner::Host | Owner::Unresolved => Membership::HOST,
             }
         } else {
@@ -170,6 +187,8 @@ impl ContainerResolver {
         // The kernel does not show v1 paths of zombies or paths longer than PATH_MAX, so a reread is useless.
         let is_final = is_dead(record) || process.is_unreadable;
         let is_settled = match kernel {
+            // A process of a unit may enter a container, as one of the host.
+            _ if before.membership.is_on_host() => is_final,
             Some(kernel) => kernel.cgroup_id == process.cgroup_id || is_final,
             None => is_final || !(process.was_at_root || self.is_to_be_read_again(record.key.pid)),
         };
@@ -180,16 +199,6 @@ impl ContainerResolver {
         // Distributes pids evenly, even if they are multiples of one number.
         let spread = pid.wrapping_mul(0x9E37_79B1) >> 16;
         spread % self.reread_parts == self.collection % self.reread_parts
-    }
-
-    /// The owner by id only. If cgroup v1 is also in use, a process that is in no container in the default hierarchy
-    /// may be in a container in cgroup v1.
-    fn certain_owner(&self, cgroup_id: u64) -> Option<Owner> {
-        match self.cgroups.owner(cgroup_id)? {
-            Owner::Container(container) => Some(Owner::Container(Arc::clone(container))),
-            Owner::Host if !self.has_v1 => Some(Owner::Host),
-            Owner::Host | Owner::Unresolved => None,
-        }
     }
 
     /// The membership according to the cgroup file of the process. `index` is the index of its future record.
@@ -231,47 +240,6 @@ impl ContainerResolver {
             if is_v1_only { process.collections_v1_only.saturating_add(1) } else { 0 };
         self.has_v1_only_containers |= process.collections_v1_only >= self.max_collections_v1_only;
         membership
-    }
-
-    /// The membership that a cgroup file specifies.
-    fn place(&self, file: &CgroupFile<'_>, containers: &mut ContainerTable) -> Membership {
-        let path = match (&file.container, &self.own_container) {
-            (Some(found), _) => found.path,
-            (None, Some(own)) => &own.path,
-            (None, None) => return Membership::HOST,
-        };
-        if let Some(membership) = containers.membership_of(path) {
-            return membership;
-        }
-        let container = match (&self.own_container, &file.container) {
-            (Some(own), _) if &*own.path == path => Arc::clone(own),
-            (_, Some(found)) => Arc::new(found.to_container()),
-            (_, None) => return Membership::HOST,
-        };
-        Membership::container(containers.slot_of(&container))
-    }
-
-    /// Records which cgroup has this id, for later confirmation. Returns whether the process is in a container in
-    /// cgroup v1 only.
-    fn note_cgroup(
-        &mut self,
-        id: u64,
-        file: &CgroupFile<'_>,
-        membership: Membership,
-        containers: &ContainerTable,
-    ) -> bool {
-        let Some(path) = file.default_path else { return false };
-        let container = membership.slot().and_then(|slot| containers.get(slot)).map(|it| &it.container);
-        let owner = match container {
-            Some(_) if attribute(path).is_none() => return true,
-            Some(container) => Owner::Container(Arc::clone(container)),
-            None => Owner::Host,
-        };
-        if !matches!(self.cgroups.owner(id), Some(Owner::Container(_) | Owner::Host)) {
-            let unconfirmed = || UnconfirmedCgroup { path: path.into(), owner };
-            self.unconfirmed_cgroups.entry(id).or_insert_with(unconfirmed);
-        }
-        false
     }
 
     /// Fills in the pids of the process in its namespaces, from the kernel's task list or else from a file that is read

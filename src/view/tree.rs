@@ -2,7 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::model::forest::root_kinds::RootKind;
+use crate::model::forest::parents_and_depths::Forest;
+use crate::model::forest::root_kinds::{RootKind, RootKinds};
 use crate::model::process::{Comm, Membership, ProcessKey, ProcessState};
 use crate::model::process_table::ProcessTable;
 
@@ -65,35 +66,53 @@ impl Tree {
         Self::of_each(table, &[membership]).pop().unwrap_or_default()
     }
 
-    /// One tree for each of `memberships`, in one pass over the process table.
+    /// One tree for each of `memberships`. That of the host includes systemd units.
     #[must_use]
     pub fn of_each(table: &ProcessTable, memberships: &[Membership]) -> Vec<Self> {
         let tree_of: FxHashMap<Membership, usize> = memberships.iter().copied().zip(0..).collect();
         let mut trees: Vec<Self> = memberships.iter().map(|_| Self::default()).collect();
-        // The index of each record in its tree.
-        let mut index_in_tree = vec![None; table.records.len()];
-        for index in table.forest.parents_first() {
-            let record = &table.records[index];
-            let Some(&tree) = tree_of.get(&record.membership).filter(|_| !record.kernel_thread) else {
-                continue;
-            };
-            let processes = &mut trees[tree].processes;
-            index_in_tree[index] = Some(processes.len());
-            let has_container_pid = record.membership != Membership::HOST && record.ns_pid > 0;
-            processes.push(Process {
-                key: record.key,
-                parent: table.forest.parent(index).and_then(|parent| index_in_tree[parent]),
-                pid: if has_container_pid { record.ns_pid } else { record.key.pid },
-                comm: record.comm,
-                state: record.state,
-                threads: record.threads,
-                kind: table.roots.kind(index),
-                user: None,
-                arguments: None,
-                highlight: Highlight::None,
-            });
+        let is_host = |membership: Membership| membership == Membership::HOST;
+        fill(&mut trees, table, &table.forest, Some(&table.roots), |it| {
+            tree_of.get(&it).copied().filter(|_| !is_host(it))
+        });
+        if let Some(&host) = tree_of.get(&Membership::HOST) {
+            fill(&mut trees, table, table.host_forest(), None, |it| it.is_on_host().then_some(host));
         }
         trees
+    }
+}
+
+/// Adds the processes of a forest to the trees of their memberships, in one pass over the process table. `roots` has the
+/// kinds of root processes of containers.
+fn fill(
+    trees: &mut [Tree],
+    table: &ProcessTable,
+    forest: &Forest,
+    roots: Option<&RootKinds>,
+    tree_of: impl Fn(Membership) -> Option<usize>,
+) {
+    // The index of each record in its tree.
+    let mut index_in_tree = vec![None; table.records.len()];
+    for index in forest.parents_first() {
+        let record = &table.records[index];
+        let Some(tree) = tree_of(record.membership).filter(|_| !record.kernel_thread) else {
+            continue;
+        };
+        let processes = &mut trees[tree].processes;
+        index_in_tree[index] = Some(processes.len());
+        let has_container_pid = !record.membership.is_on_host() && record.ns_pid > 0;
+        processes.push(Process {
+            key: record.key,
+            parent: forest.parent(index).and_then(|parent| index_in_tree[parent]),
+            pid: if has_container_pid { record.ns_pid } else { record.key.pid },
+            comm: record.comm,
+            state: record.state,
+            threads: record.threads,
+            kind: roots.and_then(|roots| roots.kind(index)),
+            user: None,
+            arguments: None,
+            highlight: Highlight::None,
+        });
     }
 }
 

@@ -148,6 +148,37 @@ fn the_host_costs_no_read_on_cgroup_v2_alone() {
 }
 
 #[test]
+fn a_systemd_unit_is_known_by_its_id_and_not_certain_as_long_as_a_container_is_possible() {
+    let cgroup = "/system.slice/nginx.service";
+    let with_units = |cgroup: String| {
+        let mut machine = Machine::new(cgroup);
+        machine.resolver = ContainerResolver::new(None, machine.interval).with_units(true);
+        machine
+    };
+    let mut v2 = with_units(format!("0::{cgroup}/worker\n"));
+    let unit = v2.collect(&[10, 11], 6).0[0];
+    assert!(unit.is_on_host() && unit.slot().is_some());
+    v2.learn_sightings();
+    assert_eq!(v2.collect(&[10, 11, 12], 6), (vec![unit; 3], 0));
+    // A runtime starts the first process of a container in its own unit.
+    v2.files.cgroup = format!("0::{WEB}\n");
+    let (found, reads) = v2.collect(&[10], 7);
+    assert!(!found[0].is_on_host() && reads == 1, "{found:?}");
+
+    let mut hybrid = with_units(format!("8:pids:{cgroup}\n1:name=systemd:{cgroup}\n0::{cgroup}\n"));
+    let unit = hybrid.collect(&[10], 6).0[0];
+    hybrid.learn_sightings();
+    assert_eq!(hybrid.collect(&[10], 6), (vec![unit], 1), "it can be in a container in cgroup v1");
+    assert!(!hybrid.resolver.has_v1_only_containers());
+    for _ in 0..20 {
+        hybrid.files.cgroup = format!("1:name=systemd:{cgroup}\n0::/\n");
+        assert_eq!(hybrid.collect(&[10], 1).0, [unit], "only cgroup v1 has the unit");
+        hybrid.learn_sightings();
+    }
+    assert!(!hybrid.resolver.has_v1_only_containers(), "BPF finds all containers");
+}
+
+#[test]
 fn a_v1_only_container_is_detected() {
     // A runtime without CPU time may take up to ten seconds to move a process.
     for (interval, enough) in [(100, 100), (999, 11), (1_000, 10), (5_000, 3), (60_000, 3)] {

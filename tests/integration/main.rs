@@ -21,6 +21,7 @@ mod pods;
 mod procfs_mounts;
 mod properties;
 mod security;
+mod systemd_units;
 mod tree_command;
 mod trees;
 mod user_names;

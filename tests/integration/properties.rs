@@ -113,7 +113,14 @@ impl Engine {
         });
         self.nodes.rebuild(records, &self.forest, containers.slots(), &self.comms);
         let slots = containers.slots();
-        self.stats_by_slot.rebuild(records, &self.forest, &self.roots, slots, &mut self.comms, |_| 1.0);
+        self.stats_by_slot.rebuild(
+            records,
+            (&self.forest, &self.forest),
+            &self.roots,
+            slots,
+            &mut self.comms,
+            |_| 1.0,
+        );
     }
 
     /// The stats by cgroup path.

@@ -24,6 +24,7 @@ fn pipeline(source: SourceFlag) -> Pipeline {
         interval: Duration::from_secs(5),
         source,
         bounds: Bounds::default(),
+        units: false,
         container_name: None,
     };
     Pipeline::new(&config).expect("the source is available")

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashSet;
+
 use super::Pipeline;
 use crate::model::container::Container;
+use crate::model::container_table::membership;
 use crate::model::event_counts::EventCounts;
 use crate::model::forest::merged_nodes::{ExportedNode, OTHER};
 use crate::model::forest::node_share::max_min_cap;
 use crate::model::pids::PidsReading;
 use crate::model::pod::PodState;
-use crate::model::process::Membership;
 use crate::model::rates::CountedStarts;
 use crate::model::snapshot::{ContainerNumbers, ContainerState};
 
 impl Pipeline {
     /// The slots of the containers that are exported individually, sorted by path, and of the containers above the
-    /// limit. Containers that have existed longer take precedence.
+    /// limit. Containers take precedence over systemd units, then those that have existed longer.
     pub(super) fn choose_containers(&mut self) -> (Vec<usize>, Vec<usize>) {
         let mut exported: Vec<(Duration, Arc<Container>, usize)> = self
             .containers
@@ -30,7 +32,7 @@ impl Pipeline {
         let mut beyond = Vec::new();
         if exported.len() > self.bounds.max_containers {
             exported.sort_unstable_by(|(a_since, a, _), (b_since, b, _)| {
-                (a_since, &a.path).cmp(&(b_since, &b.path))
+                (a.is_unit(), a_since, &a.path).cmp(&(b.is_unit(), b_since, &b.path))
             });
             beyond = exported.split_off(self.bounds.max_containers);
         }
@@ -70,13 +72,18 @@ impl Pipeline {
         }
         let begun = Instant::now();
         self.pids.begin();
+        let enclosing = self.enclosing_units();
         let mut any = exported.is_empty();
         let readings = exported
             .iter()
             .map(|&slot| {
                 let Some(entry) = self.containers.get_mut(slot) else { return PidsReading::default() };
-                let reading = self.pids.read(&entry.container.path);
+                let mut reading = self.pids.read(&entry.container.path);
                 any |= reading.current.is_some();
+                if enclosing.contains(&slot) {
+                    reading =
+                        PidsReading { limit: reading.limit, frozen: reading.frozen, ..Default::default() };
+                }
                 entry.pids_limit = reading.limit;
                 reading
             })
@@ -108,6 +115,23 @@ impl Pipeline {
         pods.sort_by(|a, b| a.uid().cmp(b.uid()));
         pods.dedup_by(|a, b| a.uid() == b.uid());
         pods
+    }
+
+    /// The units whose cgroup contains that of another unit or of a container, such as those of user managers. The pids
+    /// controller counts the tasks of all of them together.
+    fn enclosing_units(&self) -> FxHashSet<usize> {
+        let mut enclosing = FxHashSet::default();
+        if self.resolver.has_units() {
+            for (_, entry) in self.containers.present() {
+                let mut path = &*entry.container.path;
+                while let Some((above, _)) = path.rsplit_once('/') {
+                    path = above;
+                    let membership = self.containers.membership_of(path).filter(|it| it.is_on_host());
+                    enclosing.extend(membership.and_then(|it| it.slot()));
+                }
+            }
+        }
+        enclosing
     }
 
     /// Estimated number of processes that a container started since the last collection.
@@ -142,7 +166,7 @@ impl Pipeline {
         };
         let before = entry.counted_starts.replace(counted).filter(|_| entry.present_since < now);
         Some(Arc::new(ContainerState {
-            membership: Membership::container(slot),
+            membership: membership(&entry.container, slot),
             container: Arc::clone(&entry.container),
             numbers: ContainerNumbers {
                 stats: std::mem::take(&mut self.stats.containers[slot]),

@@ -83,7 +83,7 @@ impl<'a> LiveView<'a> {
         self.selection_error = error.map(|error| format!("{error}; waiting for it"));
         let trees = trees_of(&snapshot, &containers, self.config.with_host);
         self.read_details(&snapshot, &trees, pipeline);
-        let users = self.users.of(&trees, &self.runtime);
+        let users = self.users.of(&snapshot.processes, &trees, &self.runtime);
         self.heading = match containers[..] {
             [summary] if trees.len() == 1 => heading::container(summary),
             _ if containers.is_empty() => Line::of("no containers to show", TextRole::Warn),

@@ -4,7 +4,7 @@
 //! Inconsistent snapshots are safe: for any input, every process has exactly one position in one tree, and every loop
 //! ends.
 
-use crate::model::process::ProcessRecord;
+use crate::model::process::{Membership, ProcessRecord};
 use crate::model::process_table::index_of_pid;
 
 /// No index: the parent of a root.
@@ -31,12 +31,21 @@ impl Forest {
     /// its child. If it started later, the pid was reused and the child is an orphan. Processes that cannot be reached
     /// from a root, as in a cycle, become roots themselves, the oldest first.
     pub fn rebuild(&mut self, records: &[ProcessRecord]) {
-        self.find_parents(records);
+        self.rebuild_by(records, |membership| membership);
+    }
+
+    /// Links `records` as if systemd units were not distinguished from the rest of the host.
+    pub fn rebuild_without_units(&mut self, records: &[ProcessRecord]) {
+        self.rebuild_by(records, |it| if it.is_on_host() { Membership::HOST } else { it });
+    }
+
+    fn rebuild_by(&mut self, records: &[ProcessRecord], group: impl Fn(Membership) -> Membership) {
+        self.find_parents(records, group);
         self.arrange_children();
         self.descend(records);
     }
 
-    fn find_parents(&mut self, records: &[ProcessRecord]) {
+    fn find_parents(&mut self, records: &[ProcessRecord], group: impl Fn(Membership) -> Membership) {
         self.parents.clear();
         self.child_counts.clear();
         self.child_counts.resize(records.len(), 0);
@@ -48,7 +57,7 @@ impl Forest {
             }
             let parent = last.1.filter(|&index| {
                 let parent = &records[index];
-                parent.membership == record.membership
+                group(parent.membership) == group(record.membership)
                     && parent.key.start_time <= record.key.start_time
                     && parent.key.pid != record.key.pid
             });

@@ -84,7 +84,9 @@ impl RootKinds {
                 }
                 RootOrigin::Entered { is_namespace_init } => is_namespace_init,
             };
-            self.kinds[index] = Some(RootKind::Exec);
+            // systemd starts one process in a unit. The others lost their parent, such as a shim of containerd.
+            let is_in_unit = record.membership.is_on_host();
+            self.kinds[index] = Some(if is_in_unit { RootKind::Adopted } else { RootKind::Exec });
             let candidate = Candidate { index, is_namespace_init };
             let best = self.init_of_slot[slot].get_or_insert(candidate);
             let rank = |it: &Candidate| (!it.is_namespace_init, records[it.index].key);

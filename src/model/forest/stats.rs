@@ -93,6 +93,7 @@ impl ForestStats {
 /// The stats of the host and of all containers. Reused for every collection.
 #[derive(Debug, Default)]
 pub struct ForestStatsBySlot {
+    /// Includes systemd units.
     pub host: ForestStats,
     /// Kernel threads among the processes of the host.
     pub host_kernel_threads: u64,
@@ -102,12 +103,12 @@ pub struct ForestStatsBySlot {
 }
 
 impl ForestStatsBySlot {
-    /// Computes the stats of all records. `slots` is the number of container slots. `zombie_since` returns, by record
+    /// Computes the stats of all records. `host_forest` is the forest of the whole host, including systemd units. `slots` is the number of container slots. `zombie_since` returns, by record
     /// index, the Unix time in seconds when a process was first seen as a zombie.
     pub fn rebuild(
         &mut self,
         records: &[ProcessRecord],
-        forest: &Forest,
+        (forest, host_forest): (&Forest, &Forest),
         roots: &RootKinds,
         slots: usize,
         comms: &mut CommInterner,
@@ -120,13 +121,19 @@ impl ForestStatsBySlot {
         self.zombies_by_parent.clear();
         for (index, record) in records.iter().enumerate() {
             let slot = record.membership.slot();
-            let stats = slot.map_or(&mut self.host, |slot| &mut self.containers[slot]);
-            stats.add(record, forest.depth(index), forest.child_count(index), roots.kind(index));
+            if record.membership.is_on_host() {
+                self.host.add(record, host_forest.depth(index), host_forest.child_count(index), None);
+            }
+            if let Some(slot) = slot {
+                let (depth, children) = (forest.depth(index), forest.child_count(index));
+                self.containers[slot].add(record, depth, children, roots.kind(index));
+            }
             self.host_kernel_threads += u64::from(record.kernel_thread);
             if record.state == ProcessState::Zombie
                 && let Some(slot) = slot
             {
                 let since = zombie_since(index);
+                let stats = &mut self.containers[slot];
                 stats.oldest_zombie_since =
                     Some(stats.oldest_zombie_since.map_or(since, |old| old.min(since)));
                 let parent = match index_of_pid(records, record.parent_pid) {

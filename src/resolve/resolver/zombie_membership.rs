@@ -28,10 +28,10 @@ impl ContainerResolver {
             let parent = index_of.get(&record.parent_pid).map(|&parent| &records[parent]);
             let by_parent = parent.filter(|parent| parent.key.start_time <= record.key.start_time);
             let mut membership = by_parent.map_or(Membership::HOST, |parent| parent.membership);
-            if membership == Membership::HOST {
+            if membership.is_on_host() {
                 let namespace = self.pid_namespace(index, record.key.pid, files);
                 let owners = owners.get_or_insert_with(|| self.namespace_owners(files, records));
-                membership = owners.get(&namespace).copied().unwrap_or(Membership::HOST);
+                membership = owners.get(&namespace).copied().unwrap_or(membership);
             }
             records[index].membership = membership;
         }
@@ -47,7 +47,7 @@ impl ContainerResolver {
     ) -> FxHashMap<PidNamespace, Membership> {
         let mut oldest: FxHashMap<usize, usize> = FxHashMap::default();
         for (index, record) in records.iter().enumerate() {
-            if let Some(slot) = record.membership.slot() {
+            if let Some(slot) = record.membership.slot().filter(|_| !record.membership.is_on_host()) {
                 let oldest = oldest.entry(slot).or_insert(index);
                 if record.key < records[*oldest].key {
                     *oldest = index;
