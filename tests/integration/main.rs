@@ -16,6 +16,7 @@ mod fuzz_corpus;
 mod golden;
 mod imports;
 mod kubernetes_names;
+mod own_container;
 mod pids_limit;
 mod pods;
 mod procfs_mounts;

@@ -72,7 +72,7 @@ impl Pipeline {
         }
         let begun = Instant::now();
         self.pids.begin();
-        let enclosing = self.enclosing_units();
+        let enclosing = self.enclosing_forests();
         let mut any = exported.is_empty();
         let readings = exported
             .iter()
@@ -117,18 +117,19 @@ impl Pipeline {
         pods
     }
 
-    /// The units whose cgroup contains that of another unit or of a container, such as those of user managers. The pids
-    /// controller counts the tasks of all of them together.
-    fn enclosing_units(&self) -> FxHashSet<usize> {
+    /// Units, and the exporter's own container, whose cgroup contains that of another forest, such as user managers. The
+    /// pids controller counts the tasks of all of them together.
+    fn enclosing_forests(&self) -> FxHashSet<usize> {
         let mut enclosing = FxHashSet::default();
-        if self.resolver.has_units() {
-            for (_, entry) in self.containers.present() {
-                let mut path = &*entry.container.path;
-                while let Some((above, _)) = path.rsplit_once('/') {
-                    path = above;
-                    let membership = self.containers.membership_of(path).filter(|it| it.is_on_host());
-                    enclosing.extend(membership.and_then(|it| it.slot()));
-                }
+        if !self.resolver.has_units() && !self.resolver.is_inside() {
+            return enclosing;
+        }
+        for (_, entry) in self.containers.present().filter(|(_, entry)| &*entry.container.path != "/") {
+            let mut path = &*entry.container.path;
+            while let Some((above, _)) = path.rsplit_once('/') {
+                path = above;
+                let membership = self.containers.membership_of(if path.is_empty() { "/" } else { path });
+                enclosing.extend(membership.and_then(|it| it.slot()));
             }
         }
         enclosing

@@ -10,7 +10,7 @@ use crate::model::container::{Container, Runtime};
 use crate::model::pids::TaskLimits;
 use crate::model::text::label_value;
 use crate::observe::procfs::parse::{parse_namespace_link, parse_number};
-use crate::resolve::cgroup_file::parse_cgroup_file;
+use crate::resolve::cgroup_file::{CgroupFile, parse_cgroup_file};
 use crate::resolve::cgroup_path::label_id;
 
 /// `PROC_PID_INIT_INO` (include/linux/proc_ns.h): the pid namespace of the host.
@@ -122,23 +122,37 @@ impl System {
         let file = parse_cgroup_file(&cgroup);
         // With --pid=host on a host that is itself a container, pid 1 belongs to that host, not to our container.
         let init = fs::read(self.root.join("1/cgroup")).unwrap_or_default();
-        let container_of_init = parse_cgroup_file(&init).container.map(|it| it.path.to_owned());
-        if container_of_init.as_deref() != file.container.as_ref().map(|it| it.path) {
+        let init = parse_cgroup_file(&init);
+        if init.container.as_ref().map(|it| it.path) != file.container.as_ref().map(|it| it.path) {
             return None;
         }
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let own_name = Some(label_value(name.unwrap_or(&host_name)).into());
         Some(match file.container {
             Some(found) => Container { own_name, ..found.to_container() },
-            None => Container {
-                path: file.path.into(),
-                id: label_id(file.path).into(),
-                container_id: "".into(),
-                pod_uid: "".into(),
-                own_name,
-                runtime: Runtime::Unknown,
-            },
+            None => {
+                let path = self.cgroup_of_own_namespace(&init);
+                Container {
+                    path: path.into(),
+                    id: label_id(path).into(),
+                    container_id: "".into(),
+                    pod_uid: "".into(),
+                    own_name,
+                    runtime: Runtime::Unknown,
+                }
+            }
         })
+    }
+
+    /// The cgroup of all processes in the exporter's pid namespace, by the cgroup file of pid 1. The exporter's own cgroup
+    /// can be below it: systemd in a container puts each service, and itself, in a cgroup of its own.
+    fn cgroup_of_own_namespace<'a>(&self, init: &CgroupFile<'a>) -> &'a str {
+        match init.path.strip_suffix("/init.scope").unwrap_or(init.path) {
+            // Container runtimes that create a cgroup namespace make the container's cgroup its root.
+            _ if self.has_own_cgroup_namespace() => "/",
+            "" => "/",
+            path => path,
+        }
     }
 
     /// Whether the procfs hides processes of other users (`hidepid=1`, `2` or `ptraceable`, `proc(5)`).
