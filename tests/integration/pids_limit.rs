@@ -180,6 +180,19 @@ fn a_refused_fork_is_counted_either_at_the_container_or_at_the_pod() {
     assert_eq!(counts(), [Some(4), None, Some(3)]);
 }
 
+#[test]
+fn the_root_of_a_cgroup_namespace_has_no_limit_above_it() {
+    let fixture = Fixture::with_container();
+    fixture.write("cgroup/cgroup.controllers", "pids\n");
+    for (file, content) in
+        [("current", "7\n"), ("max", "100\n"), ("events", "max 3\n"), ("events.local", "max 3\n")]
+    {
+        fixture.write(&format!("cgroup/pids.{file}"), content);
+    }
+    let reading = PidsReader::find(&fixture.path("cgroup")).read("/");
+    assert_eq!((reading.limit, reading.limit_hits), (Some(100), Some(3)));
+}
+
 /// The files below this directory that this process has open.
 fn open_files(directory: &std::path::Path) -> usize {
     let descriptors = std::fs::read_dir("/proc/self/fd").expect("procfs").flatten();
