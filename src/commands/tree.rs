@@ -53,7 +53,7 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
     }
     let timeouts = ReadTimeouts::scaled(config.timeout_scale);
     let users =
-        UserNameCache::start(&config.collector.procfs, timeouts)?.of(&snapshot.processes, &trees, &runtime);
+        UserNameCache::start(&config.collector.procfs, timeouts).of(&snapshot.processes, &trees, &runtime);
     print(as_text(&snapshot, trees, users, config).as_bytes())
 }
 

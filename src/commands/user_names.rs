@@ -14,7 +14,6 @@ use crate::model::user_names::UserNames;
 use crate::observe::procfs::passwd::UserNameReaders;
 use crate::observe::procfs::reader_pool::ReadTimeouts;
 use crate::observe::procfs::system::System;
-use crate::observe::source::SourceError;
 use crate::view::tree::{Process, Tree};
 
 /// Limit on all names together, since containers choose the length of their files. Containers that do not fit have no
@@ -23,7 +22,8 @@ const MAX_NAMES: usize = 200_000;
 
 /// User names by container path. The path of the host, including its systemd units, is empty.
 pub(super) struct UserNameCache {
-    readers: UserNameReaders,
+    /// `None` if no thread can be created, as when pids are exhausted. A tree is more important than its names.
+    readers: Option<UserNameReaders>,
     system: System,
     known: FxHashMap<Box<str>, Known>,
 }
@@ -37,12 +37,9 @@ struct Known {
 
 impl UserNameCache {
     /// Creates the threads that read names.
-    ///
-    /// # Errors
-    /// If the procfs cannot be opened or a thread cannot be created.
-    pub(super) fn start(procfs: &Path, timeouts: ReadTimeouts) -> Result<Self, SourceError> {
-        let readers = UserNameReaders::start(procfs, timeouts)?;
-        Ok(Self { readers, system: System::new(procfs), known: FxHashMap::default() })
+    pub(super) fn start(procfs: &Path, timeouts: ReadTimeouts) -> Self {
+        let readers = UserNameReaders::start(procfs, timeouts).ok();
+        Self { readers, system: System::new(procfs), known: FxHashMap::default() }
     }
 
     /// The names of each tree, which are read once. Forgets all others.
@@ -78,9 +75,11 @@ impl UserNameCache {
         let mut seen = FxHashSet::default();
         let new: Vec<&(Box<str>, Vec<ProcessKey>)> =
             wanted.iter().filter(|(path, _)| !self.known.contains_key(path) && seen.insert(path)).collect();
-        if new.iter().any(|(_, owners)| !owners.is_empty()) {
+        if let Some(readers) = &self.readers
+            && new.iter().any(|(_, owners)| !owners.is_empty())
+        {
             let keys = new.iter().flat_map(|(_, owners)| owners.iter().copied());
-            let mut found = runtime.block_on(self.readers.read(keys));
+            let mut found = runtime.block_on(readers.read(keys));
             let mut total: usize = self.known.values().map(|known| known.names.len()).sum();
             for (path, owners) in new {
                 let names = owners.iter().find_map(|owner| found.remove(owner));

@@ -62,7 +62,7 @@ impl<'a> LiveView<'a> {
         };
         Ok(Self {
             config,
-            users: UserNameCache::start(procfs, timeouts)?,
+            users: UserNameCache::start(procfs, timeouts),
             argument_readers,
             runtime: runtime()?,
             details: FxHashMap::default(),
