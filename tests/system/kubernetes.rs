@@ -108,7 +108,7 @@ fn each_source_names_the_containers_of_a_pod() {
 fn an_exporter_in_a_pod_without_privilege_names_pods_and_an_alert_names_the_full_one() {
     let (containerd, logs) = (Containerd::start(), Logs::new());
     let (pod, _) = run_web(&containerd, &logs);
-    let (own, address) = (containerd.run_pod("exporter"), free_address());
+    let (own, address) = (containerd.run_host_pid_pod("exporter"), free_address());
     let (containers, pods) = (logs.containers().display().to_string(), logs.pods().display().to_string());
     let listen = format!("--web.listen-address={address}");
     let binary = static_binary();
@@ -125,7 +125,6 @@ fn an_exporter_in_a_pod_without_privilege_names_pods_and_an_alert_names_the_full
                 &listen,
             ],
             user: 65534,
-            host_pid: true,
             mounts: &[
                 (&binary, "/bin/exporter"),
                 ("/sys/fs/cgroup", "/host/cgroup"),
@@ -225,7 +224,8 @@ fn a_removed_pod_keeps_its_name_while_a_process_of_it_exists() {
     let exporter =
         Exporter::start(&["--no-docker", "--collection.interval=250ms", "--names.kubernetes=cri", &cri]);
     assert_web(&exporter);
-    let remaining = Command::new(workload::binary()).args(["fan", "0"]).spawn().expect("it runs");
+    let remaining =
+        Command::new(workload::binary()).args(["fan", "0"]).stdout(Stdio::null()).spawn().expect("it runs");
     let remaining = KillOnDrop(remaining);
     let cgroup = format!("/kubepods/besteffort/pod{}/{app}", pod.uid);
     for hierarchy in ["pids", "unified", "."] {

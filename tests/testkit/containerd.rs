@@ -42,8 +42,6 @@ pub struct Pod {
 pub struct Program<'a> {
     pub command: &'a [&'a str],
     pub user: i64,
-    /// Whether it sees the processes of the host.
-    pub host_pid: bool,
     /// Directories or files of the host, and their paths in the container. Read-only.
     pub mounts: &'a [(&'a str, &'a str)],
 }
@@ -136,12 +134,21 @@ impl Containerd {
         run(&mut self.ctr(&["images", "import", "--snapshotter=native", &at("image.tar")]));
     }
 
-    /// Runs an empty pod in the namespace `default`.
+    /// Runs an empty pod in the namespace `default`, with its own pid namespaces.
     pub fn run_pod(&self, name: &str) -> Pod {
+        self.run_pod_in(name, CONTAINER)
+    }
+
+    /// Runs an empty pod whose containers see the processes of the host.
+    pub fn run_host_pid_pod(&self, name: &str) -> Pod {
+        self.run_pod_in(name, NODE)
+    }
+
+    fn run_pod_in(&self, name: &str, pid: i32) -> Pod {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let uid = format!("{}{number:012}", uid_prefix());
-        let namespace_options = Some(NamespaceOption { network: NODE, pid: CONTAINER });
+        let namespace_options = Some(NamespaceOption { network: NODE, pid });
         let config = PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: name.to_owned(),
@@ -161,8 +168,8 @@ impl Containerd {
 
     /// Runs a container in a pod, and returns its id.
     pub fn run_container(&self, pod: &Pod, name: &str, program: &Program<'_>) -> String {
-        let namespace_options =
-            Some(NamespaceOption { network: NODE, pid: if program.host_pid { NODE } else { CONTAINER } });
+        let pod_options = pod.config.linux.as_ref().and_then(|linux| linux.security_context.as_ref());
+        let namespace_options = pod_options.and_then(|context| context.namespace_options.clone());
         let mounts = program.mounts.iter().map(|(host, container)| Mount {
             host_path: (*host).to_owned(),
             container_path: (*container).to_owned(),
