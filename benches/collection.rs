@@ -17,6 +17,9 @@ use pstree_exporter::collect::pipeline::Pipeline;
 use pstree_exporter::export::rendered::{Encoding, Format};
 use pstree_exporter::export::renderer::Renderer;
 use pstree_exporter::model::collection::NamesStatus;
+use pstree_exporter::model::container_metadata::ContainerMetadata;
+use pstree_exporter::names::known_names::KnownNames;
+use pstree_exporter::names::registry::Names;
 use support::{BareLoop, Forest, median, timed};
 
 const ROUNDS: usize = 15;
@@ -28,8 +31,10 @@ fn main() {
         _ => vec![(1_000, 10), (10_000, 100), (50_000, 500)],
     };
     println!("Microseconds a process:\n");
-    println!("| processes | containers | bare loop | `/proc` | BPF | `/proc` / loop | `/proc` / BPF |");
-    println!("|--:|--:|--:|--:|--:|--:|--:|");
+    println!(
+        "| processes | containers | bare loop | `/proc` | BPF | `/proc` / loop | `/proc` / BPF | BPF with names / without |"
+    );
+    println!("|--:|--:|--:|--:|--:|--:|--:|--:|");
     for (processes, containers) in sizes {
         measure(processes, containers);
     }
@@ -39,11 +44,14 @@ fn measure(processes: usize, containers: usize) {
     let _forest = Forest::grow(processes, containers);
     let mut by_proc = Collection::new(SourceFlag::Proc);
     let mut by_bpf = Collection::new(SourceFlag::Bpf);
+    let mut named = Collection::new(SourceFlag::Bpf);
+    named.name_all();
     let mut bare = BareLoop::default();
-    let mut times = [const { Vec::new() }; 3];
+    let mut times = [const { Vec::new() }; 4];
     // The first rounds are not counted: they read every cgroup and allocate all buffers.
     for round in 0..ROUNDS + 2 {
-        let of_round = [timed(|| bare.run()), timed(|| by_proc.run()), timed(|| by_bpf.run())];
+        let of_round =
+            [timed(|| bare.run()), timed(|| by_proc.run()), timed(|| by_bpf.run()), timed(|| named.run())];
         for (times, time) in times.iter_mut().zip(of_round).filter(|_| round >= 2) {
             times.push(time);
         }
@@ -51,12 +59,13 @@ fn measure(processes: usize, containers: usize) {
     assert!(bare.processes >= processes, "{} processes for {processes}", bare.processes);
     let stages = by_bpf.stages();
     let per_process = |times: &mut Vec<Duration>| median(times).as_secs_f64() * 1e6 / bare.processes as f64;
-    let [bare_cost, proc_cost, bpf_cost] = times.each_mut().map(per_process);
+    let [bare_cost, proc_cost, bpf_cost, named_cost] = times.each_mut().map(per_process);
     println!(
-        "| {} | {containers} | {bare_cost:.2} | {proc_cost:.2} | {bpf_cost:.2} | {:.2} | {:.1} |",
+        "| {} | {containers} | {bare_cost:.2} | {proc_cost:.2} | {bpf_cost:.2} | {:.2} | {:.1} | {:.3} |",
         bare.processes,
         proc_cost / bare_cost,
-        proc_cost / bpf_cost
+        proc_cost / bpf_cost,
+        named_cost / bpf_cost
     );
     for (stage, seconds) in stages {
         eprintln!("  BPF, {stage}: {:.2}", seconds * 1e6 / bare.processes as f64);
@@ -66,6 +75,8 @@ fn measure(processes: usize, containers: usize) {
 struct Collection {
     collector: Collector,
     renderer: Renderer,
+    /// The names of all containers, and the state of the join; `None` without names.
+    names: Option<(Names, KnownNames)>,
     /// Seconds of each stage, by round.
     stages: [Vec<f64>; 4],
 }
@@ -92,14 +103,37 @@ impl Collection {
         Self {
             collector: Collector::new(pipeline, Arc::default()),
             renderer: Renderer::new(Vec::new(), [("hidepid", false), ("pid_namespace", false)]),
+            names: None,
             stages: Default::default(),
         }
+    }
+
+    /// Gives every container a name, as an engine does.
+    fn name_all(&mut self) {
+        self.collector.collect().expect("/proc can be read");
+        let snapshot = self.collector.latest().expect("a snapshot");
+        let named = snapshot.containers.iter().enumerate().map(|(index, state)| {
+            let metadata = ContainerMetadata {
+                name: format!("shop-web-{index}"),
+                image: "registry.example.com/shop/web:1.27".to_owned(),
+                compose_project: "shop".to_owned(),
+                compose_service: "web".to_owned(),
+                ..ContainerMetadata::default()
+            };
+            (state.container.container_id.to_string(), Arc::new(metadata))
+        });
+        self.names = Some((Names::of_engine(named.collect()), KnownNames::default()));
     }
 
     fn run(&mut self) {
         let begun = Instant::now();
         self.collector.collect().expect("/proc can be read");
-        let snapshot = self.collector.named().expect("a snapshot");
+        let snapshot = match &mut self.names {
+            None => self.collector.named().expect("a snapshot"),
+            Some((names, known)) => {
+                known.join(self.collector.latest().expect("a snapshot"), names, None).snapshot
+            }
+        };
         let status = self.collector.pipeline.status();
         let at = (begun, Duration::from_secs(5));
         let rendered = self.renderer.render(snapshot, &status, &NamesStatus::default(), None, at);

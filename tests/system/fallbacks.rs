@@ -199,11 +199,15 @@ impl Drop for V1Hierarchy {
     /// `rmdir` returns, so the first unmount may keep the hierarchy, in which systemd-nspawn then cannot start a container.
     fn drop(&mut self) {
         let _ = fs::remove_dir(self.directory.join("docker"));
-        let _ = Command::new("umount").arg(&self.directory).status();
+        let unmount = || drop(Command::new("umount").arg(&self.directory).status());
+        unmount();
+        let mut looks = 0;
         wait_for("the hierarchy is removed", || {
-            if self.exists() {
+            looks += 1;
+            // A mount while the kernel removes the hierarchy creates it again, so the pauses are long.
+            if self.exists() && looks % 50 == 0 {
                 self.mount();
-                let _ = Command::new("umount").arg(&self.directory).status();
+                unmount();
             }
             (!self.exists()).then_some(())
         });
