@@ -12,7 +12,7 @@
 //!  cgroupfs ─┘   records     container   forest,       Snapshot,     │   bytes
 //!                            of each     stats,        then names    └─► view ────► serve (pages, JSON)
 //!                            process     counters          ▲             trees  └─► commands (tree, live view)
-//!  Docker, kubelet ─► names ───────────────────────────────┘
+//!  Docker, CRI, kubelet ─► names ──────────────────────────┘
 //! ```
 //!
 //! A [`Pipeline`](collect::pipeline::Pipeline) makes an immutable [`Snapshot`](model::snapshot::Snapshot), for the
@@ -27,7 +27,7 @@
 //! | [`observe`] | reads the kernel: `/proc`, the BPF programs and their counters, the pids controller; bytes to records. `procfs::system` decides what the mount and the namespaces hide |
 //! | [`resolve`] | the container of each process. `resolver` decides, also after a process moved to another cgroup; `cgroup_path` turns a path into container id and runtime, `systemd_unit` into a service or scope; `resolver::zombie_membership` decides for zombies without a known container; `event_attribution` assigns the kernel's counts, also those of removed cgroups |
 //! | [`model`] | pure data and algorithms: processes, pods, snapshot, counters, the estimate of starts. `forest` has parents and depths, kinds of root processes, statistics, and `merged_nodes`, which chooses the exported tree nodes; `node_share` divides their limit between containers |
-//! | [`names`] | container names from Docker or Podman, and from the kubelet's log directories (`kubernetes_logs`). `docker` lists containers and detects a daemon that hangs; `registry` keeps the last list; `known_names` joins names to a snapshot, and delays a container that has none yet |
+//! | [`names`] | container names from Docker or Podman, from the CRI API (`cri`) and containerd, and from the kubelet's log directories (`kubernetes_logs`). `docker` lists containers and detects a daemon that hangs; `registry` keeps the last names of every source; `known_names` joins names to a snapshot, and delays a container that has none yet |
 //! | [`collect`] | the loop and the pipeline. `source_selection` chooses `/proc` or BPF at start, `pipeline` falls back to `/proc` later |
 //! | [`export`] | the metric catalog with names, labels and help; a snapshot to the exposition formats, plain and gzip |
 //! | [`view`] | a snapshot to trees: selected, arranged in `rows`, which fold the siblings that `alike_siblings` finds, as text, JSON and HTML |
