@@ -298,7 +298,7 @@ impl Pipeline {
         };
         resolver.finish(source.files(), containers, records);
         if let Some(selection) = selection {
-            selection.leave_out_others(records);
+            selection.exclude_others(records);
             containers.count_members(records);
         }
         prune_exited(resolver, containers, records, |key| source.files().is_listed(key));

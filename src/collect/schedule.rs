@@ -12,9 +12,9 @@ use crate::names::registry::Woken;
 
 /// If a collection takes more than 1/`MAX_PART_OF_INTERVAL` of the interval, the interval is extended.
 const MAX_PART_OF_INTERVAL: u32 = 2;
-/// The interval stays extended, by at least a tenth, until a collection takes at most 1/`CALM_PART_OF_INTERVAL` of it.
+/// The interval stays extended, by at least a tenth, until a collection takes at most 1/`SHORT_PART_OF_INTERVAL` of it.
 /// This hysteresis prevents the interval from changing with every collection.
-const CALM_PART_OF_INTERVAL: u32 = 3;
+const SHORT_PART_OF_INTERVAL: u32 = 3;
 
 /// What the loop publishes.
 #[derive(Debug)]
@@ -116,8 +116,8 @@ impl Schedule {
     }
 
     fn stretched(&self, last: Duration, took: Duration) -> Duration {
-        let is_calm = took.saturating_mul(CALM_PART_OF_INTERVAL) <= self.interval;
-        let least = if last > self.interval && !is_calm { self.interval * 11 / 10 } else { self.interval };
+        let is_short = took.saturating_mul(SHORT_PART_OF_INTERVAL) <= self.interval;
+        let least = if last > self.interval && !is_short { self.interval * 11 / 10 } else { self.interval };
         let interval = least.max(took.saturating_mul(MAX_PART_OF_INTERVAL));
         match (last > self.interval, interval > self.interval) {
             (false, true) => warn!(

@@ -44,7 +44,7 @@ impl Selection {
     }
 
     /// Moves processes of other containers to the host. Of those containers, only zombies were read.
-    pub(super) fn leave_out_others(&self, records: &mut [ProcessRecord]) {
+    pub(super) fn exclude_others(&self, records: &mut [ProcessRecord]) {
         let Some(members) = &self.members else { return };
         let selected: FxHashSet<usize> = records
             .iter()

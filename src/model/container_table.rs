@@ -86,9 +86,9 @@ pub struct ContainerTable {
 
 impl ContainerTable {
     /// How long the entry of a removed container is kept.
-    const KEPT_AFTER_REMOVAL: Duration = Duration::from_secs(3600);
+    const REMOVED_RETENTION: Duration = Duration::from_secs(3600);
     /// Maximum number of such entries. The oldest ones are dropped first.
-    const MAX_KEPT_AFTER_REMOVAL: usize = 2_000;
+    const MAX_REMOVED: usize = 2_000;
 
     /// An empty table. `new_names_per_hour` is the limit on new node names of each container.
     #[must_use]
@@ -213,11 +213,11 @@ impl ContainerTable {
             .iter()
             .flatten()
             .map(absent_for)
-            .filter(|absence| !absence.is_zero() && *absence < Self::KEPT_AFTER_REMOVAL)
+            .filter(|absence| !absence.is_zero() && *absence < Self::REMOVED_RETENTION)
             .collect();
-        let mut too_long = Self::KEPT_AFTER_REMOVAL;
-        if absences.len() > Self::MAX_KEPT_AFTER_REMOVAL {
-            let (_, &mut longest_kept, _) = absences.select_nth_unstable(Self::MAX_KEPT_AFTER_REMOVAL);
+        let mut too_long = Self::REMOVED_RETENTION;
+        if absences.len() > Self::MAX_REMOVED {
+            let (_, &mut longest_kept, _) = absences.select_nth_unstable(Self::MAX_REMOVED);
             too_long = longest_kept;
         }
         for (slot, entry) in self.entries.iter_mut().enumerate() {
@@ -318,12 +318,12 @@ mod tests {
     #[test]
     fn entries_of_gone_containers_are_limited() {
         let mut table = ContainerTable::new(100);
-        for number in 0..ContainerTable::MAX_KEPT_AFTER_REMOVAL as u64 + 10 {
+        for number in 0..ContainerTable::MAX_REMOVED as u64 + 10 {
             collect(&mut table, 1 + number / 4, &[&format!("/docker/{number}")]);
         }
         collect(&mut table, 1000, &[]);
         let kept = table.entries.iter().flatten().count();
-        assert!(kept <= ContainerTable::MAX_KEPT_AFTER_REMOVAL, "{kept}");
+        assert!(kept <= ContainerTable::MAX_REMOVED, "{kept}");
         assert_eq!(table.slot_of_path.len(), kept);
     }
 }

@@ -199,6 +199,8 @@ fn an_invalid_configuration_is_reported_with_file_and_line() {
     };
     refused("tls_server_config:\n  cert_file: server.crt\n  keyfile: server.key\n", &["line 3", "keyfile"]);
     refused(SERVER, &["cert_file", "server.crt", "No such file"]);
+    fixture.write("server.crt", "broken");
+    refused(SERVER, &["cert_file", "server.crt", "PEM"]);
     refused("tls_server_config:\n  key_file: x\n", &["cert", "missing"]);
     refused("basic_auth_users:\n  alice: secret\n", &["alice", "bcrypt", "htpasswd"]);
     refused("rate_limit:\n  interval: often\n  burst: 1\n", &["rate_limit", "1s"]);

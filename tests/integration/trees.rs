@@ -53,7 +53,7 @@ fn layout(fold: bool) -> RowOptions {
 }
 
 /// The number of processes that the rows represent: the count of each row, multiplied by the counts of its ancestors.
-fn stands_for(rows: &[Row]) -> u64 {
+fn represented_processes(rows: &[Row]) -> u64 {
     let mut above: Vec<u64> = Vec::new();
     rows.iter().fold(0, |sum, row| {
         above.truncate(row.depth as usize - 1);
@@ -82,8 +82,8 @@ proptest! {
     #[test]
     fn folded_rows_stand_for_every_process(tree in trees(), depth in 1..6_u32) {
         let count = tree.processes.len() as u64;
-        prop_assert_eq!(stands_for(&arrange(&tree, &layout(true))), count);
-        prop_assert_eq!(stands_for(&arrange(&tree, &RowOptions { max_depth: Some(depth), ..layout(true) })), count);
+        prop_assert_eq!(represented_processes(&arrange(&tree, &layout(true))), count);
+        prop_assert_eq!(represented_processes(&arrange(&tree, &RowOptions { max_depth: Some(depth), ..layout(true) })), count);
         // Two siblings are never drawn with identical rows, including their descendants.
         let rows = arrange(&tree, &layout(true));
         let looks = |row: &Row| {

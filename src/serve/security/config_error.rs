@@ -49,13 +49,13 @@ pub enum ConfigError {
     #[error("tls_server_config: {key} and {file_key} are missing; set one of them")]
     Missing { key: &'static str, file_key: &'static str },
     #[error(
-        "tls_server_config: {key} contains no certificate in PEM format; use a file that openssl x509 can read"
+        "tls_server_config: {origin} contains no certificate in PEM format; use a file that openssl x509 can read"
     )]
-    NoCertificate { key: &'static str },
+    NoCertificate { origin: String },
     #[error(
-        "tls_server_config: key contains no unencrypted private key in PEM format; remove its passphrase"
+        "tls_server_config: {origin} contains no unencrypted private key in PEM format; remove its passphrase"
     )]
-    PrivateKey,
+    PrivateKey { origin: String },
     #[error(
         "tls_server_config: the certificate and the private key do not match: {0}; use the key of the certificate"
     )]

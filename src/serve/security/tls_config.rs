@@ -9,6 +9,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
+use crate::model::text::sanitize;
 use crate::serve::security::config_error::{ConfigError, ReadFileError};
 use crate::serve::security::config_file::{ClientAuth, TlsSection};
 use crate::serve::security::self_signed_client_cert::SelfSignedClientVerifier;
@@ -46,9 +47,10 @@ impl TlsConfig {
             None => builder.with_no_client_auth(),
         };
         let chain = pem(("cert", &section.cert), ("cert_file", &section.cert_file), &mut read_file)?;
-        let chain = certificates("cert", &chain)?;
+        let chain = certificates(&chain)?;
         let key = pem(("key", &section.key), ("key_file", &section.key_file), &mut read_file)?;
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| ConfigError::PrivateKey)?;
+        let key = PrivateKeyDer::from_pem_slice(&key.text)
+            .map_err(|_| ConfigError::PrivateKey { origin: key.origin.clone() })?;
         let mut server_config = builder.with_single_cert(chain, key).map_err(ConfigError::KeyMismatch)?;
         server_config.ignore_client_order = section.prefer_server_cipher_suites.unwrap_or(true);
         server_config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -77,17 +79,25 @@ impl TlsConfig {
     }
 }
 
-/// The PEM text: the content of the named file, or the inline value.
+/// A text in PEM format, and the setting and the file that it is from.
+struct Pem {
+    text: Vec<u8>,
+    origin: String,
+}
+
+/// The content of the named file, or the inline value.
 fn pem(
     (key, inline): (&'static str, &Option<String>),
     (file_key, path): (&'static str, &Option<String>),
     mut read_file: impl FnMut(&str) -> Result<Vec<u8>, ReadFileError>,
-) -> Result<Vec<u8>, ConfigError> {
+) -> Result<Pem, ConfigError> {
     match (non_empty(path), non_empty(inline)) {
         (Some(path), _) => {
-            read_file(path).map_err(|error| ConfigError::ReferencedFile { key: file_key, error })
+            let text =
+                read_file(path).map_err(|error| ConfigError::ReferencedFile { key: file_key, error })?;
+            Ok(Pem { text, origin: format!("{file_key} {}", sanitize(path.as_bytes())) })
         }
-        (None, Some(text)) => Ok(text.as_bytes().to_vec()),
+        (None, Some(text)) => Ok(Pem { text: text.as_bytes().to_vec(), origin: key.to_owned() }),
         (None, None) => Err(ConfigError::Missing { key, file_key }),
     }
 }
@@ -96,12 +106,12 @@ fn non_empty(value: &Option<String>) -> Option<&str> {
     value.as_deref().filter(|text| !text.is_empty())
 }
 
-fn certificates(key: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.text).collect();
     certificates
         .ok()
         .filter(|certificates| !certificates.is_empty())
-        .ok_or(ConfigError::NoCertificate { key })
+        .ok_or_else(|| ConfigError::NoCertificate { origin: pem.origin.clone() })
 }
 
 fn client_verifier(
@@ -122,7 +132,7 @@ fn client_verifier(
         ClientAuth::RequireAndVerifyClientCert => true,
     };
     let (inline, path) = (("client_ca", &section.client_ca), ("client_ca_file", &section.client_ca_file));
-    let trusted = certificates("client_ca", &pem(inline, path, read_file)?)?;
+    let trusted = certificates(&pem(inline, path, read_file)?)?;
     let mut roots = RootCertStore::empty();
     for certificate in &trusted {
         roots.add(certificate.clone()).map_err(ConfigError::ClientCa)?;

@@ -128,14 +128,18 @@ pub fn render(snapshot: &NamedSnapshot, order: Order, context: &PageContext<'_>)
     page("Containers", &main, snapshot, context)
 }
 
+fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
 fn totals(snapshot: &NamedSnapshot) -> String {
     let total = |value: fn(&ContainerSummary) -> u64| snapshot.containers.iter().map(value).sum::<u64>();
     format!(
-        "{} containers, {} processes, {} zombies, {} exec or adopted root processes.",
-        snapshot.containers.len(),
-        total(|summary| summary.stats.processes),
-        total(|summary| summary.stats.zombies()),
-        total(non_init_roots),
+        "{}, {}, {}, {}.",
+        counted(snapshot.containers.len() as u64, "container", "containers"),
+        counted(total(|summary| summary.stats.processes), "process", "processes"),
+        counted(total(|summary| summary.stats.zombies()), "zombie", "zombies"),
+        counted(total(non_init_roots), "exec or adopted root process", "exec or adopted root processes"),
     )
 }
 
