@@ -13,7 +13,6 @@
 //! `%1` to `%9` in a field stand for ids of 64 equal digits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pstree_exporter::collect::pipeline::Pipeline;
@@ -146,7 +145,7 @@ impl Run {
 
     fn ask_docker(&mut self, body: &[u8]) {
         if let Ok(list) = decode_list(body, &["team".to_owned()]) {
-            self.known.engines = vec![Arc::new(list.directory)];
+            self.known = Names::of_engine(list.directory);
         }
     }
 
@@ -165,7 +164,8 @@ impl Run {
             self.parts.get_or_insert_with(|| (self.machine.pipeline(), KnownNames::default(), renderer()));
         let snapshot = pipeline.collect().expect("a collection of what is there");
         let status = ApiStatus { up: Some(true), duration: 0.0, last_success: Some(1.0) };
-        let apis = NamesStatus { docker: vec![("unix:///docker.sock".into(), status)], cri: Vec::new() };
+        let apis =
+            NamesStatus { docker: vec![("unix:///docker.sock".into(), status)], ..NamesStatus::default() };
         let at = (Instant::now(), Duration::from_secs(3600));
         let named = names.join(&snapshot, &self.known, None).snapshot;
         let published = renderer.render(named, &pipeline.status(), &apis, None, at);

@@ -48,7 +48,7 @@ pub(crate) struct InputFlags {
     #[arg(long = "docker.host", value_name = "ADDRESS", help_heading = "Docker")]
     docker_hosts: Vec<Endpoint>,
 
-    /// Disable container name lookup
+    /// Do not use the Docker API. Containers of Docker and Podman are shown by id
     #[arg(long, conflicts_with = "docker_hosts", help_heading = "Docker")]
     no_docker: bool,
 
@@ -71,8 +71,8 @@ pub(crate) struct InputFlags {
     )]
     kubernetes_logs: PathBuf,
 
-    /// CRI API of a container runtime: unix:///path. Repeatable [default: the default sockets of containerd, CRI-O, k3s,
-    /// k0s and MicroK8s that exist]
+    /// CRI API of a container runtime: unix:///path. That of containerd also has names of nerdctl. Repeatable [default:
+    /// the default sockets of containerd, CRI-O, k3s, k0s and MicroK8s that exist]
     #[arg(long = "cri.endpoint", value_name = "ADDRESS", help_heading = "Kubernetes", value_parser = parse_cri_endpoint)]
     cri_endpoints: Vec<Endpoint>,
 

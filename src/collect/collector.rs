@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pipeline::Pipeline;
-use crate::model::collection::NamesStatus;
+use crate::model::collection::{ApiStatus, NamesStatus};
 use crate::model::snapshot::{NamedSnapshot, Snapshot};
 use crate::names::known_names::{Joined, KnownNames, Waiting};
-use crate::names::registry::Registry;
+use crate::names::registry::{Registry, Woken};
 use crate::observe::source::SourceError;
 
 /// Runs collections and adds container names. Used by the exporter's loop and by the live view.
@@ -50,14 +50,29 @@ impl Collector {
         self.join(false).0.map(|joined| joined.snapshot)
     }
 
+    /// Blocks until no container waits for a name. A container waits for a limited time.
+    pub fn wait_for_names(&mut self) {
+        loop {
+            let (joined, _, version) = self.join(true);
+            let Some(deadline) = joined.and_then(|joined| joined.next_deadline) else { return };
+            let now = self.pipeline.monotonic(Instant::now());
+            let deadline = Instant::now() + deadline.saturating_sub(now);
+            if self.registry.wait(version, deadline) == Woken::Stopping {
+                return;
+            }
+        }
+    }
+
     /// Like [`Self::named`]; if `is_patient`, containers that wait for a name are left out. Also returns the status of
     /// the sources of names and the version of the registry.
     pub(super) fn join(&mut self, is_patient: bool) -> (Option<Joined>, NamesStatus, u64) {
         let (names, status, version) = self.registry.read();
+        let may_answer = |apis: &[(Arc<str>, ApiStatus)]| apis.iter().any(|(_, it)| it.up != Some(false));
         let waiting = is_patient.then(|| Waiting {
             now: self.pipeline.monotonic(Instant::now()),
-            for_engines: status.docker.iter().any(|(_, status)| status.up != Some(false)),
-            for_kubernetes: !names.kubernetes.is_empty(),
+            for_engines: may_answer(&status.docker),
+            for_containerd: may_answer(&status.containerd),
+            for_kubernetes: names.logs.is_some() || may_answer(&status.cri),
         });
         let joined = self.latest.as_ref().map(|latest| self.names.join(latest, &names, waiting));
         if let Some(joined) = &joined {

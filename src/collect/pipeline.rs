@@ -322,9 +322,10 @@ impl Pipeline {
         comms.intern_all(records, cache.previous_records(), |index| cache.previous_index(index));
         forest.rebuild(records);
         let has_units = records.iter().any(|it| it.membership.is_on_host() && it.membership.slot().is_some());
-        *forest_without_units = has_units.then(|| forest_without_units.take().unwrap_or_default());
-        if let Some(forest) = forest_without_units {
-            forest.rebuild_without_units(records);
+        if has_units {
+            forest_without_units.get_or_insert_default().rebuild_without_units(records);
+        } else {
+            *forest_without_units = None;
         }
         roots.classify(records, forest, containers.slots(), |index| {
             resolver.origin(index, records[index].key.pid, source.files())

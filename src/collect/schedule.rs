@@ -43,13 +43,14 @@ impl Schedule {
         Self { collector, interval, collected_at: None }
     }
 
-    /// Collects once, without waiting for names.
+    /// Collects once, and waits for names for a limited time.
     ///
     /// # Errors
     /// If the whole walk fails.
     pub fn once(mut self) -> Result<Collection, crate::observe::source::SourceError> {
         let collected_at = Instant::now();
         self.collector.collect()?;
+        self.collector.wait_for_names();
         let (joined, names, _) = self.collector.join(false);
         Ok(Collection {
             snapshot: joined.map(|joined| joined.snapshot).unwrap_or_default(),

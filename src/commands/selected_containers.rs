@@ -2,15 +2,17 @@
 //! that the command line selects, or all containers.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::collect::config::CollectorConfig;
 use crate::collect::pipeline::Pipeline;
 use crate::model::container_metadata::ContainerMetadata;
-use crate::model::snapshot::NamedSnapshot;
-use crate::model::text::{name_label, sanitize};
+use crate::model::snapshot::{NamedSnapshot, Snapshot};
+use crate::model::text::{label_value, name_label};
 use crate::names::config::NamesConfig;
 use crate::names::known_names::KnownNames;
-use crate::names::once::{self, Once};
+use crate::names::once::{self, Answers};
+use crate::names::registry::Names;
 use crate::observe::procfs::system::{HIDEPID_ADVICE, System};
 use crate::view::select::{self, Found, NotFound};
 
@@ -26,18 +28,17 @@ pub(super) struct Selected {
 /// Collects only the selected containers if Docker or a pid locates them, otherwise all containers.
 pub(super) async fn collect(
     config: &CollectorConfig,
-    names: &NamesConfig,
+    config_of_names: &NamesConfig,
     wanted: &[String],
     with_host: bool,
 ) -> anyhow::Result<Selected> {
     if System::new(&config.procfs).hides_other_users() {
         eprintln!("pstree-exporter: {HIDEPID_ADVICE}");
     }
-    let config_of_names = names;
-    let Once { mut names, pids: inside, .. } = ask_for_names(names, wanted).await;
+    let Answers { mut names, pids: inside, .. } = ask_for_names(config_of_names, wanted).await;
     let pids = wanted.iter().filter_map(|name| name.parse::<u32>().ok());
     let is_found = |name: &String| {
-        let mut listed = names.engines.iter().flat_map(|directory| directory.iter());
+        let mut listed = names.engines.iter().flat_map(|engine| engine.directory.iter());
         name.parse::<u32>().is_ok() || listed.any(|(id, it)| is_called(name, id, it))
     };
     let needs_all = with_host || wanted.is_empty() || !wanted.iter().all(is_found);
@@ -45,43 +46,50 @@ pub(super) async fn collect(
     if let Some(mut inside) = inside.filter(|_| !needs_all) {
         inside.extend(pids);
         let snapshot = pipeline.collect_for_trees(Some(&inside), with_host)?;
-        let snapshot = KnownNames::default().join(&snapshot, &names, None).snapshot;
+        let snapshot = join(config_of_names, &snapshot, &mut names).await;
         // If a container has been removed, or is not where Docker says, the search continues among all containers.
         if let Ok((containers, pids)) = select(&snapshot, wanted, false) {
             return Ok(Selected { snapshot, containers, pids });
         }
     }
     let snapshot = pipeline.collect_for_trees(None, with_host)?;
-    let mut joined = KnownNames::default().join(&snapshot, &names, None);
-    if !joined.unnamed.of_containerd.is_empty() {
-        once::look_up_in_containerd(config_of_names, &joined.unnamed.of_containerd, &mut names).await;
-        joined = KnownNames::default().join(&snapshot, &names, None);
-    }
-    let snapshot = joined.snapshot;
+    let snapshot = join(config_of_names, &snapshot, &mut names).await;
     let (containers, pids) = select(&snapshot, wanted, with_host)?;
     Ok(Selected { snapshot, containers, pids })
 }
 
+/// Adds names. Those in containerd are looked up by the ids of the containers that have no other name.
+async fn join(config: &NamesConfig, snapshot: &Arc<Snapshot>, names: &mut Names) -> NamedSnapshot {
+    let joined = KnownNames::default().join(snapshot, names, None);
+    if joined.unnamed.of_containerd.is_empty() {
+        return joined.snapshot;
+    }
+    let ids: Vec<String> = joined.unnamed.of_containerd.into_iter().collect();
+    once::look_up_in_containerd(config, &ids, names).await;
+    KnownNames::default().join(snapshot, names, None).snapshot
+}
+
 /// The names from all sources. Prints why one of them has none, if one should.
-async fn ask_for_names(config: &NamesConfig, wanted: &[String]) -> Once {
-    let is_wanted =
-        |id: &str, metadata: &ContainerMetadata| wanted.iter().any(|name| is_called(name, id, metadata));
-    let once = once::ask(config, config.timeouts.first_answer, wanted, is_wanted).await;
-    for (endpoint, answer) in &once.docker {
+async fn ask_for_names(config: &NamesConfig, wanted: &[String]) -> Answers {
+    // The others are selected after the collection.
+    let may_be_engine_name = |name: &&String| !name.contains('/') && name.parse::<u32>().is_err();
+    let names: Vec<String> = wanted.iter().filter(may_be_engine_name).cloned().collect();
+    let answers = once::ask(config, config.timeouts.first_answer, &names, is_called).await;
+    for (endpoint, answer) in &answers.docker {
         if let Err(error) = answer {
             let error = error.to_string();
-            let error = sanitize(error.as_bytes());
+            let error = label_value(&error);
             eprintln!(
                 "pstree-exporter: cannot get names from Docker at {endpoint}, containers are shown by id: {error}"
             );
         }
     }
-    for (endpoint, answer) in once.cri.iter().filter(|_| config.expects_cri()) {
+    for (endpoint, answer) in answers.cri.iter().filter(|_| config.expects_cri()) {
         if let Err(error) = answer {
             eprintln!("pstree-exporter: cannot get names of pods from {endpoint}: {error}");
         }
     }
-    once
+    answers
 }
 
 fn is_called(name: &str, id: &str, metadata: &ContainerMetadata) -> bool {

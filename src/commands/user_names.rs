@@ -79,12 +79,10 @@ impl UserNameCache {
             && new.iter().any(|(_, owners)| !owners.is_empty())
         {
             let keys = new.iter().flat_map(|(_, owners)| owners.iter().copied());
-            let mut found = runtime.block_on(readers.read(keys));
-            let mut total: usize = self.known.values().map(|known| known.names.len()).sum();
+            let total: usize = self.known.values().map(|known| known.names.len()).sum();
+            let mut found = runtime.block_on(readers.read(keys, MAX_NAMES.saturating_sub(total)));
             for (path, owners) in new {
-                let names = owners.iter().find_map(|owner| found.remove(owner));
-                let names = names.filter(|names| total + names.len() <= MAX_NAMES).unwrap_or_default();
-                total += names.len();
+                let names = owners.iter().find_map(|owner| found.remove(owner)).unwrap_or_default();
                 self.known.insert(path.clone(), Known { owners: owners.clone(), names: Arc::new(names) });
             }
         }

@@ -64,6 +64,7 @@ pub struct ApiStatus {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NamesStatus {
     pub docker: Vec<(Arc<str>, ApiStatus)>,
+    pub containerd: Vec<(Arc<str>, ApiStatus)>,
     pub cri: Vec<(Arc<str>, ApiStatus)>,
 }
 
@@ -75,6 +76,8 @@ impl NamesStatus {
             let up = |(name, status): &(Arc<str>, ApiStatus)| (Arc::clone(name), status.up);
             a.iter().map(up).eq(b.iter().map(up))
         };
-        same(&self.docker, &other.docker) && same(&self.cri, &other.cri)
+        same(&self.docker, &other.docker)
+            && same(&self.containerd, &other.containerd)
+            && same(&self.cri, &other.cri)
     }
 }

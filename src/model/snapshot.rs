@@ -29,7 +29,8 @@ pub struct Snapshot {
     pub pods: Vec<PodState>,
     /// The sum of all containers above the limit.
     pub overflow: Option<ContainerNumbers>,
-    /// All processes in no container, including those in systemd units; `None` if only the exporter's own container is visible.
+    /// All processes in no container, including those in systemd units; `None` if only the exporter's own container is
+    /// visible.
     pub host: Option<ForestStats>,
     /// Kernel threads among the processes of the host. Trees do not show them.
     pub host_kernel_threads: u64,

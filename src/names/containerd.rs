@@ -5,14 +5,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::config::NameTimeouts;
 use super::endpoint::Endpoint;
 use super::grpc::{Client, GrpcError};
-use super::registry::{Directory, Registry};
+use super::registry::{Api, Directory, Registry};
 use crate::model::container_metadata::ContainerMetadata;
 use crate::model::text::{label_value, name_label};
 
@@ -69,10 +70,12 @@ pub(crate) async fn sync_registry(
 ) {
     let name: Arc<str> = endpoint.to_string().into();
     let mut unnamed = registry.unnamed();
+    // There may be some already.
+    unnamed.mark_changed();
     // Those without a name in containerd.
     let mut nameless: HashSet<String> = HashSet::new();
     while unnamed.changed().await.is_ok() {
-        let ids: Vec<String> = {
+        let mut ids: Vec<String> = {
             let unnamed = unnamed.borrow_and_update();
             nameless.retain(|id| unnamed.of_containerd.contains(id));
             unnamed.of_containerd.iter().filter(|id| !nameless.contains(*id)).cloned().collect()
@@ -80,16 +83,27 @@ pub(crate) async fn sync_registry(
         if ids.is_empty() {
             continue;
         }
-        match look_up(&endpoint, &ids, &allowed_labels, timeouts.list).await {
+        let has_more = ids.len() > MAX_LOOKUPS;
+        ids.truncate(MAX_LOOKUPS);
+        let started = Instant::now();
+        let has_failed = match look_up(&endpoint, &ids, &allowed_labels, timeouts.list).await {
             Ok(found) => {
-                nameless.extend(ids.into_iter().take(MAX_LOOKUPS).filter(|id| !found.contains_key(id)));
+                nameless.extend(ids.into_iter().filter(|id| !found.contains_key(id)));
                 // Names stay known while the containers exist.
-                registry.publish_containerd(&name, found);
+                registry.publish_containerd(&name, found, started);
+                false
             }
-            Err(GrpcError::Unimplemented) => return,
-            Err(error) => debug!(containerd = %name, %error, "no names from containerd"),
+            Err(GrpcError::Unimplemented) => return registry.mark_down(Api::Containerd, &name),
+            Err(error) => {
+                debug!(containerd = %name, %error, "no names from containerd");
+                registry.mark_down(Api::Containerd, &name);
+                true
+            }
+        };
+        if has_more || has_failed {
+            unnamed.mark_changed();
         }
-        sleep(timeouts.retry_interval).await;
+        sleep(if has_failed { timeouts.search_interval } else { timeouts.retry_interval }).await;
     }
 }
 

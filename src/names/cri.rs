@@ -17,7 +17,7 @@ use super::cri_api::{
 use super::endpoint::Endpoint;
 use super::grpc::{Client, GrpcError};
 use super::kubernetes::{KubernetesNames, SANDBOX};
-use super::registry::{Api, Registry};
+use super::registry::{Api, Registry, Unnamed};
 use crate::model::container_metadata::PodContainer;
 
 const LIST_CONTAINERS: &str = "/runtime.v1.RuntimeService/ListContainers";
@@ -27,8 +27,11 @@ const LIST_PODS: &str = "/runtime.v1.RuntimeService/ListPodSandbox";
 pub(crate) const REMEDY: &str = "set --cri.endpoint to the socket of a runtime with the CRI API that this user may open, \
                                  or use --names.kubernetes=logs";
 
+/// How often a container is looked for that a runtime does not list.
+const MAX_LOOKUPS: u8 = 3;
+
 /// Keeps the names of one runtime up to date; never returns. `allowed_labels` are the labels to read, in the order of the
-/// flag. A runtime that is not `expected` and never answers is not reported.
+/// flag. A runtime that never answers is reported only if `is_expected`.
 pub(crate) async fn sync_registry(
     endpoint: Endpoint,
     is_expected: bool,
@@ -38,13 +41,19 @@ pub(crate) async fn sync_registry(
 ) {
     let name: Arc<str> = endpoint.to_string().into();
     let mut unnamed = registry.unnamed();
+    // Containers that were not in a list, for example those of a nested cluster, with the number of such lists.
+    let mut unknown: HashMap<String, u8> = HashMap::new();
     let mut was_up: Option<bool> = None;
     let mut has_answered = false;
     loop {
-        unnamed.mark_unchanged();
+        let wanted = Arc::clone(&unnamed.borrow_and_update());
         let started = Instant::now();
         match ask_once(&endpoint, timeouts.list, &allowed_labels).await {
             Ok(names) => {
+                unknown.retain(|id, _| wanted.of_pods.contains(id));
+                for id in wanted.of_pods.iter().filter(|id| names.container(id).is_none()) {
+                    *unknown.entry(id.clone()).or_default() += 1;
+                }
                 registry.publish_cri(&name, names, started);
                 if was_up != Some(true) {
                     info!(cri = %name, "reading names of pods from the CRI API");
@@ -66,8 +75,11 @@ pub(crate) async fn sync_registry(
         sleep(timeouts.retry_interval).await;
         // A runtime that went away is asked until it is back.
         let is_away = has_answered && was_up == Some(false);
+        let is_worth_asking = |unnamed: &Unnamed| {
+            unnamed.of_pods.iter().any(|id| unknown.get(id).is_none_or(|&lookups| lookups < MAX_LOOKUPS))
+        };
         while !is_away && unnamed.changed().await.is_ok() {
-            if unnamed.borrow().has_pods {
+            if is_worth_asking(&unnamed.borrow()) {
                 break;
             }
         }

@@ -1,6 +1,7 @@
 //! The sockets that container engines and runtimes create by default.
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use super::endpoint::Endpoint;
@@ -27,7 +28,10 @@ pub(crate) fn docker(root: &Path) -> Vec<Endpoint> {
     let users = fs::read_dir(root.join(USERS)).into_iter().flatten().flatten();
     let mut users: Vec<PathBuf> = users.map(|entry| entry.path()).collect();
     users.sort();
-    let of_users = users.iter().flat_map(|user| ROOTLESS.map(|socket| user.join(socket)));
+    // A user could link the path to another socket.
+    let is_socket =
+        |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let of_users = users.iter().flat_map(|user| ROOTLESS.map(|socket| user.join(socket))).filter(is_socket);
     existing(DOCKER.iter().map(|path| root.join(path)).chain(of_users))
 }
 

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::model::container_metadata::ContainerMetadata;
-use crate::model::text::sanitize;
+use crate::model::text::label_value;
 use crate::names::config::NameTimeouts;
 use crate::names::docker_error::DockerError;
 use crate::names::docker_list::{DockerList, decode_list};
@@ -32,17 +32,16 @@ const EVENTS: [&str; 8] = ["create", "start", "restart", "rename", "pause", "unp
 /// Limit on the containers without a name that are looked up by one request.
 const MAX_LOOKUPS: usize = 64;
 
-/// Keeps the names of an engine up to date. Returns only for a default socket whose directory was removed, as when a
-/// user logs out. `allowed_labels` are the labels to read, in the order of the flag.
+/// Keeps the names of an engine up to date. Returns only if `may_end` and the directory of the socket was removed, as
+/// when a user logs out. `allowed_labels` are the labels to read, in the order of the flag.
 pub async fn sync_registry(
     endpoint: Endpoint,
-    is_default: bool,
+    may_end: bool,
     allowed_labels: Arc<[String]>,
     registry: Arc<Registry>,
     timeouts: NameTimeouts,
 ) {
     let name: Arc<str> = endpoint.to_string().into();
-    registry.expect(Api::Docker, &name);
     let mut engine = Engine {
         unnamed: registry.unnamed(),
         registry,
@@ -60,8 +59,8 @@ pub async fn sync_registry(
                 debug!(docker = %engine.name, %error, "reopening the event stream");
             }
             Ended::Daemon(error) => {
-                if is_default && engine.endpoint.is_gone() {
-                    engine.registry.forget(Api::Docker, &engine.name);
+                if may_end && engine.endpoint.is_gone() {
+                    engine.registry.forget_docker(&engine.name);
                     return;
                 }
                 engine.registry.mark_down(Api::Docker, &engine.name);
@@ -72,7 +71,7 @@ pub async fn sync_registry(
     }
 }
 
-/// Why [`follow`] returned.
+/// Why [`Engine::follow`] returned.
 enum Ended {
     /// The event stream ended. The daemon may still be up; the next list shows it.
     Stream(Error),
@@ -176,15 +175,6 @@ impl Engine {
         let request =
             |filters| list(&self.endpoint, docker, filters, &self.allowed_labels, self.timeouts.list);
         let DockerList { mut directory, undecodable } = request(running()).await?;
-        let mut ids = self.to_look_up();
-        ids.retain(|id| !directory.contains_key(id));
-        if !ids.is_empty() {
-            // The names stay known while the containers exist, so later lists do not repeat them.
-            directory.extend(request(HashMap::from([("id", ids.clone())])).await?.directory);
-        }
-        let unnamed = Arc::clone(&self.unnamed.borrow());
-        self.unknown.retain(|id| unnamed.of_engines.contains(id));
-        self.unknown.extend(ids.into_iter().filter(|id| !directory.contains_key(id)));
         if undecodable > self.undecodable {
             warn!(
                 docker = %self.name,
@@ -193,7 +183,28 @@ impl Engine {
             );
         }
         self.undecodable = undecodable;
-        self.registry.publish_docker(&self.name, directory, started);
+        let mut ids = self.to_look_up();
+        ids.retain(|id| !directory.contains_key(id));
+        if ids.is_empty() {
+            self.registry.publish_docker(&self.name, directory, started);
+            return Ok(());
+        }
+        self.registry.publish_docker(&self.name, directory.clone(), started);
+        match request(HashMap::from([("id", ids.clone())])).await {
+            Ok(found) => {
+                // The names stay known while the containers exist, so later lists do not repeat them.
+                directory.extend(found.directory);
+                self.unknown.extend(ids.into_iter().filter(|id| !directory.contains_key(id)));
+                self.registry.publish_docker(&self.name, directory, started);
+            }
+            // The engine answers otherwise, so it counts as up.
+            Err(error) => {
+                debug!(docker = %self.name, %error, "cannot look up containers without a name");
+                self.unknown.extend(ids);
+            }
+        }
+        let unnamed = Arc::clone(&self.unnamed.borrow());
+        self.unknown.retain(|id| unnamed.of_engines.contains(id));
         Ok(())
     }
 
@@ -226,7 +237,7 @@ impl Engine {
         let error = error.to_string();
         warn!(
             docker = %self.name,
-            error = %sanitize(error.as_bytes()),
+            error = %label_value(&error),
             "{what}; known names are kept, new containers are shown by id; set --docker.host, or use --no-docker to \
              disable container name lookup"
         );
@@ -278,8 +289,8 @@ pub(crate) struct OnceAnswer {
     pub pids: Option<Vec<u32>>,
 }
 
-/// Lists the running containers once, and looks up a pid of each container that `is_wanted` selects. `names` are those
-/// of the command line: they are also looked up among the containers that exited.
+/// Lists the running containers once, and looks up a pid of each container that one of the `names` of the command line
+/// selects, according to `is_called`. Names of no running container are also looked up among those that exited.
 ///
 /// # Errors
 /// If the daemon cannot be reached, or does not answer within `limit`.
@@ -287,20 +298,23 @@ pub(crate) async fn ask_once(
     endpoint: &Endpoint,
     limit: Duration,
     names: &[String],
-    is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,
+    is_called: impl Fn(&str, &str, &ContainerMetadata) -> bool,
 ) -> Result<OnceAnswer, DockerError> {
     let deadline = tokio::time::Instant::now() + limit;
     let answer = async {
         let docker = connect(endpoint, limit, limit).await?;
         let mut directory = list(endpoint, &docker, running(), &[], limit).await?.directory;
-        if !names.is_empty() && !directory.iter().any(|(id, metadata)| is_wanted(id, metadata)) {
-            let exited = ["exited", "dead", "removing"].map(str::to_owned).to_vec();
-            let filters = HashMap::from([("status", exited), ("name", names.to_vec())]);
-            directory.extend(list(endpoint, &docker, filters, &[], limit).await?.directory);
+        let is_known = |name: &String| directory.iter().any(|(id, metadata)| is_called(name, id, metadata));
+        let others: Vec<String> = names.iter().filter(|name| !is_known(name)).cloned().collect();
+        if !others.is_empty() {
+            let found = list(endpoint, &docker, HashMap::from([("name", others)]), &[], limit).await;
+            directory.extend(found.unwrap_or_default().directory);
         }
         Ok::<_, DockerError>((docker, directory))
     };
     let (docker, directory) = with_timeout(limit, answer).await?;
+    let is_wanted =
+        |id: &str, metadata: &ContainerMetadata| names.iter().any(|name| is_called(name, id, metadata));
     let inspect = async {
         let mut pids = Vec::new();
         for (id, _) in directory.iter().filter(|(id, metadata)| is_wanted(id, metadata)) {

@@ -7,6 +7,12 @@ use bollard::errors::Error as RequestError;
 use hyper::StatusCode;
 use serde::Deserialize;
 
+use crate::model::text::label_value;
+
+/// How to fix a missing socket.
+pub(crate) const NO_SOCKET: &str = "start Docker or Podman's API service, mount its socket into this container, or set \
+                                    --docker.host; use --no-docker to disable container name lookup";
+
 /// A failed request. The message is one line: the innermost cause.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DockerError {
@@ -34,10 +40,7 @@ impl DockerError {
     #[must_use]
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
-            Self::NotRunning(_) => {
-                "start Docker or Podman's API service, mount its socket into this container, or set --docker.host; \
-                 use --no-docker to disable container name lookup"
-            }
+            Self::NotRunning(_) => NO_SOCKET,
             Self::PermissionDenied(_) => {
                 "add this user to the group of the socket (equivalent to root access), or use a proxy that allows \
                  only GET requests; use --no-docker to disable container name lookup"
@@ -53,7 +56,7 @@ impl DockerError {
 
     /// An error response. The API sends `{"message": "…"}`.
     pub(super) fn from_status(status: StatusCode, body: &[u8]) -> Self {
-        let message = serde_json::from_slice(body).ok().map(|Message { message }| message);
+        let message = serde_json::from_slice(body).ok().map(|Message { message }| label_value(&message));
         Self::Response(format!("{status}: {}", message.unwrap_or_default()))
     }
 }

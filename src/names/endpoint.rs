@@ -111,6 +111,15 @@ impl Endpoint {
         }
     }
 
+    /// The slice of the user to whom the socket belongs, if it is in this user's runtime directory: their containers are
+    /// in cgroups below it.
+    #[must_use]
+    pub(crate) fn user_slice(&self) -> Option<String> {
+        let Self::Unix(path) = self else { return None };
+        let user = path.strip_prefix("/run/user").ok()?.components().next()?.as_os_str().to_str()?;
+        Some(format!("/user-{user}.slice/"))
+    }
+
     /// The body of the response to a GET request.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ pub struct Waiting {
     pub now: Duration,
     /// An engine is used, and is not known to be down.
     pub for_engines: bool,
+    /// The same for containerd's own API.
+    pub for_containerd: bool,
     /// The same for a source of the names of Kubernetes.
     pub for_kubernetes: bool,
 }
@@ -72,21 +74,24 @@ impl KnownNames {
         let mut unnamed = Unnamed::default();
         for state in &snapshot.containers {
             let metadata = self.metadata(state, names);
-            let is_named = metadata.as_ref().is_some_and(|it| !it.name.is_empty());
-            let may_be_in_pod = may_be_in_pod(&state.container);
-            unnamed.has_pods |= may_be_in_pod && metadata.as_ref().is_none_or(|it| it.container.is_empty());
+            let container = &state.container;
+            // Names from log files are earlier than the images and labels of a CRI runtime.
+            let lacks_pod_details = may_be_in_pod(container)
+                && (names.lacks_cri_entry(container)
+                    || metadata.as_ref().is_none_or(|it| it.container.is_empty()));
+            let id = || container.container_id.to_string();
+            unnamed.of_pods.extend(lacks_pod_details.then(id));
             if metadata.is_none() {
-                let id = || state.container.container_id.to_string();
-                unnamed.of_engines.extend(waits_for_engine(&state.container).then(id));
-                unnamed.of_containerd.extend(may_be_in_containerd(&state.container).then(id));
+                unnamed.of_engines.extend(may_have_engine_name(container).then(id));
+                unnamed.of_containerd.extend(may_be_in_containerd(container).then(id));
             }
             let waits = waiting.is_some_and(|waiting| {
                 waiting.now < state.present_since + self.timeout
-                    && ((waiting.for_engines && waits_for_engine(&state.container))
-                        || ((may_be_in_pod || may_be_in_containerd(&state.container))
-                            && waiting.for_kubernetes))
+                    && ((waiting.for_engines && metadata.is_none() && may_have_engine_name(container))
+                        || (waiting.for_containerd && metadata.is_none() && may_be_in_containerd(container))
+                        || (waiting.for_kubernetes && lacks_pod_details))
             });
-            if !is_named && waits {
+            if waits {
                 let deadline = state.present_since + self.timeout;
                 next_deadline = Some(next_deadline.map_or(deadline, |next| next.min(deadline)));
                 continue;
@@ -113,7 +118,7 @@ impl KnownNames {
             *known = None;
         }
         let before = known.as_ref();
-        let docker = names.engine_metadata(&state.container.container_id);
+        let docker = names.engine_metadata(&state.container);
         let docker = docker.or_else(|| before.and_then(|it| it.docker.clone()));
         let kubernetes = names.pod_container(state);
         let known_kubernetes = before.and_then(|it| it.kubernetes.clone());
@@ -165,7 +170,7 @@ fn merged(docker: Option<&ContainerMetadata>, kubernetes: Option<&PodContainer>)
     metadata
 }
 
-fn waits_for_engine(container: &Container) -> bool {
+fn may_have_engine_name(container: &Container) -> bool {
     container.own_name.is_none() && container.runtime.has_docker_api_name()
 }
 
@@ -216,7 +221,8 @@ mod tests {
     fn a_new_container_waits_for_its_name_and_then_shows_its_id() {
         let (mut known, snapshot) = (KnownNames::default(), snapshot(10));
         let at = |now, for_engines| {
-            Some(Waiting { now: Duration::from_secs(now), for_engines, for_kubernetes: false })
+            let now = Duration::from_secs(now);
+            Some(Waiting { now, for_engines, for_containerd: false, for_kubernetes: false })
         };
         let waiting = known.join(&snapshot, &Names::default(), at(11, true));
         assert_eq!(
@@ -267,11 +273,11 @@ mod tests {
             ..PodContainer::default()
         };
         kubernetes.add_pod("1-2", "default", "web-0");
-        let only_pod = |kubernetes| Names { kubernetes: vec![Arc::new(kubernetes)], ..names() };
+        let only_pod = |kubernetes| Names { logs: Some(Arc::new(kubernetes)), ..names() };
         let mut known = KnownNames::default();
         let mut joined = |snapshot: &Arc<Snapshot>, names: &Names| {
             let joined = known.join(snapshot, names, None);
-            (joined.snapshot.containers[0].name.to_string(), joined.unnamed.has_pods)
+            (joined.snapshot.containers[0].name.to_string(), !joined.unnamed.of_pods.is_empty())
         };
         let names = only_pod(kubernetes);
         assert_eq!(

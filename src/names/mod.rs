@@ -1,4 +1,4 @@
-//! Container names and labels from the Docker API (or that of Podman), and names of Kubernetes pods.
+//! Container names and labels from the APIs of Docker, Podman and containerd, and names of Kubernetes pods.
 //!
 //! | file | content |
 //! |---|---|
@@ -11,12 +11,12 @@
 //! | `docker_list` | decodes its list of containers |
 //! | `docker_error` | why a request failed, and the fix |
 //! | `kubernetes` | the names of pods and their containers |
-//! | `kubernetes_logs` | reads these from the names of log files |
-//! | `kubernetes_thread` | reads them again when a container has no name |
+//! | `kubernetes_logs` | reads names of pods from the names of log files |
+//! | `kubernetes_thread` | reads log files again when a container of a pod has no name |
 //! | `containerd` | the names of nerdctl's containers, from containerd's own API |
-//! | `grpc` | a client of both APIs |
-//! | `cri` | requests them from the CRI API of a container runtime |
-//! | `cri_api` | the messages of that API |
+//! | `cri` | requests names of pods from the CRI API of a container runtime |
+//! | `cri_api` | the messages of the CRI API |
+//! | `grpc` | the client that `cri` and `containerd` use |
 //! | `registry` | the names that all sources report now |
 //! | `known_names` | joins names to the containers of a snapshot |
 

@@ -13,12 +13,12 @@ use super::docker_error::DockerError;
 use super::endpoint::Endpoint;
 use super::grpc::GrpcError;
 use super::kubernetes_logs::read_names;
-use super::registry::Names;
+use super::registry::{EngineNames, Names};
 use crate::model::container_metadata::ContainerMetadata;
 
 /// The answers of all sources.
 #[derive(Debug, Default)]
-pub(crate) struct Once {
+pub(crate) struct Answers {
     pub names: Names,
     /// The pids on the host of the first processes of the wanted containers; `None` unless all of them are known.
     pub pids: Option<Vec<u32>>,
@@ -26,22 +26,21 @@ pub(crate) struct Once {
     pub docker: Vec<(Endpoint, Result<usize, DockerError>)>,
     /// Whether each CRI runtime answered.
     pub cri: Vec<(Endpoint, Result<(), GrpcError>)>,
-    /// Whether the directories with log files could be read.
-    pub has_logs: bool,
 }
 
-/// Asks all sources, each for at most `limit`. `is_wanted` selects containers by id and metadata; `wanted` are the names
-/// of the command line.
+/// Asks all sources, each for at most `limit`. `wanted` are the names of the command line, and `is_called` decides whether
+/// one of them is that of a container with this id and metadata.
 pub(crate) async fn ask(
     config: &NamesConfig,
     limit: Duration,
     wanted: &[String],
-    is_wanted: impl Fn(&str, &ContainerMetadata) -> bool,
-) -> Once {
-    let (is_wanted, labels) =
-        (&is_wanted, &config.labels.iter().map(|it| it.key.clone()).collect::<Vec<_>>());
+    is_called: impl Fn(&str, &str, &ContainerMetadata) -> bool,
+) -> Answers {
+    let is_default = config.docker.as_ref().is_some_and(|docker| !docker.is_configured());
+    let (is_called, labels) =
+        (&is_called, &config.labels.iter().map(|it| it.key.clone()).collect::<Vec<_>>());
     let engines = join_all(current(config.docker.as_ref()).into_iter().map(|endpoint| async move {
-        let answer = docker::ask_once(&endpoint, limit, wanted, is_wanted).await;
+        let answer = docker::ask_once(&endpoint, limit, wanted, is_called).await;
         (endpoint, answer)
     }));
     let runtimes = join_all(current(config.cri.as_ref()).into_iter().map(|endpoint| async move {
@@ -49,25 +48,24 @@ pub(crate) async fn ask(
         (endpoint, answer)
     }));
     let (engines, runtimes) = tokio::join!(engines, runtimes);
-    let mut once = Once { pids: Some(Vec::new()), ..Once::default() };
+    let mut answers = Answers { pids: Some(Vec::new()), ..Answers::default() };
     for (endpoint, answer) in engines {
         let answer = answer.map(|OnceAnswer { directory, pids }| {
-            let known = once.pids.take().zip(pids);
-            once.pids = known.map(|(all, pids)| [all, pids].concat());
+            let known = answers.pids.take().zip(pids);
+            answers.pids = known.map(|(all, pids)| [all, pids].concat());
             let count = directory.len();
-            once.names.engines.push(Arc::new(directory));
+            let within = endpoint.user_slice().filter(|_| is_default).map(Into::into);
+            answers.names.engines.push(EngineNames { directory: Arc::new(directory), within });
             count
         });
-        once.docker.push((endpoint, answer));
+        answers.docker.push((endpoint, answer));
     }
     for (endpoint, answer) in runtimes {
-        let answer = answer.map(|names| once.names.kubernetes.push(Arc::new(names)));
-        once.cri.push((endpoint, answer));
+        let answer = answer.map(|names| answers.names.cri.push(Arc::new(names)));
+        answers.cri.push((endpoint, answer));
     }
-    let logs = config.kubernetes_logs.as_ref().and_then(read_names);
-    once.has_logs = logs.is_some();
-    once.names.kubernetes.extend(logs.map(Arc::new));
-    once
+    answers.names.logs = config.kubernetes_logs.as_ref().and_then(read_names).map(Arc::new);
+    answers
 }
 
 /// Adds what containerd knows of these containers.
@@ -75,7 +73,7 @@ pub(crate) async fn look_up_in_containerd(config: &NamesConfig, ids: &[String], 
     let labels: Vec<String> = config.labels.iter().map(|it| it.key.clone()).collect();
     for endpoint in current(config.cri.as_ref()) {
         if let Ok(found) = containerd::look_up(&endpoint, ids, &labels, config.timeouts.first_answer).await {
-            names.engines.push(Arc::new(found));
+            names.engines.push(EngineNames { directory: Arc::new(found), within: None });
         }
     }
 }

@@ -3,13 +3,14 @@
 //! The collector never waits for an engine: a list replaces the previous one of the same engine as a whole, which
 //! remains available while the engine does not answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
 use crate::model::collection::{ApiStatus, NamesStatus};
+use crate::model::container::Container;
 use crate::model::container_metadata::{ContainerMetadata, PodContainer};
 use crate::model::snapshot::ContainerState;
 use crate::names::kubernetes::KubernetesNames;
@@ -17,52 +18,78 @@ use crate::names::kubernetes::KubernetesNames;
 /// What an engine knows of each container, by container id (64 hexadecimal digits).
 pub type Directory = HashMap<String, Arc<ContainerMetadata>>;
 
+/// The names from one container engine.
+#[derive(Clone, Debug, Default)]
+pub struct EngineNames {
+    pub directory: Arc<Directory>,
+    /// The part that the cgroup path of a container must have. An engine that belongs to a user names only containers of
+    /// this user.
+    pub within: Option<Arc<str>>,
+}
+
 /// The names from all sources.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// Of each container engine.
-    pub engines: Vec<Arc<Directory>>,
-    /// From each source of the names of Kubernetes. The first that knows a container decides.
-    pub kubernetes: Vec<Arc<KubernetesNames>>,
+    pub engines: Vec<EngineNames>,
+    /// From each CRI runtime.
+    pub cri: Vec<Arc<KubernetesNames>>,
+    /// Whether a CRI runtime answers: then it knows every container of a pod.
+    pub is_cri_up: bool,
+    /// From log files; `None` if they are not used or cannot be read.
+    pub logs: Option<Arc<KubernetesNames>>,
 }
 
 impl Names {
     /// The names of one engine.
     #[must_use]
     pub fn of_engine(directory: Directory) -> Self {
-        Self { engines: vec![Arc::new(directory)], kubernetes: Vec::new() }
+        Self {
+            engines: vec![EngineNames { directory: Arc::new(directory), within: None }],
+            ..Self::default()
+        }
     }
 
     /// What the engines know of a container.
     #[must_use]
-    pub fn engine_metadata(&self, container_id: &str) -> Option<Arc<ContainerMetadata>> {
-        self.engines.iter().find_map(|directory| directory.get(container_id)).cloned()
+    pub fn engine_metadata(&self, container: &Container) -> Option<Arc<ContainerMetadata>> {
+        let engines = self
+            .engines
+            .iter()
+            .filter(|engine| engine.within.as_ref().is_none_or(|within| container.path.contains(&**within)));
+        engines.filter_map(|engine| engine.directory.get(&*container.container_id)).next().cloned()
+    }
+
+    /// Whether a CRI runtime answers and does not know this container.
+    #[must_use]
+    pub fn lacks_cri_entry(&self, container: &Container) -> bool {
+        self.is_cri_up && self.cri.iter().all(|names| names.container(&container.container_id).is_none())
     }
 
     /// The names that Kubernetes has for a container: its own, or else that of its pod.
     #[must_use]
     pub fn pod_container(&self, state: &ContainerState) -> Option<Arc<PodContainer>> {
-        let own = |names: &Arc<KubernetesNames>| names.container(&state.container.container_id);
-        let of_pod = |names: &Arc<KubernetesNames>| names.of_pod(state);
-        self.kubernetes.iter().find_map(own).or_else(|| self.kubernetes.iter().find_map(of_pod))
+        let sources = || self.cri.iter().chain(&self.logs);
+        let own = sources().find_map(|names| names.container(&state.container.container_id));
+        own.or_else(|| sources().find_map(|names| names.of_pod(state)))
     }
 }
 
-/// Containers that have no name.
+/// The ids of containers that have no name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unnamed {
-    /// Ids of those that may have a name in the Docker API.
-    pub of_engines: Vec<String>,
-    /// Ids of those that may have a name in containerd.
-    pub of_containerd: Vec<String>,
-    /// Whether Kubernetes may have the name of one.
-    pub has_pods: bool,
+    /// Those that may have a name in the Docker API.
+    pub of_engines: BTreeSet<String>,
+    /// Those that may have a name in containerd.
+    pub of_containerd: BTreeSet<String>,
+    /// Those that may have a name in Kubernetes, also if only their images and labels are missing.
+    pub of_pods: BTreeSet<String>,
 }
 
 /// The kind of an API that has names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Api {
     Docker,
+    Containerd,
     Cri,
 }
 
@@ -72,6 +99,7 @@ struct Source<T> {
     endpoint: Arc<str>,
     names: Arc<T>,
     status: ApiStatus,
+    within: Option<Arc<str>>,
 }
 
 impl<T> Source<T> {
@@ -100,7 +128,8 @@ impl<T: Default> Sources<T> {
     fn entry(&mut self, endpoint: &Arc<str>) -> &mut Source<T> {
         let index = self.0.iter().position(|source| source.endpoint == *endpoint).unwrap_or_else(|| {
             let endpoint = Arc::clone(endpoint);
-            self.0.push(Source { endpoint, names: Arc::default(), status: ApiStatus::default() });
+            let (names, status) = (Arc::default(), ApiStatus::default());
+            self.0.push(Source { endpoint, names, status, within: None });
             self.0.len() - 1
         });
         &mut self.0[index]
@@ -108,10 +137,6 @@ impl<T: Default> Sources<T> {
 
     fn status(&self) -> Vec<(Arc<str>, ApiStatus)> {
         self.0.iter().map(|source| (Arc::clone(&source.endpoint), source.status)).collect()
-    }
-
-    fn names(&self) -> impl Iterator<Item = Arc<T>> {
-        self.0.iter().map(|source| Arc::clone(&source.names))
     }
 
     fn have_answered(&self) -> bool {
@@ -162,7 +187,7 @@ pub(crate) enum Woken {
 
 impl Registry {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each field is written by one assignment, so a poisoned lock is still consistent.
+        // Nothing that holds the lock can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -173,11 +198,13 @@ impl Registry {
         self.changed.notify_all();
     }
 
-    /// Announces an API: the first collection waits for its first answer.
-    pub(crate) fn expect(&self, api: Api, endpoint: &Arc<str>) {
+    /// Announces an API. The first collection waits for the first answer of Docker and CRI. `within` is the part that the
+    /// paths of its containers must have.
+    pub(crate) fn expect(&self, api: Api, endpoint: &Arc<str>, within: Option<Arc<str>>) {
         self.change(|state| match api {
-            Api::Docker => drop(state.docker.entry(endpoint)),
-            Api::Cri => drop(state.cri.entry(endpoint)),
+            Api::Docker => state.docker.entry(endpoint).within = within,
+            Api::Containerd => state.containerd.entry(endpoint).within = within,
+            Api::Cri => state.cri.entry(endpoint).within = within,
         });
     }
 
@@ -191,9 +218,9 @@ impl Registry {
         self.change(|state| state.docker.entry(endpoint).publish(directory, started));
     }
 
-    /// Replaces what containerd knows of containers that had no name.
-    pub(crate) fn publish_containerd(&self, endpoint: &Arc<str>, directory: Directory) {
-        self.change(|state| state.containerd.entry(endpoint).names = Arc::new(directory));
+    /// Replaces what containerd knows of containers that had no name; the request began at `started`.
+    pub(crate) fn publish_containerd(&self, endpoint: &Arc<str>, directory: Directory, started: Instant) {
+        self.change(|state| state.containerd.entry(endpoint).publish(directory, started));
     }
 
     /// Replaces the names of a CRI runtime after a successful list, which began at `started`.
@@ -213,6 +240,7 @@ impl Registry {
         let mut state = self.lock();
         let status = match api {
             Api::Docker => &mut state.docker.entry(endpoint).status,
+            Api::Containerd => &mut state.containerd.entry(endpoint).status,
             Api::Cri => &mut state.cri.entry(endpoint).status,
         };
         if status.up != Some(false) {
@@ -222,25 +250,22 @@ impl Registry {
         }
     }
 
-    /// Removes an API.
-    pub(crate) fn forget(&self, api: Api, endpoint: &Arc<str>) {
-        self.change(|state| match api {
-            Api::Docker => state.docker.0.retain(|source| source.endpoint != *endpoint),
-            Api::Cri => state.cri.0.retain(|source| source.endpoint != *endpoint),
-        });
+    /// Removes an engine.
+    pub(crate) fn forget_docker(&self, endpoint: &Arc<str>) {
+        self.change(|state| state.docker.0.retain(|source| source.endpoint != *endpoint));
     }
 
     /// Tells the sources which containers have no name.
     pub(crate) fn report_unnamed(&self, unnamed: &Unnamed) {
-        if unnamed.has_pods {
+        if !unnamed.of_pods.is_empty() {
             let mut state = self.lock();
             if !std::mem::replace(&mut state.has_unnamed_pods, true) {
                 self.changed.notify_all();
             }
         }
         let is_new = **self.unnamed.borrow() != *unnamed;
-        // Kubernetes is asked again in each collection: the kubelet may create the name later.
-        if is_new || unnamed.has_pods {
+        // The kubelet may create the name of a pod later.
+        if is_new || !unnamed.of_pods.is_empty() {
             self.unnamed.send_replace(Arc::new(unnamed.clone()));
         }
     }
@@ -283,15 +308,25 @@ impl Registry {
     #[must_use]
     pub fn read(&self) -> (Names, NamesStatus, u64) {
         let state = self.lock();
-        let logs = match &state.logs {
-            Logs::Read(names) => Some(Arc::clone(names)),
-            _ => None,
-        };
+        let engines = state.docker.0.iter().chain(&state.containerd.0);
+        let engines = engines.map(|source| EngineNames {
+            directory: Arc::clone(&source.names),
+            within: source.within.clone(),
+        });
         let names = Names {
-            engines: state.docker.names().chain(state.containerd.names()).collect(),
-            kubernetes: state.cri.names().chain(logs).collect(),
+            engines: engines.collect(),
+            cri: state.cri.0.iter().map(|source| Arc::clone(&source.names)).collect(),
+            is_cri_up: state.cri.0.iter().any(|source| source.status.up == Some(true)),
+            logs: match &state.logs {
+                Logs::Read(names) => Some(Arc::clone(names)),
+                _ => None,
+            },
         };
-        let status = NamesStatus { docker: state.docker.status(), cri: state.cri.status() };
+        let status = NamesStatus {
+            docker: state.docker.status(),
+            containerd: state.containerd.status(),
+            cri: state.cri.status(),
+        };
         (names, status, state.version)
     }
 
@@ -329,5 +364,31 @@ impl Registry {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::container::Runtime;
+
+    #[test]
+    fn the_engine_of_a_user_names_only_containers_of_this_user() {
+        let container = |path: &str| Container {
+            path: path.into(),
+            id: path.into(),
+            container_id: "1".into(),
+            pod_uid: "".into(),
+            own_name: None,
+            runtime: Runtime::Podman,
+        };
+        let web = ContainerMetadata { name: "web".into(), ..ContainerMetadata::default() };
+        let directory = Arc::new(Directory::from([("1".to_owned(), Arc::new(web))]));
+        let engine = EngineNames { directory, within: Some("/user-1000.slice/".into()) };
+        let names = Names { engines: vec![engine], ..Names::default() };
+        let is_named = |path: &str| names.engine_metadata(&container(path)).is_some();
+        assert!(is_named("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-1.scope"));
+        assert!(!is_named("/user.slice/user-1001.slice/user@1001.service/user.slice/libpod-1.scope"));
+        assert!(!is_named("/machine.slice/libpod-1.scope"));
     }
 }

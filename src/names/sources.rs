@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tracing::warn;
 
 use super::config::{Endpoints, NamesConfig};
 use super::endpoint::Endpoint;
@@ -23,8 +24,10 @@ pub(crate) fn start(config: NamesConfig, registry: &Arc<Registry>) -> io::Result
     if let Some(endpoints) = config.docker {
         let (labels, registry) = (Arc::clone(&labels), Arc::clone(registry));
         let is_default = !endpoints.is_configured();
+        tokio::spawn(warn_of_missing_engine(endpoints.clone(), Arc::clone(&registry)));
         start_clients(endpoints, timeouts.search_interval, move |endpoint| {
-            registry.expect(Api::Docker, &endpoint.to_string().into());
+            let within = endpoint.user_slice().filter(|_| is_default).map(Into::into);
+            registry.expect(Api::Docker, &endpoint.to_string().into(), within);
             let (labels, registry) = (Arc::clone(&labels), Arc::clone(&registry));
             tokio::spawn(docker::sync_registry(endpoint, is_default, labels, registry, timeouts))
         });
@@ -32,7 +35,9 @@ pub(crate) fn start(config: NamesConfig, registry: &Arc<Registry>) -> io::Result
     if let Some(endpoints) = config.cri {
         let registry = Arc::clone(registry);
         start_clients(endpoints, timeouts.search_interval, move |endpoint| {
-            registry.expect(Api::Cri, &endpoint.to_string().into());
+            let name = endpoint.to_string().into();
+            registry.expect(Api::Cri, &name, None);
+            registry.expect(Api::Containerd, &name, None);
             let (labels, registry) = (Arc::clone(&labels), Arc::clone(&registry));
             tokio::spawn(containerd::sync_registry(
                 endpoint.clone(),
@@ -47,6 +52,19 @@ pub(crate) fn start(config: NamesConfig, registry: &Arc<Registry>) -> io::Result
         kubernetes_thread::start(directories, Arc::clone(registry))?;
     }
     Ok(())
+}
+
+/// Warns once if a container of Docker or Podman has no name because there is no engine to ask.
+async fn warn_of_missing_engine(endpoints: Endpoints, registry: Arc<Registry>) {
+    let mut unnamed = registry.unnamed();
+    if unnamed.wait_for(|unnamed| !unnamed.of_engines.is_empty()).await.is_ok()
+        && endpoints.current().is_empty()
+    {
+        warn!(
+            "containers are shown by id, because no socket of Docker or Podman exists; mount it into this container, \
+             set --docker.host, or use --no-docker"
+        );
+    }
 }
 
 /// Starts a client for each address; for default sockets also when they appear later.

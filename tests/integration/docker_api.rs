@@ -278,6 +278,39 @@ fn several_engines_name_their_containers() {
     assert_eq!(metrics.container_names(), ["web"]);
 }
 
+/// Podman answers with an error to filters that it does not know.
+#[test]
+fn a_lookup_that_fails_costs_no_other_name() {
+    let fixture = Fixture::with_container();
+    // A container that the engine does not list, for which it is asked.
+    let other = "7".repeat(64);
+    let cgroup = format!("0::/docker/{other}\n");
+    fixture.process(&Process { pid: 77, cgroup: &cgroup, ..Process::default() });
+    let docker = ScriptedDocker::start(|path, stream| match path {
+        _ if path.contains("/containers/json") && !path.contains("running") => {
+            json(stream, "500 Internal Server Error", r#"{"message":"unknown filter"}"#)
+        }
+        _ => answer_well(path, stream, "web"),
+    });
+    let exporter = fixture.exporter(&[&docker.flag(), "--collection.interval=100ms"]);
+    let metrics = exporter.scrape_until("both containers", |metrics| {
+        (metrics.container_names().len() == 2).then(|| metrics.clone())
+    });
+    assert!(metrics.container_names().contains(&"web".to_owned()), "{:?}", metrics.container_names());
+    for _ in 0..5 {
+        let metrics = exporter.fresh_scrape();
+        assert_eq!(metrics.value("pstree_docker_up", &[]), Some(1.0), "the engine answers otherwise");
+    }
+    // By pid, which is the name of no container.
+    let tree = Command::new(BINARY)
+        .args(["tree", &docker.flag(), "10"])
+        .args(fixture.flags())
+        .output()
+        .expect("tree");
+    let text = String::from_utf8_lossy(&tree.stdout);
+    assert!(text.contains("web") && tree.stderr.is_empty(), "{tree:?}");
+}
+
 #[test]
 fn a_long_name_can_be_typed_in_full() {
     let fixture = Fixture::with_container();
@@ -301,7 +334,7 @@ fn a_container_that_exited_and_has_processes_keeps_its_name() {
     let docker = ScriptedDocker::start(|path, stream| match path {
         _ if path.contains("/containers/json") => {
             // The engine does not list it as running.
-            let is_listed = path.contains(CONTAINER_ID) || path.contains("exited");
+            let is_listed = path.contains(CONTAINER_ID) || path.contains("name");
             let list = list_of("web").replace("running", "exited");
             json(stream, "200 OK", if is_listed { &list } else { "[]" })
         }
@@ -446,7 +479,7 @@ fn containers_are_listed_again_although_the_event_stream_is_silent() {
         }
     });
     assert_eq!(docker.streams(), 1, "all by one stream");
-    assert_eq!(registry.read().0.engines[0][CONTAINER_ID].name, "web");
+    assert_eq!(registry.read().0.engines[0].directory[CONTAINER_ID].name, "web");
 }
 
 #[test]

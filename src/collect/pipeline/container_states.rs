@@ -81,8 +81,9 @@ impl Pipeline {
                 let mut reading = self.pids.read(&entry.container.path);
                 any |= reading.current.is_some();
                 if enclosing.contains(&slot) {
-                    reading =
-                        PidsReading { limit: reading.limit, frozen: reading.frozen, ..Default::default() };
+                    // The kernel counts the tasks of all of them, as the limit does.
+                    let PidsReading { limit, nearest_limit, frozen, .. } = reading;
+                    reading = PidsReading { limit, nearest_limit, frozen, ..Default::default() };
                 }
                 entry.pids_limit = reading.limit;
                 reading

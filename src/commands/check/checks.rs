@@ -12,11 +12,12 @@ use crate::collect::pipeline::Pipeline;
 use crate::collect::source_selection::Reason;
 use crate::commands::check::report_table::Report;
 use crate::model::cgroup_layout::CgroupPaths;
-use crate::model::container::Runtime;
+use crate::model::container::{Container, Runtime};
 use crate::model::snapshot::Snapshot;
 use crate::names::config::NamesConfig;
 use crate::names::cri;
-use crate::names::once::{self, Once};
+use crate::names::docker_error::NO_SOCKET;
+use crate::names::once::{self, Answers};
 use crate::observe::procfs::system::{HIDEPID_ADVICE, SUBSET_ADVICE, System};
 use crate::resolve::process_files::ProcessFiles as _;
 use crate::serve::security::Security;
@@ -56,10 +57,10 @@ fn report(config: &Config) -> Report {
         view(config, &mut report);
         system_files(config, &mut report);
         cgroups(pipeline, &mut report);
-        let once = ask_for_names(&config.names, &mut report).unwrap_or_default();
-        names(&config.names, &once, &mut report);
-        pod_names(&config.names, &once, snapshot, &mut report);
-        containers(snapshot, &once, &mut report);
+        let answers = ask_for_names(&config.names, &mut report).unwrap_or_default();
+        names(&config.names, &answers, snapshot, &mut report);
+        pod_names(&config.names, &answers, snapshot, &mut report);
+        containers(snapshot, &answers, &mut report);
         pids_limits(config, pipeline, snapshot, &mut report);
         event_counts(pipeline, &mut report);
         pid_namespaces(pipeline, &mut report);
@@ -162,7 +163,7 @@ fn cgroups(pipeline: &Pipeline, report: &mut Report) {
 }
 
 /// Asks all sources of names. `None` if they cannot be asked.
-fn ask_for_names(config: &NamesConfig, report: &mut Report) -> Option<Once> {
+fn ask_for_names(config: &NamesConfig, report: &mut Report) -> Option<Answers> {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -171,19 +172,24 @@ fn ask_for_names(config: &NamesConfig, report: &mut Report) -> Option<Once> {
         }
     };
     let limit = config.timeouts.first_answer_once;
-    Some(runtime.block_on(once::ask(config, limit, &[], |_, _| false)))
+    Some(runtime.block_on(once::ask(config, limit, &[], |_, _, _| false)))
 }
 
-fn names(config: &NamesConfig, once: &Once, report: &mut Report) {
+fn names(config: &NamesConfig, answers: &Answers, snapshot: &Snapshot, report: &mut Report) {
     const SUBJECT: &str = "names";
     if config.docker.is_none() {
-        return report.ok(SUBJECT, "disabled (--no-docker); containers are shown by id");
+        return report.ok(SUBJECT, "the Docker API is not used (--no-docker)");
     }
-    if once.docker.is_empty() {
-        let message = "no socket of Docker or Podman exists; their containers are shown by id";
-        return report.ok(SUBJECT, message);
+    if answers.docker.is_empty() {
+        let message = "no socket of Docker or Podman exists";
+        let is_nameless =
+            |it: &Container| it.runtime.has_docker_api_name() && answers.names.engine_metadata(it).is_none();
+        return match snapshot.containers.iter().any(|it| is_nameless(&it.container)) {
+            true => report.partial(SUBJECT, format!("{message}, so containers are shown by id"), NO_SOCKET),
+            false => report.ok(SUBJECT, format!("{message}, and no container of them")),
+        };
     }
-    for (endpoint, answer) in &once.docker {
+    for (endpoint, answer) in &answers.docker {
         match answer {
             Ok(count) => report.ok(SUBJECT, format!("{count} from the Docker API at {endpoint}")),
             Err(error) => {
@@ -195,11 +201,11 @@ fn names(config: &NamesConfig, once: &Once, report: &mut Report) {
 }
 
 /// Nothing on a machine without pods.
-fn pod_names(config: &NamesConfig, once: &Once, snapshot: &Snapshot, report: &mut Report) {
+fn pod_names(config: &NamesConfig, answers: &Answers, snapshot: &Snapshot, report: &mut Report) {
     const SUBJECT: &str = "pod names";
     let in_pods = || snapshot.containers.iter().filter(|it| !it.container.pod_uid.is_empty());
     let (all, named) =
-        (in_pods().count(), in_pods().filter(|it| once.names.pod_container(it).is_some()).count());
+        (in_pods().count(), in_pods().filter(|it| answers.names.pod_container(it).is_some()).count());
     if all == 0 {
         return;
     }
@@ -207,9 +213,11 @@ fn pod_names(config: &NamesConfig, once: &Once, snapshot: &Snapshot, report: &mu
     if logs.is_none() && config.cri.is_none() {
         return report.ok(SUBJECT, "disabled (--names.kubernetes=off)");
     }
-    let answering = once.cri.iter().filter(|(_, answer)| answer.is_ok());
+    let answering = answers.cri.iter().filter(|(_, answer)| answer.is_ok());
     let mut sources: Vec<String> = answering.map(|(endpoint, _)| endpoint.to_string()).collect();
-    sources.extend(logs.filter(|_| once.has_logs).map(|logs| logs.containers.display().to_string()));
+    sources.extend(
+        logs.filter(|_| answers.names.logs.is_some()).map(|logs| logs.containers.display().to_string()),
+    );
     let from = if sources.is_empty() { "no source".to_owned() } else { sources.join(" and ") };
     if named == all {
         return report.ok(SUBJECT, format!("{named} from {from}"));
@@ -219,7 +227,7 @@ fn pod_names(config: &NamesConfig, once: &Once, snapshot: &Snapshot, report: &mu
         None => cri::REMEDY,
     };
     report.partial(SUBJECT, format!("{named} of {all} containers in pods from {from}"), remedy);
-    for (endpoint, answer) in once.cri.iter().filter(|_| config.expects_cri()) {
+    for (endpoint, answer) in answers.cri.iter().filter(|_| config.expects_cri()) {
         if let Err(error) = answer {
             report.partial(
                 SUBJECT,
@@ -230,7 +238,7 @@ fn pod_names(config: &NamesConfig, once: &Once, snapshot: &Snapshot, report: &mu
     }
 }
 
-fn containers(snapshot: &Snapshot, once: &Once, report: &mut Report) {
+fn containers(snapshot: &Snapshot, answers: &Answers, report: &mut Report) {
     const SUBJECT: &str = "containers";
     let by_runtime: Vec<String> = snapshot
         .containers_by_runtime
@@ -243,9 +251,9 @@ fn containers(snapshot: &Snapshot, once: &Once, report: &mut Report) {
     }
     let known = snapshot.containers.iter().map(|it| &it.container);
     let of_docker = known.filter(|it| it.runtime == Runtime::Docker);
-    let nameless = of_docker.filter(|it| once.names.engine_metadata(&it.container_id).is_none()).count();
+    let nameless = of_docker.filter(|it| answers.names.engine_metadata(it).is_none()).count();
     match nameless {
-        1.. if once.docker.iter().any(|(_, answer)| answer.is_ok()) => report.partial(
+        1.. if answers.docker.iter().any(|(_, answer)| answer.is_ok()) => report.partial(
             SUBJECT,
             format!("{}; {nameless} of runtime docker are unknown to the Docker API", by_runtime.join(", ")),
             "set --docker.host to the daemon that runs them",

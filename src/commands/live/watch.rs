@@ -35,6 +35,7 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     let mut next = Instant::now() + period;
     // An error of the first collection is printed before the screen is set up, so that it stays visible.
     collector.collect()?;
+    collector.wait_for_names();
     let snapshot = collector.named().unwrap_or_default();
     if let Some(error) = select_containers(&snapshot, config).error {
         return Err(error.into());

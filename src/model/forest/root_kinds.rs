@@ -84,7 +84,8 @@ impl RootKinds {
                 }
                 RootOrigin::Entered { is_namespace_init } => is_namespace_init,
             };
-            // systemd starts one process in a unit. The others lost their parent, such as a shim of containerd.
+            // Nothing enters a unit from outside. Further roots lost their parent, such as a shim of containerd, or were
+            // started by systemd, such as ExecReload=.
             let is_in_unit = record.membership.is_on_host();
             self.kinds[index] = Some(if is_in_unit { RootKind::Adopted } else { RootKind::Exec });
             let candidate = Candidate { index, is_namespace_init };

@@ -103,8 +103,9 @@ pub struct ForestStatsBySlot {
 }
 
 impl ForestStatsBySlot {
-    /// Computes the stats of all records. `host_forest` is the forest of the whole host, including systemd units. `slots` is the number of container slots. `zombie_since` returns, by record
-    /// index, the Unix time in seconds when a process was first seen as a zombie.
+    /// Computes the stats of all records. `host_forest` is the forest of the whole host, including systemd units. `slots`
+    /// is the number of container slots. `zombie_since` returns, by record index, the Unix time in seconds when a process
+    /// was first seen as a zombie.
     pub fn rebuild(
         &mut self,
         records: &[ProcessRecord],

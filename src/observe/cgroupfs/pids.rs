@@ -103,7 +103,7 @@ impl PidsReader {
             reading.peak = parse_number_of(files.read(hierarchy, path, ControlFile::PidsPeak));
             // The limit above is reached first.
             let is_unreachable = limit_above.is_some_and(|above| own.limit.is_none_or(|own| above < own));
-            if !is_unreachable || !counts_at_the_limit(counts_at_limit, hierarchy, path) {
+            if !is_unreachable || !find_out_counts_at_limit(counts_at_limit, hierarchy, path) {
                 reading.limit_hits = events(files.read(hierarchy, path, ControlFile::PidsEvents));
             }
             reading.refused = match (own.limit, limit_above) {
@@ -127,14 +127,9 @@ impl PidsReader {
             return PodPids::default();
         }
         let peak = parse_number_of(files.read(hierarchy, path, ControlFile::PidsPeak));
-        // `pids.events` also counts at the limits of the containers.
-        let at_limit = events(files.read(hierarchy, path, ControlFile::PidsEventsLocal));
-        let limit_hits = at_limit.or_else(|| {
-            // Before Linux 6.11, and on cgroup v1, forks of the containers are counted in their cgroups. So 0 does not
-            // mean that the limit refused no fork.
-            let of_own_processes = events(files.read(hierarchy, path, ControlFile::PidsEvents));
-            of_own_processes.filter(|&hits| hits > 0)
-        });
+        // Before Linux 6.11, and on cgroup v1, refused forks are counted at the containers. `pids.events` also counts those
+        // at the limits of the containers.
+        let limit_hits = events(files.read(hierarchy, path, ControlFile::PidsEventsLocal));
         PodPids { current, limit: level.limit, peak, limit_hits }
     }
 }
@@ -157,7 +152,7 @@ fn nearest_limit(level: Level, is_above: bool) -> Option<NearestLimit> {
 }
 
 /// Whether the kernel counts refused forks at the limit: then cgroups have a `pids.events.local`. `known` keeps the answer.
-fn counts_at_the_limit(known: &mut Option<bool>, hierarchy: &Path, path: &str) -> bool {
+fn find_out_counts_at_limit(known: &mut Option<bool>, hierarchy: &Path, path: &str) -> bool {
     if let Some(known) = *known {
         return known;
     }

@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustc_hash::FxHashMap;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, FsWord, Mode, OFlags, ResolveFlags};
 
 use crate::model::process::ProcessKey;
 use crate::model::user_names::{IdMap, UserNames};
@@ -39,13 +39,22 @@ impl UserNameReaders {
         ReaderPool::start("user names", procfs, THREADS, timeouts).map(Self)
     }
 
-    /// The user names in the root directory of each process. Processes whose root directory is not accessible, has no
-    /// names, or cannot be read in time are missing.
-    pub async fn read(&self, keys: impl Iterator<Item = ProcessKey>) -> FxHashMap<ProcessKey, UserNames> {
+    /// The user names in the root directory of each process, together at most `max` names. Processes whose root directory
+    /// is not accessible, has no names, or cannot be read in time are missing.
+    pub async fn read(
+        &self,
+        keys: impl Iterator<Item = ProcessKey>,
+        max: usize,
+    ) -> FxHashMap<ProcessKey, UserNames> {
         let mut names = FxHashMap::default();
-        let accept = |key, found| {
-            names.insert(key, found);
-            ControlFlow::Continue(())
+        let mut left = max;
+        let accept = |key, found: UserNames| match left.checked_sub(found.len()) {
+            Some(rest) => {
+                left = rest;
+                names.insert(key, found);
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(()),
         };
         self.0.read(keys, read_user_names, accept).await;
         names
@@ -69,7 +78,7 @@ fn read_passwd(root: &OwnedFd) -> Option<Vec<u8>> {
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let found = rustix::fs::openat2(root, c"etc/passwd", flags, Mode::empty(), inside).ok()?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&found).ok()?.st_mode);
-    if kind != FileType::RegularFile {
+    if kind != FileType::RegularFile || is_of_kernel(&found) {
         return None;
     }
     // Does not wait for the owner of a lease (`fcntl(2)`).
@@ -83,6 +92,18 @@ fn read_passwd(root: &OwnedFd) -> Option<Vec<u8>> {
         bytes.truncate(last_line);
     }
     Some(bytes)
+}
+
+/// Whether a file is in a file system of the kernel, where to read some regular files consumes what they contain, for
+/// example `/proc/kmsg` and `trace_pipe`. Links lead there from a container.
+fn is_of_kernel(file: &OwnedFd) -> bool {
+    // statfs(2)
+    const SYSFS: FsWord = 0x6265_6572;
+    const DEBUGFS: FsWord = 0x6462_6720;
+    const TRACEFS: FsWord = 0x7472_6163;
+    const SECURITYFS: FsWord = 0x7363_6673;
+    let kernel = [rustix::fs::PROC_SUPER_MAGIC, SYSFS, DEBUGFS, TRACEFS, SECURITYFS];
+    rustix::fs::fstatfs(file).map_or(true, |found| kernel.contains(&found.f_type))
 }
 
 /// How user ids that the exporter reads are numbered in the user namespace of a process (`user_namespaces(7)`). `None` if
@@ -101,4 +122,16 @@ fn id_map(files: &ProcFiles, process: &OwnedFd) -> Option<IdMap> {
     let mut bytes = Vec::new();
     File::from(file).take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
     Some(IdMap::parse(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_the_kernel_are_recognized() {
+        let open = |path: &str| OwnedFd::from(File::open(path).expect(path));
+        assert!(is_of_kernel(&open("/proc/self/status")));
+        assert!(!is_of_kernel(&open("/proc/self/exe")), "the program itself, through a link");
+    }
 }

@@ -79,6 +79,10 @@ fn roots(summary: &ContainerSummary) -> u64 {
 }
 
 fn non_init_roots(summary: &ContainerSummary) -> u64 {
+    // Systemd itself starts several root processes in a unit.
+    if summary.container.is_unit() {
+        return 0;
+    }
     let count = |kind: RootKind| summary.stats.roots[kind as usize].count;
     count(RootKind::Exec) + count(RootKind::Adopted)
 }
