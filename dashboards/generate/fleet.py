@@ -160,9 +160,9 @@ def hosts():
                                displayName="Pids used", decimals=1),
         "Value #containers": column(displayName="Containers"),
         "Value #processes": column(displayName="Processes"),
-        "Value #starts": column(displayName="Starts per second", decimals=1),
+        "Value #starts": column(displayName="Starts/s", decimals=1),
         "Value #zombies": column(displayName="Zombies", limits=steps(TEXT, (100, ORANGE))),
-        "Value #outside": column(displayName="Outside containers"),
+        "Value #outside": column(displayName="On the host"),
     }
     panel = cells(
         "Hosts",
