@@ -22,7 +22,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct TreeFlags {
-    /// Name, Compose service, id prefix, or host pid of a process in the container [default: all containers]
+    /// Name, Compose service, pod, pod/container, id prefix, or host pid of a process in the container [default: all containers]
     #[arg(value_name = "CONTAINER")]
     containers: Vec<String>,
 
@@ -95,7 +95,7 @@ pub(crate) struct TreeFlags {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RootsFlags {
-    /// Name, Compose service, id prefix, or host pid of a process in the container
+    /// Name, Compose service, pod, pod/container, id prefix, or host pid of a process in the container
     #[arg(value_name = "CONTAINER")]
     container: String,
 

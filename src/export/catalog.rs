@@ -93,7 +93,7 @@ catalog! {
             "container"
         ]
         "Information about the container. Always 1; join with `* on (job, instance, id) group_left \
-         (image)`. Docker labels selected by --docker.label are added as label_<name>.";
+         (image)`. Labels selected by --docker.label are added as label_<name>.";
     ContainerProcesses: Stable Container Gauge "pstree_container_processes" []
         "Number of processes (thread groups) in the container, including zombies.";
     ContainerThreads: Stable Container Gauge "pstree_container_threads" []
