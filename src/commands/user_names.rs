@@ -13,6 +13,7 @@ use crate::model::snapshot::ContainerSummary;
 use crate::model::user_names::UserNames;
 use crate::observe::procfs::passwd::UserNameReaders;
 use crate::observe::procfs::reader_pool::ReadTimeouts;
+use crate::observe::procfs::start_clock::StartClock;
 use crate::observe::procfs::system::System;
 use crate::view::tree::{Process, Tree};
 
@@ -20,11 +21,15 @@ use crate::view::tree::{Process, Tree};
 /// names.
 const MAX_NAMES: usize = 200_000;
 
+/// A runtime needs less time to prepare a container after it started its first process.
+const SETTLED_SECONDS: u64 = 10;
+
 /// User names by container path. The path of the host, including its systemd units, is empty.
 pub(super) struct UserNameCache {
     /// `None` if no thread can be created, as when pids are exhausted. A tree is more important than its names.
     readers: Option<UserNameReaders>,
     system: System,
+    clock: StartClock,
     known: FxHashMap<Box<str>, Known>,
 }
 
@@ -33,13 +38,16 @@ struct Known {
     /// another user's process only to root, but always that of this program.
     owners: Vec<ProcessKey>,
     names: Arc<UserNames>,
+    /// Whether the names can be kept.
+    is_settled: bool,
 }
 
 impl UserNameCache {
     /// Creates the threads that read names.
     pub(super) fn start(procfs: &Path, timeouts: ReadTimeouts) -> Self {
         let readers = UserNameReaders::start(procfs, timeouts).ok();
-        Self { readers, system: System::new(procfs), known: FxHashMap::default() }
+        let (system, clock) = (System::new(procfs), StartClock::new(procfs));
+        Self { readers, system, clock, known: FxHashMap::default() }
     }
 
     /// The names of each tree, which are read once. Forgets all others.
@@ -68,7 +76,8 @@ impl UserNameCache {
             .collect();
         let mut before = std::mem::take(&mut self.known);
         for (path, owners) in &wanted {
-            if let Some(known) = before.remove(path).filter(|known| known.owners == *owners) {
+            let is_current = |known: &Known| known.owners == *owners && known.is_settled;
+            if let Some(known) = before.remove(path).filter(is_current) {
                 self.known.insert(path.clone(), known);
             }
         }
@@ -79,16 +88,25 @@ impl UserNameCache {
             && new.iter().any(|(_, owners)| !owners.is_empty())
         {
             let keys = new.iter().flat_map(|(_, owners)| owners.iter().copied());
+            let now = self.clock.ticks();
             let total: usize = self.known.values().map(|known| known.names.len()).sum();
             let mut found = runtime.block_on(readers.read(keys, MAX_NAMES.saturating_sub(total)));
             for (path, owners) in new {
                 let names = owners.iter().find_map(|owner| found.remove(owner)).unwrap_or_default();
-                self.known.insert(path.clone(), Known { owners: owners.clone(), names: Arc::new(names) });
+                let is_settled = owners.iter().all(|owner| is_settled(*owner, now));
+                let known = Known { owners: owners.clone(), names: Arc::new(names), is_settled };
+                self.known.insert(path.clone(), known);
             }
         }
         let names_of = |path| self.known.get(path).map(|known| Arc::clone(&known.names)).unwrap_or_default();
         wanted.iter().map(|(path, _)| names_of(path)).collect()
     }
+}
+
+/// Whether a process is so old that it has its own root directory: the runtime starts it in that of the host.
+fn is_settled(owner: ProcessKey, now: Option<u64>) -> bool {
+    let age = now.map_or(0, |now| now.saturating_sub(owner.start_time));
+    age >= SETTLED_SECONDS * rustix::param::clock_ticks_per_second()
 }
 
 /// The process that the runtime started. Others may have entered with the root directory of another system.
