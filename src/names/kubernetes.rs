@@ -1,7 +1,8 @@
 //! Names of the Kubernetes containers of a node: namespace, pod and container.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use rustc_hash::FxHashMap;
 
 use crate::model::container_metadata::PodContainer;
 use crate::model::snapshot::ContainerState;
@@ -15,35 +16,41 @@ const SANDBOX_COMMAND: &str = "pause";
 #[derive(Debug, Default)]
 pub struct KubernetesNames {
     /// By container id (64 hexadecimal digits).
-    containers: HashMap<String, Arc<PodContainer>>,
+    containers: FxHashMap<Box<str>, Arc<PodContainer>>,
     /// By pod uid.
-    pods: HashMap<String, Pod>,
+    pods: FxHashMap<Box<str>, Pod>,
 }
 
-/// The names of the containers of a pod whose own name is unknown.
+/// The names of the containers of a pod whose own name is unknown. Most pods have none, so they are made when needed.
 #[derive(Debug)]
 struct Pod {
-    sandbox: Arc<PodContainer>,
-    other: Arc<PodContainer>,
+    namespace: Box<str>,
+    pod: Box<str>,
+    sandbox: OnceLock<Arc<PodContainer>>,
+    other: OnceLock<Arc<PodContainer>>,
+}
+
+impl Pod {
+    fn container(&self, container: &str) -> Arc<PodContainer> {
+        Arc::new(PodContainer {
+            namespace: self.namespace.to_string(),
+            pod: self.pod.to_string(),
+            container: container.to_owned(),
+            ..PodContainer::default()
+        })
+    }
 }
 
 impl KubernetesNames {
     /// Adds a container by its id.
     pub fn add_container(&mut self, id: &str, name: PodContainer) {
-        self.containers.insert(id.to_owned(), Arc::new(name));
+        self.containers.insert(id.into(), Arc::new(name));
     }
 
     /// Adds a pod by its uid.
     pub fn add_pod(&mut self, uid: &str, namespace: &str, pod: &str) {
-        let name = |container: &str| {
-            Arc::new(PodContainer {
-                namespace: namespace.to_owned(),
-                pod: pod.to_owned(),
-                container: container.to_owned(),
-                ..PodContainer::default()
-            })
-        };
-        self.pods.insert(uid.to_owned(), Pod { sandbox: name(SANDBOX), other: name("") });
+        let (sandbox, other) = (OnceLock::new(), OnceLock::new());
+        self.pods.insert(uid.into(), Pod { namespace: namespace.into(), pod: pod.into(), sandbox, other });
     }
 
     /// The names of a container, by its id.
@@ -58,6 +65,7 @@ impl KubernetesNames {
         let pod = self.pods.get(&*state.container.pod_uid)?;
         let is_sandbox = state.stats.processes == 1
             && state.nodes.first().is_some_and(|node| &*node.path == SANDBOX_COMMAND);
-        Some(Arc::clone(if is_sandbox { &pod.sandbox } else { &pod.other }))
+        let (known, container) = if is_sandbox { (&pod.sandbox, SANDBOX) } else { (&pod.other, "") };
+        Some(Arc::clone(known.get_or_init(|| pod.container(container))))
     }
 }

@@ -18,32 +18,34 @@ const MAX_ENTRIES: usize = 20_000;
 /// Reads the names of all containers. `None` if neither directory can be read.
 #[must_use]
 pub fn read_names(directories: &LogDirectories) -> Option<KubernetesNames> {
-    let containers = file_names(&directories.containers);
-    let pods = file_names(&directories.pods);
-    if containers.is_none() && pods.is_none() {
-        return None;
-    }
     let mut names = KubernetesNames::default();
-    for (id, name) in containers.iter().flatten().filter_map(|name| parse_link(name)) {
-        names.add_container(id, name);
-    }
-    for [namespace, pod, uid] in pods.iter().flatten().filter_map(|name| parse_pod_directory(name)) {
-        names.add_pod(uid, namespace, pod);
-    }
-    Some(names)
+    let has_containers = for_each_file_name(&directories.containers, |name| {
+        if let Some((id, name)) = parse_link(name) {
+            names.add_container(id, name);
+        }
+    });
+    let has_pods = for_each_file_name(&directories.pods, |name| {
+        if let Some([namespace, pod, uid]) = parse_pod_directory(name) {
+            names.add_pod(uid, namespace, pod);
+        }
+    });
+    (has_containers || has_pods).then_some(names)
 }
 
-/// The names in a directory that are valid UTF-8. `None` if it cannot be read.
-fn file_names(directory: &Path) -> Option<Vec<String>> {
-    let entries = fs::read_dir(directory).ok()?.flatten().take(MAX_ENTRIES);
-    Some(entries.filter_map(|entry| entry.file_name().into_string().ok()).collect())
+/// Calls `with` for every name in a directory that is valid UTF-8. Returns whether it can be read.
+fn for_each_file_name(directory: &Path, mut with: impl FnMut(&str)) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else { return false };
+    for entry in entries.flatten().take(MAX_ENTRIES) {
+        entry.file_name().to_str().into_iter().for_each(&mut with);
+    }
+    true
 }
 
 /// Parses `<pod>_<namespace>_<container>-<container id>.log`.
 fn parse_link(name: &str) -> Option<(&str, PodContainer)> {
     let (names, id) = name.strip_suffix(".log")?.rsplit_once('-')?;
     let is_id = id.len() == 64 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let [pod, namespace, container] = *names.split('_').collect::<Vec<_>>() else { return None };
+    let [pod, namespace, container] = three_parts(names)?;
     (is_id && [pod, namespace, container].into_iter().all(is_kubernetes_name)).then(|| {
         let name = PodContainer {
             namespace: namespace.to_owned(),
@@ -57,9 +59,16 @@ fn parse_link(name: &str) -> Option<(&str, PodContainer)> {
 
 /// Parses `<namespace>_<pod>_<pod uid>` into these three.
 fn parse_pod_directory(name: &str) -> Option<[&str; 3]> {
-    let [namespace, pod, uid] = *name.split('_').collect::<Vec<_>>() else { return None };
+    let [namespace, pod, uid] = three_parts(name)?;
     let is_uid = !uid.is_empty() && uid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     (is_uid && [namespace, pod].into_iter().all(is_kubernetes_name)).then_some([namespace, pod, uid])
+}
+
+/// The three parts between the underscores; `None` if there are more or fewer.
+fn three_parts(name: &str) -> Option<[&str; 3]> {
+    let mut parts = name.split('_');
+    let three = [parts.next()?, parts.next()?, parts.next()?];
+    parts.next().is_none().then_some(three)
 }
 
 /// Whether this can be the name of a pod, namespace or container (RFC 1123 subdomain).

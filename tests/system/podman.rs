@@ -87,7 +87,10 @@ fn podman_containers_have_their_names_and_forests() {
     let flags = ["run", "--detach", "--network=none", "--name=shop", "--label=com.docker.compose.service=db"];
     let id = podman.run(&[&flags[..], &["localhost/pstree-test", "/bin/workload", "fan", "3"]].concat());
     let address = podman.serve();
-    let exporter = Exporter::start(&[&format!("--docker.host={address}"), "--collection.interval=250ms"]);
+    // With long timeouts, a name can only change because of an event, also on a busy machine.
+    let flags =
+        [&format!("--docker.host={address}"), "--collection.interval=250ms", "--debug.timeout-scale=10"];
+    let exporter = Exporter::start(&flags);
     let metrics = exporter.scrape_until("the container", |metrics| {
         (metrics.value("pstree_container_processes", &[("name", "shop")]) == Some(4.0))
             .then(|| metrics.clone())
