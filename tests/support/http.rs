@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Only ends tests that hang. Has the same value as `PATIENCE`, which is not available in benchmarks.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 pub struct Response {

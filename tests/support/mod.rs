@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use exposition::Exposition;
 
 /// Timeout for a condition that a test waits for. It only ends tests that hang.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Repeats `look` until it returns a value. Panics with `what` after [`PATIENCE`].
 pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {

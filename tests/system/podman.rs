@@ -81,6 +81,12 @@ impl Drop for Podman {
     }
 }
 
+/// Podman's service answers slowly on a busy machine.
+fn exporter(address: &str) -> Exporter {
+    let host = format!("--docker.host={address}");
+    Exporter::start(&[&host, "--collection.interval=250ms", "--debug.timeout-scale=10"])
+}
+
 #[test]
 fn podman_containers_have_their_names_and_forests() {
     let mut podman = Podman::new();
@@ -88,9 +94,7 @@ fn podman_containers_have_their_names_and_forests() {
     let id = podman.run(&[&flags[..], &["localhost/pstree-test", "/bin/workload", "fan", "3"]].concat());
     let address = podman.serve();
     // With long timeouts, a name can only change because of an event, also on a busy machine.
-    let flags =
-        [&format!("--docker.host={address}"), "--collection.interval=250ms", "--debug.timeout-scale=10"];
-    let exporter = Exporter::start(&flags);
+    let exporter = exporter(&address);
     let metrics = exporter.scrape_until("the container", |metrics| {
         (metrics.value("pstree_container_processes", &[("name", "shop")]) == Some(4.0))
             .then(|| metrics.clone())
@@ -170,7 +174,7 @@ fn a_container_in_the_cgroup_of_a_service_has_its_name() {
     let workload = ["localhost/pstree-test", "/bin/workload", "fan", "2"];
     service.run(&podman.command(&[&flags[..], &workload].concat()));
     let address = podman.serve();
-    let exporter = Exporter::start(&[&format!("--docker.host={address}"), "--collection.interval=250ms"]);
+    let exporter = exporter(&address);
     let metrics = exporter.scrape_until("the container", |metrics| {
         (metrics.value("pstree_container_processes", &[("name", "shop")]) == Some(3.0))
             .then(|| metrics.clone())
@@ -190,7 +194,7 @@ fn the_containers_of_a_podman_pod_are_containers_and_the_pod_is_not() {
     let run = ["run", "--detach", "--pod=pod", "--name=shop", "localhost/pstree-test"];
     podman.run(&[&run[..], &["/bin/workload", "fan", "2"]].concat());
     let address = podman.serve();
-    let exporter = Exporter::start(&[&format!("--docker.host={address}"), "--collection.interval=250ms"]);
+    let exporter = exporter(&address);
     let metrics = exporter.scrape_until("both containers", |metrics| {
         let names = metrics.container_names();
         (names.len() == 2 && names.iter().any(|name| name == "shop")).then(|| metrics.clone())
