@@ -40,48 +40,90 @@ fn sockets(exporter: &Exporter) -> usize {
     links.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
-#[test]
-fn a_thousand_clients_that_never_read_cost_little_memory() {
-    let scratch = Scratch::new("readers");
-    let authority = Authority::new();
-    authority.issue(&["localhost"]).write(&scratch.0, "server");
-    let rules = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
-    fs::write(scratch.0.join("web.yml"), rules).expect("a scratch file");
-    let secure = format!("--web.config.file={}", scratch.0.join("web.yml").display());
-    let _containers = SyntheticContainers::start(CONTAINERS, 5);
-    raise_descriptors();
-    for flags in [vec![], vec![secure.as_str()]] {
-        // Long enough that all clients are connected at the same time.
-        let exporter = exporter(&[&flags[..], &["--debug.timeout-scale=0.5"]].concat());
-        let client = TlsClient { trusts: &authority, identity: None, versions: ANY_VERSION };
-        let request = |path: &str| -> Box<dyn Read> {
-            let mut socket = narrow(&exporter.address);
-            if !flags.is_empty() {
-                return Box::new(client.ask(socket, path, &[]).expect("TLS"));
-            }
-            let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-            socket.write_all(head.as_bytes()).expect("the request is accepted");
-            Box::new(socket)
-        };
+/// An exporter, with TLS or without, and the clients that connect to it.
+struct Server<'a> {
+    exporter: Exporter,
+    authority: Option<&'a Authority>,
+}
+
+impl<'a> Server<'a> {
+    fn start(scratch: &Scratch, authority: Option<&'a Authority>, timeout_scale: &str) -> Self {
+        let mut flags = vec![format!("--debug.timeout-scale={timeout_scale}")];
+        if let Some(authority) = authority {
+            authority.issue(&["localhost"]).write(&scratch.0, "server");
+            let rules = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
+            let file = scratch.0.join("web.yml");
+            fs::write(&file, rules).expect("a scratch file");
+            flags.push(format!("--web.config.file={}", file.display()));
+        }
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let server = Self { exporter: exporter(&flags), authority };
         wait_for("all containers are exported", || {
             let mut text = String::new();
-            request("/metrics").read_to_string(&mut text).expect("an answer");
+            server.request("/metrics").read_to_string(&mut text).expect("an answer");
             let body =
                 text.strip_prefix("HTTP/1.1 200 OK\r\n").and_then(|text| text.split_once("\r\n\r\n"))?.1;
             (processes(&Exposition::parse(body)) == 5.0 * CONTAINERS as f64).then_some(())
         });
-        let before = (peak_memory_kib(&exporter), sockets(&exporter));
+        server
+    }
+
+    /// Sends a request and reads nothing.
+    fn request(&self, path: &str) -> Box<dyn Read> {
+        let mut socket = narrow(&self.exporter.address);
+        if let Some(trusts) = self.authority {
+            let client = TlsClient { trusts, identity: None, versions: ANY_VERSION };
+            return Box::new(client.ask(socket, path, &[]).expect("TLS"));
+        }
+        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        socket.write_all(head.as_bytes()).expect("the request is accepted");
+        Box::new(socket)
+    }
+
+    /// Connects clients that read one byte, which shows that the exporter made the response, and then no more.
+    fn clients(&self, count: usize) -> Vec<Box<dyn Read>> {
         let paths = ["/", "/?sort=name", "/?sort=-pids", "/metrics", "/api/v1/containers"];
-        let readers: Vec<_> = paths.into_iter().cycle().take(READERS).map(request).collect();
-        // The kernel connects them before the exporter accepts them.
-        wait_for("most are connected at the same time", || {
-            (sockets(&exporter) > before.1 + READERS / 2).then_some(())
-        });
-        // The exporter closes all of them.
-        wait_for("the clients are disconnected", || (sockets(&exporter) <= before.1).then_some(()));
-        let peak = peak_memory_kib(&exporter);
-        println!("{READERS} clients, {flags:?}: {} KiB before, {peak} KiB at most", before.0);
+        let mut clients: Vec<_> =
+            paths.into_iter().cycle().take(count).map(|path| self.request(path)).collect();
+        for client in &mut clients {
+            client.read_exact(&mut [0]).expect("the first byte");
+        }
+        clients
+    }
+}
+
+#[test]
+fn a_thousand_clients_that_never_read_cost_little_memory() {
+    let scratch = Scratch::new("readers");
+    let authority = Authority::new();
+    let _containers = SyntheticContainers::start(CONTAINERS, 5);
+    raise_descriptors();
+    for authority in [None, Some(&authority)] {
+        // No client is disconnected before the last one is connected.
+        let server = Server::start(&scratch, authority, "1000");
+        let exporter = &server.exporter;
+        let before = (peak_memory_kib(exporter), sockets(exporter));
+        let readers = server.clients(READERS);
+        assert!(sockets(exporter) >= before.1 + READERS, "all are connected at the same time");
+        let peak = peak_memory_kib(exporter);
+        let tls = authority.is_some();
+        println!("{READERS} clients, TLS {tls}: {} KiB before, {peak} KiB at most", before.0);
         assert!(peak < MEMORY_LIMIT_KIB, "{peak} KiB");
+        drop(readers);
+        wait_for("the clients are gone", || (sockets(exporter) <= before.1).then_some(()));
+    }
+}
+
+#[test]
+fn clients_that_never_read_are_disconnected() {
+    let scratch = Scratch::new("deaf-readers");
+    let authority = Authority::new();
+    let _containers = SyntheticContainers::start(CONTAINERS, 5);
+    for authority in [None, Some(&authority)] {
+        let server = Server::start(&scratch, authority, "0.5");
+        let before = sockets(&server.exporter);
+        let readers = server.clients(20);
+        wait_for("the exporter closes all of them", || (sockets(&server.exporter) <= before).then_some(()));
         drop(readers);
     }
 }
