@@ -230,7 +230,8 @@ catalog! {
         "Total number of failed reloads of the web configuration or its certificate. Absent without \
          --web.config.file.";
     EventsLost: Experimental Exporter Counter "pstree_events_lost_total" []
-        "Total number of forks, execs and exits that were not counted because a BPF map was full.";
+        "Total number of forks, execs and exits that were not counted, because a BPF map was full or the \
+         program was already running on the CPU.";
     EventsUnattributed: Experimental Exporter Counter "pstree_events_unattributed_total" []
         "Total number of forks, execs and exits in cgroups that were created and removed between two \
          collections.";

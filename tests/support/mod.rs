@@ -8,6 +8,7 @@ pub mod fixture;
 pub mod http;
 pub mod namespaces;
 pub mod rules;
+pub mod scripted_docker;
 pub mod secured;
 pub mod slow;
 pub mod workload;
