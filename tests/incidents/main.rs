@@ -76,7 +76,8 @@ impl Stage {
         Duration::from_secs(seconds.into()) / self.factor
     }
 
-    /// Plays an incident until its alert has fired for both exporters, and prints its row.
+    /// Plays an incident until its alert has fired for both exporters, and prints its row. What is uncertain is waited for
+    /// two minutes at the default intervals.
     fn play(&mut self, incident: &Incident) {
         self.stack.observe();
         incident.begin(&self.engine, self.factor);
@@ -88,14 +89,21 @@ impl Stage {
             name: Some(incident.container.into()),
         });
         let pause = self.scaled(3);
+        let uncertain_for = self.scaled(120);
         let (engine, stack) = (&self.engine, &mut self.stack);
         let act = incident.from_outside.map(|act| move || act(engine, incident.container));
-        repeat_during(act, pause, || stack.observe_until_seen(&expected, end));
+        let (certain, uncertain): (Vec<_>, Vec<_>) =
+            expected.iter().cloned().partition(|alert| incident.is_certain_with(&alert.instance));
+        repeat_during(act, pause, || {
+            stack.observe_until_seen(&certain, end);
+            stack.observe_until_seen(&uncertain, Instant::now() + uncertain_for);
+        });
         let times = expected.map(|alert| match self.stack.seen.get(&alert) {
             Some(at) => {
                 let time = at.saturating_duration_since(begin) * self.factor;
                 format!("{:.0}", time.as_secs_f64())
             }
+            None if !incident.is_certain_with(&alert.instance) => "not detected".into(),
             None => {
                 let failure = format!("{} was not detected with {}", incident.title, alert.instance);
                 self.failures.push(failure);

@@ -15,6 +15,9 @@ pub(crate) struct Incident {
     pub(crate) script: fn(u32) -> String,
     /// What is done from outside while the container runs; called repeatedly.
     pub(crate) from_outside: Option<fn(&Engine, &str)>,
+    /// Whether it is certain to be detected only with kernel counters. On a busy machine, processes that live for
+    /// milliseconds exit between the listing of `/proc` and the reading of their files, so the other exporter sees none.
+    requires_counters: bool,
 }
 
 pub(crate) const INCIDENTS: [Incident; 9] = [
@@ -25,6 +28,7 @@ pub(crate) const INCIDENTS: [Incident; 9] = [
         flags: &[],
         script: |_| "exec /bin/loads bomb 4000".into(),
         from_outside: None,
+        requires_counters: false,
     },
     Incident {
         title: "fork bomb into a limit",
@@ -33,6 +37,7 @@ pub(crate) const INCIDENTS: [Incident; 9] = [
         flags: &["--pids-limit=300"],
         script: |_| "exec /bin/loads bomb 4000".into(),
         from_outside: None,
+        requires_counters: false,
     },
     Incident {
         title: "slow leak of processes, one per second",
@@ -41,6 +46,7 @@ pub(crate) const INCIDENTS: [Incident; 9] = [
         flags: &[],
         script: |factor| format!("exec /bin/loads leak {}", 1000 / factor),
         from_outside: None,
+        requires_counters: false,
     },
     Incident {
         title: "storm of processes that live 5 ms",
@@ -49,6 +55,7 @@ pub(crate) const INCIDENTS: [Incident; 9] = [
         flags: &[],
         script: |_| "exec /bin/loads storm 5".into(),
         from_outside: None,
+        requires_counters: true,
     },
     Incident {
         title: "zombies from a health check every 5 s",
@@ -58,6 +65,7 @@ pub(crate) const INCIDENTS: [Incident; 9] = [
         // The check leaves its child to the container's init, which never reaps it.
         script: |_| "exec /bin/sleep 100000".into(),
         from_outside: None,
+        requires_counters: false,
     },
     Incident {
         title: "zombies from a parent that never waits, one every 5 s",
@@ -66,6 +74,7 @@ pub(crate) const INCIDENTS: [Incident; 9] = [
         flags: &[],
         script: |factor| format!("exec /bin/loads neglect {}", 5000 / factor),
         from_outside: None,
+        requires_counters: false,
     },
     Incident {
         title: "shells left behind by exec, one every 3 s",
@@ -76,6 +85,7 @@ pub(crate) const INCIDENTS: [Incident; 9] = [
         from_outside: Some(|engine, name| {
             engine.docker(&["exec", "--detach", name, "/bin/sh", "-c", "sleep 100000; true"]);
         }),
+        requires_counters: false,
     },
     Incident {
         title: "recursion 200 levels deep",
@@ -84,6 +94,7 @@ pub(crate) const INCIDENTS: [Incident; 9] = [
         flags: &[],
         script: |_| "exec /bin/loads recurse 200 20".into(),
         from_outside: None,
+        requires_counters: false,
     },
     Incident {
         title: "thread explosion",
@@ -92,10 +103,16 @@ pub(crate) const INCIDENTS: [Incident; 9] = [
         flags: &[],
         script: |factor| format!("exec /bin/loads threads 3000 {}", 1000 / factor),
         from_outside: None,
+        requires_counters: false,
     },
 ];
 
 impl Incident {
+    /// Whether the exporter with this source must detect it.
+    pub(crate) fn is_certain_with(&self, source: &str) -> bool {
+        source == "bpf" || !self.requires_counters
+    }
+
     /// Starts the container, which waits. A health check would begin with the container, so that incident starts later.
     pub(crate) fn prepare(&self, engine: &Engine, factor: u32) {
         if !self.has_health_check() {
