@@ -155,8 +155,8 @@ debian: packages-slow static
 vm: packages-slow static
 	tests/vm/run $(abspath $(STATIC))
 
-# Programs from crates.io, in target/tools.
-install-tool = cargo install --quiet --locked --root target/tools
+# Programs from crates.io, in target/tools. Unoptimized: compiling them takes longer than running them.
+install-tool = CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root target/tools
 
 tool-cyclonedx:
 	$(install-tool) cargo-cyclonedx@0.5.9
