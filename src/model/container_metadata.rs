@@ -3,6 +3,9 @@
 use crate::model::container::Container;
 use crate::model::text::name_label;
 
+/// The label `container` of a pod's sandbox, which only holds its namespaces. cAdvisor uses the same name.
+pub const SANDBOX: &str = "POD";
+
 /// Metadata of one container, as label values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerMetadata {
@@ -18,6 +21,14 @@ pub struct ContainerMetadata {
     pub namespace: String,
     pub pod: String,
     pub container: String,
+}
+
+impl ContainerMetadata {
+    /// Whether it is the sandbox of a pod.
+    #[must_use]
+    pub fn is_sandbox(&self) -> bool {
+        self.container == SANDBOX && !self.pod.is_empty()
+    }
 }
 
 /// What Kubernetes knows of a container. `container` is empty if only the pod is known; `image` is empty and `labels` has

@@ -16,9 +16,9 @@ use super::cri_api::{
 };
 use super::endpoint::Endpoint;
 use super::grpc::{Client, GrpcError};
-use super::kubernetes::{KubernetesNames, SANDBOX};
+use super::kubernetes::KubernetesNames;
 use super::registry::{Api, Registry, Unnamed};
-use crate::model::container_metadata::PodContainer;
+use crate::model::container_metadata::{PodContainer, SANDBOX};
 
 const LIST_CONTAINERS: &str = "/runtime.v1.RuntimeService/ListContainers";
 const LIST_PODS: &str = "/runtime.v1.RuntimeService/ListPodSandbox";

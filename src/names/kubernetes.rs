@@ -4,12 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 
-use crate::model::container_metadata::PodContainer;
+use crate::model::container_metadata::{PodContainer, SANDBOX};
 use crate::model::snapshot::ContainerState;
 
-/// The container of a pod that only holds its namespaces. cAdvisor uses the same name.
-pub(super) const SANDBOX: &str = "POD";
-/// The command of that container.
+/// The command of a pod's sandbox.
 const SANDBOX_COMMAND: &str = "pause";
 
 /// The names of all containers of a node.

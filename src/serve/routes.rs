@@ -224,12 +224,12 @@ async fn find(
     }
     let snapshot = Arc::clone(snapshot);
     let permit = server.render_thread.page_permit()?;
-    permit.run(move || select::by_name_or_id(&snapshot.snapshot, &name)).await
+    permit.run(move || select::one(&snapshot.snapshot, &name)).await
 }
 
 fn status_of(error: &NotFound) -> StatusCode {
     match error {
-        NotFound::Ambiguous { .. } => StatusCode::BAD_REQUEST,
+        NotFound::Ambiguous { .. } | NotFound::SeveralInPod { .. } => StatusCode::BAD_REQUEST,
         NotFound::Unknown { .. } | NotFound::OnHost { .. } => StatusCode::NOT_FOUND,
     }
 }

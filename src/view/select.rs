@@ -6,6 +6,8 @@ use crate::model::text::{name_label, sanitize, truncate};
 
 /// How many similar names an error suggests.
 const MAX_NEAREST: usize = 3;
+/// How many containers of a pod an error lists.
+const MAX_IN_POD: usize = 20;
 /// Shortest accepted prefix of a container id.
 const MIN_ID_DIGITS: usize = 4;
 /// Lowest similarity of a suggested name, from 0 (nothing in common) to 1 (equal).
@@ -27,6 +29,8 @@ pub enum NotFound {
     Unknown { selector: String, nearest: Vec<String> },
     #[error("\"{selector}\" matches several container ids: {}; use more digits", .names.join(", "))]
     Ambiguous { selector: String, names: Vec<String> },
+    #[error("pod \"{selector}\" has several containers: {}; select one", .names.join(", "))]
+    SeveralInPod { selector: String, names: Vec<String> },
     #[error("process {pid} ({command}) is in no container; use tree --host to show it")]
     OnHost { pid: u32, command: String },
 }
@@ -36,7 +40,9 @@ impl NotFound {
     #[must_use]
     pub fn nearest(&self) -> &[String] {
         match self {
-            Self::Unknown { nearest: names, .. } | Self::Ambiguous { names, .. } => names,
+            Self::Unknown { nearest: names, .. }
+            | Self::Ambiguous { names, .. }
+            | Self::SeveralInPod { names, .. } => names,
             Self::OnHost { .. } => &[],
         }
     }
@@ -46,12 +52,16 @@ fn nearest_hint(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; similar names: {}", nearest.join(", ")) }
 }
 
-/// Finds one container by its name, its id or a prefix of its id. Returns its index.
+/// Finds one container by its name, its id or a prefix of its id, or by its pod (`pod/container`; `pod` or `namespace/pod`
+/// if the pod has no other container than its sandbox). Returns its index.
 ///
 /// # Errors
-/// If there is no such container, or if several ids have this prefix.
-pub fn by_name_or_id(snapshot: &NamedSnapshot, selector: &str) -> Result<usize, NotFound> {
-    let found = by_exact_name_or_id(snapshot, selector).map(Ok).or_else(|| by_id_prefix(snapshot, selector));
+/// If there is no such container, if the pod has several, or if several ids have this prefix.
+pub fn one(snapshot: &NamedSnapshot, selector: &str) -> Result<usize, NotFound> {
+    let found = by_exact_name_or_id(snapshot, selector)
+        .map(Ok)
+        .or_else(|| by_pod(snapshot, selector))
+        .or_else(|| by_id_prefix(snapshot, selector));
     found.unwrap_or_else(|| Err(unknown(snapshot, selector, false))).map(|containers| containers[0])
 }
 
@@ -115,6 +125,26 @@ fn by_exact_name_or_id(snapshot: &NamedSnapshot, selector: &str) -> Option<Vec<u
         (names.contains(&selector) || *summary.name == *name) && !selector.is_empty()
     });
     (!containers.is_empty()).then_some(containers)
+}
+
+/// The container of a pod, or an error that names all of them.
+fn by_pod(snapshot: &NamedSnapshot, selector: &str) -> Option<Result<Vec<usize>, NotFound>> {
+    let mut containers = containers_where(snapshot, |summary| is_in_pod(summary, selector));
+    if containers.len() > 1 {
+        let is_sandbox = |summary: &ContainerSummary| {
+            summary.metadata.as_deref().is_some_and(ContainerMetadata::is_sandbox)
+        };
+        containers.retain(|&index| !is_sandbox(&snapshot.containers[index]));
+    }
+    match containers.len() {
+        0 => None,
+        1 => Some(Ok(containers)),
+        _ => {
+            let names = containers.iter().take(MAX_IN_POD);
+            let names = names.map(|&index| snapshot.containers[index].name.to_string()).collect();
+            Some(Err(NotFound::SeveralInPod { selector: printable(selector), names }))
+        }
+    }
 }
 
 fn by_id_prefix(snapshot: &NamedSnapshot, selector: &str) -> Option<Result<Vec<usize>, NotFound>> {

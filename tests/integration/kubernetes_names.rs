@@ -76,6 +76,38 @@ fn containers_are_named_by_namespace_pod_and_container() {
 }
 
 #[test]
+fn pages_and_json_take_the_pod_as_the_tree_command_does() {
+    let fixture = node();
+    // The container `b` waits for its name for longer than this part runs.
+    let exporter = exporter(&fixture, &["--debug.timeout-scale=100"]);
+    exporter.scrape();
+    let get = |name: &str| {
+        let page = exporter.get(&format!("/containers/{name}"), &[]);
+        let json = exporter.get(&format!("/api/v1/containers/{name}/tree"), &[]);
+        assert_eq!(page.status, json.status, "{name}");
+        (page.status, page.text(), json.text())
+    };
+    // Without `b`, the pod has one container besides its sandbox.
+    for name in ["web-0", "default%2Fweb-0", "web-0%2Fapp", "default%2Fweb-0%2Fapp"] {
+        let (status, page, json) = get(name);
+        assert_eq!(status, 200, "{name}");
+        assert!(page.contains("<h1>default/web-0/app</h1>"), "{name}: {page}");
+        assert!(json.contains("\"default/web-0/app\""), "{name}: {json}");
+    }
+    assert!(get("web-0%2FPOD").1.contains("<h1>default/web-0/POD</h1>"));
+    link(&fixture, &format!("web-0_default_sidecar-{}.log", id('b')));
+    exporter.scrape_until("the name of b", |metrics| names(metrics, 'b'));
+    let (status, page, json) = get("web-0");
+    assert_eq!(status, 400);
+    for name in ["default/web-0/app", "default/web-0/sidecar"] {
+        let link = format!("<a href=\"/containers/{}\">{name}</a>", name.replace('/', "%2F"));
+        assert!(page.contains(&link) && json.contains(name), "{page} {json}");
+    }
+    assert!(!page.contains("web-0%2FPOD"), "{page}");
+    assert_eq!(get("web-1").0, 404);
+}
+
+#[test]
 fn a_container_whose_link_is_truncated_is_named_by_its_pod() {
     let fixture = node();
     let exporter = exporter(&fixture, &["--debug.timeout-scale=0.1"]);

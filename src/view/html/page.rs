@@ -84,7 +84,7 @@ pub(crate) fn duplicate_names(snapshot: &NamedSnapshot) -> HashSet<&str> {
     snapshot.containers.iter().map(|summary| &*summary.name).filter(|name| !seen.insert(*name)).collect()
 }
 
-/// The page for a container that does not exist, with links to containers with similar names.
+/// The page for a selector of no container or of several, with links to those that may be meant.
 #[must_use]
 pub fn not_found(
     message: &str,
