@@ -23,7 +23,7 @@ MACHINE := flock --close /tmp/pstree-exporter-tests.lock
 
 BPF     := bpf/pstree.bpf.o
 
-.PHONY: test test-slow check lint unit unit-all test-binaries packages packages-slow packages-bench static bpf bpf-check system \
+.PHONY: test test-slow check lint unit unit-all packages packages-slow packages-bench static bpf bpf-check system \
 	image release release-check deny deb debian vm rules manifests dashboards dashboards-check incidents soak nightly \
 	fuzz fuzz-minimise bench scale tool-cyclonedx tool-deny tool-audit tool-fuzz
 
@@ -48,11 +48,6 @@ unit-all: $(PYTHON_READY)
 	PSTREE_PYTHON=$(abspath $(PYTHON)) \
 		cargo test --locked --features system-tests --lib --bins --examples --test integration
 	cargo test --locked --features system-tests --doc
-
-# All that make test runs, so that nothing is compiled while the incidents are played.
-test-binaries:
-	cargo test --locked --features system-tests --lib --bins --examples --test integration --test incidents --test system \
-		--no-run
 
 REQUIREMENTS := dashboards/generate/requirements.txt deploy/check/requirements.txt
 
