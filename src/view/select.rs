@@ -127,7 +127,7 @@ fn by_exact_name_or_id(snapshot: &NamedSnapshot, selector: &str) -> Option<Vec<u
     (!containers.is_empty()).then_some(containers)
 }
 
-/// The container of a pod, or an error that names all of them.
+/// The container of a pod, or an error that names up to [`MAX_IN_POD`] of them.
 fn by_pod(snapshot: &NamedSnapshot, selector: &str) -> Option<Result<Vec<usize>, NotFound>> {
     let mut containers = containers_where(snapshot, |summary| is_in_pod(summary, selector));
     if containers.len() > 1 {
