@@ -9,7 +9,7 @@ LOOKED_BACK_ON = (
     ("pstree_container_root_processes{", 'kind="exec"', 3600),
     ("pstree_container_pids_headroom{", "", 1800),
 )
-BASELINE = "workload:pstree_starts:rate5m"
+BASELINE = "workload:pstree_starts:max5m"
 BASELINE_SECONDS, BASELINE_STEP = 25 * 3600, 300
 
 

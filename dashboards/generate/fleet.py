@@ -131,7 +131,7 @@ def counts():
                "short", latest(f"sum(instance:pstree_processes:sum{{{HOST}}})"), none=NO_RULES),
         number("Starts per second", "Processes started in all containers; without BPF an estimate (a lower bound). If it "
                "is far above the normal rate, see the table with the highest start rate.",
-               "short", latest(f"sum(instance:pstree_starts:sum_rate1m{{{HOST}}})"), none=NO_RULES),
+               "short", latest(f"sum(instance:pstree_starts:sum_rate{{{HOST}}})"), none=NO_RULES),
         number("Zombies", "Zombies in all containers. A few short-lived zombies are normal; hundreds that remain use up "
                "pids: see the table with the most zombies.",
                "short", latest(f"sum(instance:pstree_zombies:sum{{{HOST}}})"), steps(TEXT, (100, ORANGE)),
@@ -148,7 +148,7 @@ def hosts():
         per_host("usage", TASKS_OF_LIMIT),
         per_host("containers", f"instance:pstree_containers:sum{{{HOST}}}"),
         per_host("processes", f"instance:pstree_processes:sum{{{HOST}}}"),
-        per_host("starts", f"instance:pstree_starts:sum_rate1m{{{HOST}}}"),
+        per_host("starts", f"instance:pstree_starts:sum_rate{{{HOST}}}"),
         per_host("zombies", f"instance:pstree_zombies:sum{{{HOST}}}"),
         per_host("outside", f"pstree_host_processes{{{HOST}}} - pstree_host_kernel_threads{{{HOST}}}"),
     ]
@@ -188,7 +188,7 @@ def busiest_hosts():
         "Hosts with the highest start rate",
         "Processes started in containers per second; without BPF an estimate (a lower bound). A permanent step up is a "
         "runaway or a crash loop; compare with the table with the highest start rate.",
-        "short", [series(f"topk(5, max by (instance) (instance:pstree_starts:sum_rate1m{{{HOST}}}))", "{{instance}}")],
+        "short", [series(f"topk(5, max by (instance) (instance:pstree_starts:sum_rate{{{HOST}}}))", "{{instance}}")],
         none=NO_RULES)
 
 

@@ -173,7 +173,7 @@ fn the_fleet_asks_for_no_series_per_container() {
     for (place, expression) in queries {
         for (metric, _) in selectors(&expression) {
             let is_per_container =
-                metric.starts_with("pstree_container_") || metric == "container:pstree_starts:rate1m";
+                metric.starts_with("pstree_container_") || metric == "container:pstree_starts:rate";
             assert!(!is_per_container && !metric.starts_with("name:"), "{place}: {metric}");
         }
     }

@@ -97,6 +97,6 @@ pub fn selectors(expression: &str) -> Vec<(String, String)> {
 pub fn recorded() -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/recording.yaml");
     let text = fs::read_to_string(path).expect("rules");
-    let names = text.lines().filter_map(|line| line.trim().strip_prefix("- record: "));
-    names.map(str::to_owned).collect()
+    let names = text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("record: "));
+    names.map(|name| name.trim_matches('"').to_owned()).collect()
 }
