@@ -41,8 +41,10 @@ const NEED_A_BROKEN_EXPORTER: [(&str, &str); 6] = [
     ("name=\"\",alertname!=\"PstreeHostPidsExhausted\"", "no alert is about an exporter"),
 ];
 
-/// Recorded only after hours of history; `alerts/tests` checks it.
-const NEEDS_HISTORY: &str = "workload:pstree_starts:";
+/// What is usual is recorded only after hours of history; `alerts/tests` checks it.
+fn needs_history(name: &str) -> bool {
+    name.starts_with("workload:") || name.ends_with(":usual")
+}
 
 /// Returns the errors, one line each.
 pub(crate) fn check(stack: &Stack, factor: u32, phase: Phase) -> Vec<String> {
@@ -70,7 +72,7 @@ pub(crate) fn check(stack: &Stack, factor: u32, phase: Phase) -> Vec<String> {
             }
         }
     }
-    for name in recorded().iter().filter(|name| !name.starts_with(NEEDS_HISTORY)) {
+    for name in recorded().iter().filter(|name| !needs_history(name)) {
         queried += 1;
         match over_all_time(stack, name, factor) {
             Ok(0) if must_have_data(name, phase) => wrong.push(format!("{name} was never recorded")),

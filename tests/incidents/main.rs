@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use stack::{Alert, Stack};
 use support::Exporter;
+use testkit::cgroups::LimitedParent;
 use testkit::engine::Engine;
 use workloads::{BUILD, HARMLESS, Harmless, INCIDENTS, Incident};
 
@@ -30,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 fn main() -> ExitCode {
     let factor: u32 = std::env::var("FACTOR").map_or(5, |it| it.parse().expect("FACTOR is a whole number"));
+    // Dropped after the engine, which removes the container below it.
+    let _pod = LimitedParent::new(workloads::POD, workloads::POD_LIMIT);
     let engine = Engine::start(&[]);
     let interval = format!("--collection.interval={}ms", 5000 / factor);
     let exporters = INSTANCES.map(|source| {
@@ -48,15 +51,19 @@ fn main() -> ExitCode {
 
     println!("\n| incident | detected by | with kernel counters, s | without, s | other alerts |");
     println!("|---|---|--:|--:|---|");
-    let (last, others) = INCIDENTS.split_last().expect("incidents");
-    for incident in others {
-        stage.play(incident);
+    let (long, short): (Vec<&Incident>, Vec<&Incident>) = INCIDENTS.iter().partition(|it| it.takes_minutes);
+    let long: Vec<_> = long.into_iter().map(|incident| (incident, stage.begin(incident))).collect();
+    for incident in short {
+        let begin = stage.begin(incident);
+        stage.play(incident, begin);
         stage.end(incident);
     }
-    // Some panels show only alerts that are firing.
-    stage.play(last);
-    stage.check_expressions(expressions::Phase::AfterIncidents);
-    stage.end(last);
+    for (incident, begin) in long {
+        stage.play(incident, begin);
+        // Some panels show only alerts that are firing.
+        stage.check_expressions(expressions::Phase::AfterIncidents);
+        stage.end(incident);
+    }
 
     println!();
     stage.failures.iter().for_each(|failure| println!("FAILED: {failure}"));
@@ -76,13 +83,16 @@ impl Stage {
         Duration::from_secs(seconds.into()) / self.factor
     }
 
-    /// Plays an incident until its alert has fired for both exporters, and prints its row. What is uncertain is waited for
-    /// two minutes at the default intervals.
-    fn play(&mut self, incident: &Incident) {
+    fn begin(&mut self, incident: &Incident) -> Instant {
         self.stack.observe();
         incident.begin(&self.engine, self.factor);
-        let begin = Instant::now();
-        let end = begin + PATIENCE;
+        Instant::now()
+    }
+
+    /// Waits until the alert of an incident has fired for both exporters, and prints its row. What is uncertain is waited
+    /// for two minutes at the default intervals.
+    fn play(&mut self, incident: &Incident, begin: Instant) {
+        let end = Instant::now() + PATIENCE;
         let expected = INSTANCES.map(|instance| Alert {
             alert: incident.alert.into(),
             instance: instance.into(),
@@ -91,7 +101,7 @@ impl Stage {
         let pause = self.scaled(3);
         let uncertain_for = self.scaled(120);
         let (engine, stack) = (&self.engine, &mut self.stack);
-        let act = incident.from_outside.map(|act| move || act(engine, incident.container));
+        let act = incident.from_outside.map(|act| move |_| act(engine, incident.container));
         let (certain, uncertain): (Vec<_>, Vec<_>) =
             expected.iter().cloned().partition(|alert| incident.is_certain_with(&alert.instance));
         repeat_during(act, pause, || {
@@ -129,7 +139,7 @@ impl Stage {
         let pause = self.scaled(20);
         let (engine, stack) = (&self.engine, &mut self.stack);
         let acts: Vec<_> = workloads.iter().filter_map(|workload| workload.from_outside).collect();
-        repeat_during(Some(move || acts.iter().for_each(|act| act(engine))), pause, || {
+        repeat_during(Some(move |round| acts.iter().for_each(|act| act(engine, round))), pause, || {
             stack.observe_until(end);
         });
         let played = begin.elapsed().as_secs() * u64::from(self.factor);
@@ -194,15 +204,18 @@ impl Stage {
     }
 }
 
-/// Repeats `act` with pauses until `main` returns.
-fn repeat_during(act: Option<impl Fn() + Send>, pause: Duration, main: impl FnOnce()) {
+/// Repeats `act` with pauses until `main` returns. It gets the number of calls before.
+fn repeat_during(act: Option<impl Fn(usize) + Send>, pause: Duration, main: impl FnOnce()) {
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let actor = act.map(|act| {
             let is_done = &is_done;
             scope.spawn(move || {
-                while !is_done.load(Ordering::Relaxed) {
-                    act();
+                for round in 0.. {
+                    if is_done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    act(round);
                     std::thread::park_timeout(pause);
                 }
             })

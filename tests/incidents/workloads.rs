@@ -18,17 +18,36 @@ pub(crate) struct Incident {
     /// Whether it is certain to be detected only with kernel counters. On a busy machine, processes that live for
     /// milliseconds exit between the listing of `/proc` and the reading of their files, so the other exporter sees none.
     requires_counters: bool,
+    /// Begins before the others and is awaited after them, because the alert takes minutes.
+    pub(crate) takes_minutes: bool,
+    /// Begins with its container, so this starts later.
+    begins_with_container: bool,
 }
 
-pub(crate) const INCIDENTS: [Incident; 9] = [
+/// What most incidents have in common.
+const INCIDENT: Incident = Incident {
+    title: "",
+    container: "",
+    alert: "",
+    flags: &[],
+    script: |_| String::new(),
+    from_outside: None,
+    requires_counters: false,
+    takes_minutes: false,
+    begins_with_container: false,
+};
+
+/// The cgroup above one of the containers, with its own pids limit.
+pub(crate) const POD: &str = "pstree-incidents";
+pub(crate) const POD_LIMIT: u32 = 300;
+
+pub(crate) const INCIDENTS: [Incident; 14] = [
     Incident {
         title: "fork bomb without limit",
         container: "bomb",
         alert: "PstreeRunawayForks",
-        flags: &[],
         script: |_| "exec /bin/loads bomb 4000".into(),
-        from_outside: None,
-        requires_counters: false,
+        ..INCIDENT
     },
     Incident {
         title: "fork bomb into a limit",
@@ -36,74 +55,107 @@ pub(crate) const INCIDENTS: [Incident; 9] = [
         alert: "PstreeForksRefused",
         flags: &["--pids-limit=300"],
         script: |_| "exec /bin/loads bomb 4000".into(),
-        from_outside: None,
-        requires_counters: false,
+        ..INCIDENT
     },
     Incident {
         title: "slow leak of processes, one per second",
         container: "leak",
         alert: "PstreeProcessGrowth",
-        flags: &[],
         script: |factor| format!("exec /bin/loads leak {}", 1000 / factor),
-        from_outside: None,
-        requires_counters: false,
+        ..INCIDENT
+    },
+    Incident {
+        title: "slow leak of processes, one every 2 s",
+        container: "slower-leak",
+        alert: "PstreeProcessGrowth",
+        script: |factor| format!("exec /bin/loads leak {}", 2000 / factor),
+        ..INCIDENT
+    },
+    Incident {
+        title: "fork bomb into the limit of a pod",
+        container: "bomb-in-pod",
+        alert: "PstreeForksRefused",
+        flags: &["--cgroup-parent=/pstree-incidents"],
+        script: |_| "exec /bin/loads bomb 4000".into(),
+        ..INCIDENT
     },
     Incident {
         title: "storm of processes that live 5 ms",
         container: "storm",
         alert: "PstreeRunawayForks",
-        flags: &[],
         script: |_| "exec /bin/loads storm 5".into(),
-        from_outside: None,
         requires_counters: true,
+        ..INCIDENT
     },
     Incident {
         title: "zombies from a health check every 5 s",
         container: "unhealthy",
         alert: "PstreeZombiesGrowing",
-        flags: &[],
         // The check leaves its child to the container's init, which never reaps it.
         script: |_| "exec /bin/sleep 100000".into(),
-        from_outside: None,
-        requires_counters: false,
+        begins_with_container: true,
+        ..INCIDENT
     },
     Incident {
         title: "zombies from a parent that never waits, one every 5 s",
         container: "neglect",
         alert: "PstreeZombiesGrowing",
-        flags: &[],
         script: |factor| format!("exec /bin/loads neglect {}", 5000 / factor),
-        from_outside: None,
-        requires_counters: false,
+        ..INCIDENT
     },
     Incident {
         title: "shells left behind by exec, one every 3 s",
         container: "execs",
         alert: "PstreeExecLeak",
-        flags: &[],
         script: |_| "exec /bin/sleep 100000".into(),
         from_outside: Some(|engine, name| {
             engine.docker(&["exec", "--detach", name, "/bin/sh", "-c", "sleep 100000; true"]);
         }),
-        requires_counters: false,
+        ..INCIDENT
     },
     Incident {
         title: "recursion 200 levels deep",
         container: "recursion",
         alert: "PstreeTreeTooDeep",
-        flags: &[],
         script: |_| "exec /bin/loads recurse 200 20".into(),
-        from_outside: None,
-        requires_counters: false,
+        ..INCIDENT
     },
     Incident {
         title: "thread explosion",
         container: "threads",
         alert: "PstreeThreadGrowth",
-        flags: &[],
         script: |factor| format!("exec /bin/loads threads 3000 {}", 1000 / factor),
-        from_outside: None,
-        requires_counters: false,
+        ..INCIDENT
+    },
+    Incident {
+        title: "leak of threads, five per second",
+        container: "thread-leak",
+        alert: "PstreeThreadGrowth",
+        script: |factor| format!("exec /bin/loads threads 3000 {}", 20_000 / factor),
+        ..INCIDENT
+    },
+    Incident {
+        title: "container that exits after 10 s and is restarted",
+        container: "restarts",
+        alert: "PstreeRestartLoop",
+        flags: &["--restart=always"],
+        script: |factor| format!("exec /bin/sleep {}", 10.0 / f64::from(factor)),
+        begins_with_container: true,
+        ..INCIDENT
+    },
+    // Nobody but the kernel's counters sees how a process ends.
+    Incident {
+        title: "worker that is killed at the memory limit every 10 s",
+        container: "out-of-memory",
+        alert: "PstreeRespawnLoop",
+        flags: &["--memory=32m"],
+        script: |factor| {
+            let pause = 10.0 / f64::from(factor);
+            format!("while :; do busybox awk 'BEGIN {{ s = \"x\"; while (1) s = s s }}'; sleep {pause}; done")
+        },
+        requires_counters: true,
+        takes_minutes: true,
+        ..INCIDENT
     },
 ];
 
@@ -113,25 +165,26 @@ impl Incident {
         source == "bpf" || !self.requires_counters
     }
 
-    /// Starts the container, which waits. A health check would begin with the container, so that incident starts later.
+    /// Starts the container, which waits.
     pub(crate) fn prepare(&self, engine: &Engine, factor: u32) {
-        if !self.has_health_check() {
+        if !self.begins_with_container {
             engine.run_gated_with(self.flags, self.container, "", &(self.script)(factor));
         }
     }
 
     pub(crate) fn begin(&self, engine: &Engine, factor: u32) {
-        if self.has_health_check() {
+        if !self.begins_with_container {
+            return engine.open_gate(self.container);
+        }
+        let script = (self.script)(factor);
+        let command = ["--", "/bin/sh", "-c", &script];
+        if self.container == "unhealthy" {
             let interval = format!("--health-interval={}ms", 5000 / factor);
             let check = "--health-cmd=sleep 0.1 & true";
-            engine.run(self.container, &[check, &interval, "--", "/bin/sh", "-c", &(self.script)(factor)]);
+            engine.run(self.container, &[&[check, &interval][..], &command].concat());
         } else {
-            engine.open_gate(self.container);
+            engine.run(self.container, &[self.flags, &command].concat());
         }
-    }
-
-    fn has_health_check(&self) -> bool {
-        self.container == "unhealthy"
     }
 }
 
@@ -142,8 +195,8 @@ pub(crate) struct Harmless {
     pub(crate) prefix: &'static str,
     /// Starts the workload, with the factor.
     pub(crate) begin: fn(&Engine, u32),
-    /// What is done from outside while it runs; called repeatedly.
-    pub(crate) from_outside: Option<fn(&Engine)>,
+    /// What is done from outside while it runs; called repeatedly, with the number of calls before.
+    pub(crate) from_outside: Option<fn(&Engine, usize)>,
 }
 
 pub(crate) const BUILD: Harmless = Harmless {
@@ -203,10 +256,13 @@ pub(crate) const HARMLESS: [Harmless; 7] = [
         from_outside: None,
     },
     Harmless {
-        title: "deployment that replaces ten containers",
+        title: "deployment that replaces ten containers, twice",
         prefix: "deploy-",
         begin: |engine, _| start_ten(engine, "deploy"),
-        from_outside: Some(|engine| {
+        from_outside: Some(|engine, round| {
+            if round >= 2 {
+                return;
+            }
             let names: Vec<String> = (0..10).map(|i| format!("deploy-{i}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             engine.docker(&[&["rm", "--force"][..], &names].concat());
@@ -228,7 +284,7 @@ pub(crate) const HARMLESS: [Harmless; 7] = [
         begin: |engine, _| {
             engine.run("session", &["--", "/bin/sleep", "100000"]);
         },
-        from_outside: Some(|engine| {
+        from_outside: Some(|engine, _| {
             let line = "busybox seq 20000 | busybox sort | busybox uniq | busybox tail -n 1";
             let script = format!("for i in 1 2 3 4 5; do {line}; {line} >/dev/null & sleep 0.5; done; wait");
             engine.docker(&["exec", "session", "/bin/sh", "-c", &script]);

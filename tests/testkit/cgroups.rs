@@ -116,3 +116,30 @@ impl Drop for LimitedCgroup {
         remove_cgroup(&self.0);
     }
 }
+
+/// A cgroup with a pids limit, for containers below it (`--cgroup-parent`). Removed when dropped, so it is created before
+/// the engine. Engines also create it in the other hierarchies.
+pub struct LimitedParent(String);
+
+impl LimitedParent {
+    pub fn new(name: &str, limit: u32) -> Self {
+        let hierarchies = hierarchies();
+        let root = hierarchies.last().expect("a hierarchy with the pids controller");
+        let directory = root.join(name);
+        fs::create_dir_all(&directory).expect("root may create cgroups");
+        fs::write(directory.join("pids.max"), limit.to_string()).expect("the pids controller");
+        Self(name.to_owned())
+    }
+}
+
+impl Drop for LimitedParent {
+    fn drop(&mut self) {
+        let root = Path::new("/sys/fs/cgroup");
+        let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+        for directory in hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(&self.0)) {
+            if directory.is_dir() {
+                remove_cgroup(&directory);
+            }
+        }
+    }
+}
