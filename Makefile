@@ -6,6 +6,8 @@
 # make deb        the Debian package, in target/deb
 # make bpf        compiles bpf/pstree.bpf.o, which is checked in
 # make dashboards generates the dashboards
+# make mixin      renders the alerts and recording rules
+# make detection  how fast the alerts detect incidents, and false alarms, for docs/detection.md: two hours
 # make bench      benchmarks for docs/benchmarks.md, as ratios in one run
 # make scale      the cost of fleets on a real Prometheus, for docs/scale.md: 40 minutes; HOSTS="10 30" for fewer
 # make release, release-check, deny, nightly   for releases: docs/RELEASE.md
@@ -23,7 +25,7 @@ MACHINE := flock --close /tmp/pstree-exporter-tests.lock
 
 BPF     := bpf/pstree.bpf.o
 
-.PHONY: test test-slow check lint unit unit-all packages packages-slow packages-bench static bpf bpf-check system \
+.PHONY: test test-slow mixin detection detection-core detection-slow check lint unit unit-all packages packages-slow packages-bench static bpf bpf-check system \
 	image release release-check deny deb debian vm rules manifests dashboards dashboards-check incidents soak nightly \
 	fuzz fuzz-minimise bench scale tool-cyclonedx tool-deny tool-audit tool-fuzz
 
@@ -49,7 +51,7 @@ unit-all: $(PYTHON_READY)
 		cargo test --locked --features system-tests --lib --bins --examples --test integration
 	cargo test --locked --features system-tests --doc
 
-REQUIREMENTS := dashboards/generate/requirements.txt deploy/check/requirements.txt
+REQUIREMENTS := dashboards/generate/requirements.txt deploy/check/requirements.txt mixin/requirements.txt
 
 packages: $(PYTHON_READY) tests/browser/node_modules dashboards/tests/node_modules
 
@@ -116,12 +118,34 @@ soak: target/installed static
 	PSTREE_STATIC_BINARY=$(abspath $(STATIC)) TIME=$(TIME) \
 		$(MACHINE) cargo test --locked --features system-tests --test soak
 
-rules: target/installed
-	promtool check rules alerts/*.yaml alerts/kubernetes/*.yaml
+rules: $(PYTHON_READY)
+	find mixin -name '*.*sonnet' | xargs jsonnetfmt --test
+	$(PYTHON) mixin/render --check
+	promtool check rules alerts/*.yaml alerts/rendered/*/*.yaml alerts/kubernetes/*.yaml alerts/overrides/*.yaml
 	promtool test rules alerts/tests/*.yaml alerts/kubernetes/tests/*.yaml
 	promtool check config deploy/prometheus/prometheus.yml
 	amtool check-config deploy/alertmanager/alertmanager.yml
 	python3 -B benches/scale/snippets.py
+
+# The rule files, from mixin/.
+mixin: $(PYTHON_READY)
+	find mixin -name '*.*sonnet' | xargs jsonnetfmt --in-place
+	$(PYTHON) mixin/render
+
+# How fast the rules detect incidents, and how often they fire on ordinary days: docs/detection.md.
+DETECTION := cd tests && python3 -B -m detection ../alerts
+
+detection: target/installed
+	$(DETECTION)
+
+# For make test: no ordinary days.
+detection-core: target/installed
+	$(DETECTION) --intervals 60 --evaluations same --days 0
+
+# For make test-slow.
+detection-slow: target/installed
+	$(DETECTION) --evaluations same --days 0
+	$(DETECTION) --intervals 60 --evaluations none --days 8
 
 # The files in deploy/ against the schemas of their consumers.
 manifests: $(PYTHON_READY)
