@@ -16,19 +16,22 @@
     // names of alerts, or "all".
     muteLabel: 'label_pstree_mute',
 
+    // Other severities, by name and severity of an alert: { 'PstreeTreeTooDeep/warning': 'critical' }.
+    severities: {},
+
     // Leaks. An alert fires while the number grows steadily and exceeds the usual number by `above`, or by `aboveInHours`
     // if it grows for hours.
     growth: {
-      processes: { above: 30, aboveInHours: 30, severity: 'warning' },
-      threads: { above: 150, aboveInHours: 30, severity: 'warning' },
-      zombies: { above: 10, aboveInHours: 10, severity: 'warning' },
+      processes: { above: 30, aboveInHours: 30 },
+      threads: { above: 150, aboveInHours: 30 },
+      zombies: { above: 10, aboveInHours: 10 },
     },
     // Processes that were started by exec and stay: this many more than usual have run for 15 minutes.
     execs: { above: 5, forgottenAfter: 12 * 3600 },
     // Zombies that stay, whether they grow or not: a number, or a share of the pids limit.
     zombies: { many: 500, limitShare: 0.1 },
     forks: {
-      // Starts per second of a storm, and how many times the busiest hour of the last week that must be.
+      // Starts per second of a storm, and how many times the busiest five minutes of the last week that must be.
       storm: 15,
       timesUsual: 2,
       // Without a usual rate, only processes that live shorter than this are a storm.

@@ -37,10 +37,10 @@ function(config)
   local twoHoursAgo(metric) = lib.past(metric, '2h', 'Two hours ago');
   // Keeps the alert through a pause of the growth.
   local steady = { keep_firing_for: '5m' };
-  local alert(name, of, expression, summary, what, past) =
+  local alert(name, expression, summary, what, past) =
     lib.containerAlert(
       name,
-      of.severity,
+      'warning',
       expression,
       summary,
       '%s has {{ $value | humanize }} more %s than usual, and their number grows steadily.%s%s' %
@@ -52,7 +52,6 @@ function(config)
     lib.fastGroup('pstree-growth-alerts', [
       alert(
         'PstreeProcessGrowth',
-        config.growth.processes,
         processes(minutes),
         'The number of processes in a container grows fast.',
         'processes',
@@ -60,7 +59,6 @@ function(config)
       ),
       alert(
         'PstreeThreadGrowth',
-        config.growth.threads,
         threads(minutes) +
         'or\n  %(threads)s - min_over_time(%(threads)s[%(window)s]) >= %(many)d + %(processes)s - min_over_time(%(processes)s[%(window)s])\n' % {
           threads: m('pstree_container_threads'),
@@ -76,7 +74,6 @@ function(config)
     lib.slowGroup('pstree-leak-alerts', [
       alert(
         'PstreeProcessLeak',
-        config.growth.processes,
         processes(hours),
         'The number of processes in a container has grown for a long time.',
         'processes',
@@ -84,7 +81,6 @@ function(config)
       ),
       alert(
         'PstreeThreadLeak',
-        config.growth.threads,
         threads(hours),
         'The number of threads in a container has grown for a long time.',
         'threads',
@@ -92,7 +88,7 @@ function(config)
       ),
       lib.containerAlert(
         'PstreeZombiesGrowing',
-        config.growth.zombies.severity,
+        'warning',
         // With the label parent: of the parent that has most. Not if the oldest was reaped meanwhile.
         |||
           topk by (job, instance, id) (1, %s)

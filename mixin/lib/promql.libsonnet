@@ -112,7 +112,7 @@ function(config) {
   alert(name, severity, expression, summary, description, extra={}):: {
     alert: name,
     expr: expression,
-    labels: { severity: severity },
+    labels: { severity: std.get(config.severities, '%s/%s' % [name, severity], severity) },
     annotations: {
       summary: summary,
       description: description,
