@@ -22,8 +22,8 @@
     // Leaks. An alert fires while the number grows steadily and exceeds the usual number by `above`, or by `aboveInHours`
     // if it grows for hours.
     growth: {
-      processes: { above: 30, aboveInHours: 30 },
-      threads: { above: 150, aboveInHours: 30 },
+      processes: { above: 30, aboveInHours: 20 },
+      threads: { above: 120, aboveInHours: 20 },
       zombies: { above: 10, aboveInHours: 10 },
     },
     // Processes that were started by exec and stay: this many more than usual have run for 15 minutes.

@@ -137,9 +137,7 @@ def all_incidents():
     traces = []
     for what in ("processes", "zombies", "execs", "threads"):
         for index, speed in enumerate(LEAK_SPEEDS):
-            traces.append(leak(what, speed, (10, 300, 50)[index % 3]))
-    for speed in (1 / 5, 1 / 2, 1, 5, 100):
-        traces += [leak("processes", speed, 10, True), leak("threads", speed * 5, 40, True)]
+            traces += [leak(what, speed, (10, 300, 50)[index % 3]), leak(what, speed, 10, True)]
     traces += [storm(*it) for it in STORMS] + [storm(200, 0.004, True), storm(1000, 0.001, True)]
     traces += [
         filling("doubles every 0.5 s, up to 4,000", lambda t: min(4000, 2 ** min(40, t * 2))),

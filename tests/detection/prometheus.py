@@ -74,7 +74,7 @@ def play(series, rules, interval, evaluation, seconds, scratch):
 
 
 def reads(rule):
-    return set(RECORDED.findall(rule["query"])) - {rule["name"]}
+    return set(RECORDED.findall(rule["query"]))
 
 
 def needed(recordings, alerts):
