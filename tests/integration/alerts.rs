@@ -101,6 +101,16 @@ fn the_overrides_in_the_documentation_are_those_that_are_tested() {
 }
 
 #[test]
+fn every_alert_is_in_a_test() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/tests");
+    let files = fs::read_dir(directory).expect("tests").flatten();
+    let tests: String = files.map(|file| fs::read_to_string(file.path()).expect("a test")).collect();
+    for (name, _) in alerts() {
+        assert!(words(&tests).any(|word| word == name), "{name}");
+    }
+}
+
+#[test]
 fn no_runbook_without_its_alert() {
     let names: BTreeSet<String> = alerts().into_iter().map(|(name, _)| name).collect();
     let pages = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks")).expect("runbooks");
