@@ -25,7 +25,7 @@ MACHINE := flock --close /tmp/pstree-exporter-tests.lock
 
 BPF     := bpf/pstree.bpf.o
 
-.PHONY: test test-slow mixin detection detection-core detection-slow check lint unit unit-all packages packages-slow packages-bench static bpf bpf-check system \
+.PHONY: test test-slow mixin detection detection-core detection-slow check lint build-tests unit unit-all packages packages-slow packages-bench static bpf bpf-check system \
 	image release release-check deny deb debian vm rules manifests dashboards dashboards-check incidents soak nightly \
 	fuzz fuzz-minimise bench scale tool-cyclonedx tool-deny tool-audit tool-fuzz
 
@@ -45,7 +45,11 @@ lint:
 unit:
 	cargo test --locked
 
-# The same with the features of the system tests, so that the library is compiled once, and with an independent parser.
+# With the features of the system tests, so that the library is compiled once.
+build-tests:
+	cargo test --locked --features system-tests --no-run
+
+# make unit with these features and an independent parser.
 unit-all: $(PYTHON_READY)
 	PSTREE_PYTHON=$(abspath $(PYTHON)) \
 		cargo test --locked --features system-tests --lib --bins --examples --test integration
