@@ -149,7 +149,7 @@ detection-core: target/installed
 # For make test-slow.
 detection-slow: target/installed
 	$(DETECTION) --evaluations same --days 0
-	$(DETECTION) --intervals 60 --evaluations none --days 8
+	$(DETECTION) --intervals 60 --evaluations none --days 4
 
 # The files in deploy/ against the schemas of their consumers.
 manifests: $(PYTHON_READY)

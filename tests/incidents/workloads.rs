@@ -1,4 +1,4 @@
-//! Nine incidents that must be detected, and eight harmless workloads for which no alert may fire.
+//! Incidents that must be detected, and harmless workloads for which no alert may fire.
 //!
 //! What is fast by nature (forks, a build, connections) runs at its own speed. What takes minutes in reality (a leak, a
 //! health check, cron) is faster by the factor, like the durations in the rules.
@@ -18,7 +18,7 @@ pub(crate) struct Incident {
     /// Whether it is certain to be detected only with kernel counters. On a busy machine, processes that live for
     /// milliseconds exit between the listing of `/proc` and the reading of their files, so the other exporter sees none.
     requires_counters: bool,
-    /// Begins before the others and is awaited after them, because the alert takes minutes.
+    /// Begins before the harmless workloads and is awaited last, because the alert takes minutes.
     pub(crate) takes_minutes: bool,
     /// Begins with its container, so this starts later.
     begins_with_container: bool,
@@ -62,6 +62,7 @@ pub(crate) const INCIDENTS: [Incident; 14] = [
         container: "leak",
         alert: "PstreeProcessGrowth",
         script: |factor| format!("exec /bin/loads leak {}", 1000 / factor),
+        takes_minutes: true,
         ..INCIDENT
     },
     Incident {
@@ -69,6 +70,7 @@ pub(crate) const INCIDENTS: [Incident; 14] = [
         container: "slower-leak",
         alert: "PstreeProcessGrowth",
         script: |factor| format!("exec /bin/loads leak {}", 2000 / factor),
+        takes_minutes: true,
         ..INCIDENT
     },
     Incident {
@@ -94,6 +96,7 @@ pub(crate) const INCIDENTS: [Incident; 14] = [
         // The check leaves its child to the container's init, which never reaps it.
         script: |_| "exec /bin/sleep 100000".into(),
         begins_with_container: true,
+        takes_minutes: true,
         ..INCIDENT
     },
     Incident {
@@ -101,6 +104,7 @@ pub(crate) const INCIDENTS: [Incident; 14] = [
         container: "neglect",
         alert: "PstreeZombiesGrowing",
         script: |factor| format!("exec /bin/loads neglect {}", 5000 / factor),
+        takes_minutes: true,
         ..INCIDENT
     },
     Incident {
@@ -132,6 +136,7 @@ pub(crate) const INCIDENTS: [Incident; 14] = [
         container: "thread-leak",
         alert: "PstreeThreadGrowth",
         script: |factor| format!("exec /bin/loads threads 3000 {}", 20_000 / factor),
+        takes_minutes: true,
         ..INCIDENT
     },
     Incident {
@@ -141,6 +146,7 @@ pub(crate) const INCIDENTS: [Incident; 14] = [
         flags: &["--restart=always"],
         script: |factor| format!("exec /bin/sleep {}", 10.0 / f64::from(factor)),
         begins_with_container: true,
+        takes_minutes: true,
         ..INCIDENT
     },
     // Nobody but the kernel's counters sees how a process ends.
