@@ -201,7 +201,7 @@ async fn container_page(server: &Server, name: &str, query: &str) -> Result<Full
         }
         Err(error) => {
             let context = settings.context(&snapshot);
-            let page = page::not_found(&error.to_string(), error.nearest(), &snapshot.snapshot, &context);
+            let page = page::not_found(&error, &snapshot.snapshot, &context);
             Ok(html(status_of(&error), page))
         }
     }
@@ -228,10 +228,7 @@ async fn find(
 }
 
 fn status_of(error: &NotFound) -> StatusCode {
-    match error {
-        NotFound::Ambiguous { .. } | NotFound::SeveralInPod { .. } => StatusCode::BAD_REQUEST,
-        NotFound::Unknown { .. } | NotFound::OnHost { .. } => StatusCode::NOT_FOUND,
-    }
+    if error.is_ambiguous() { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND }
 }
 
 fn page_settings(server: &Server, snapshot: &RenderedSnapshot) -> PageSettings {

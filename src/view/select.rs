@@ -36,6 +36,12 @@ pub enum NotFound {
 }
 
 impl NotFound {
+    /// Whether several containers match, so that the user must select one.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Ambiguous { .. } | Self::SeveralInPod { .. })
+    }
+
     /// Names that the user may have meant.
     #[must_use]
     pub fn nearest(&self) -> &[String] {

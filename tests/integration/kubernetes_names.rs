@@ -103,6 +103,7 @@ fn pages_and_json_take_the_pod_as_the_tree_command_does() {
         let link = format!("<a href=\"/containers/{}\">{name}</a>", name.replace('/', "%2F"));
         assert!(page.contains(&link) && json.contains(name), "{page} {json}");
     }
+    assert!(page.contains("<h1>Several containers</h1>"), "{page}");
     assert!(!page.contains("web-0%2FPOD"), "{page}");
     assert_eq!(get("web-1").0, 404);
 }

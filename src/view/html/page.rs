@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
+use crate::view::select::NotFound;
 
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -86,19 +87,15 @@ pub(crate) fn duplicate_names(snapshot: &NamedSnapshot) -> HashSet<&str> {
 
 /// The page for a selector of no container or of several, with links to those that may be meant.
 #[must_use]
-pub fn not_found(
-    message: &str,
-    nearest: &[String],
-    snapshot: &NamedSnapshot,
-    context: &PageContext<'_>,
-) -> String {
-    let mut main = format!("<h1>Not found</h1>\n<p>{}</p>\n", escape(message));
-    for name in nearest {
+pub fn not_found(error: &NotFound, snapshot: &NamedSnapshot, context: &PageContext<'_>) -> String {
+    let title = if error.is_ambiguous() { "Several containers" } else { "Not found" };
+    let mut main = format!("<h1>{title}</h1>\n<p>{}</p>\n", escape(&error.to_string()));
+    for name in error.nearest() {
         let path = utf8_percent_encode(name, &PATH_SEGMENT);
         main.push_str(&format!("<p><a href=\"/containers/{path}\">{}</a></p>\n", escape(name)));
     }
     main.push_str("<p><a href=\"/\">All containers</a></p>\n");
-    page("Not found", &main, snapshot, context)
+    page(title, &main, snapshot, context)
 }
 
 /// Escapes text for elements and quoted attributes.
@@ -125,12 +122,11 @@ mod tests {
     #[test]
     fn text_cannot_break_out_of_elements_attributes_and_paths() {
         let context = PageContext { telemetry_path: "/\"><script>", interval: 5.0, is_stale: false };
-        let page = not_found(
-            "<script>alert(1)</script>",
-            &["a\"b/../c".into()],
-            &NamedSnapshot::default(),
-            &context,
-        );
+        let error = NotFound::Unknown {
+            selector: "<script>alert(1)</script>".into(),
+            nearest: vec!["a\"b/../c".into()],
+        };
+        let page = not_found(&error, &NamedSnapshot::default(), &context);
         assert!(!page.contains("<script>"), "{page}");
         assert!(page.contains("href=\"/&quot;&gt;&lt;script&gt;\""));
         assert!(page.contains("href=\"/containers/a%22b%2F..%2Fc\""));
