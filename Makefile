@@ -125,6 +125,7 @@ soak: target/installed static
 rules: $(PYTHON_READY)
 	find mixin -name '*.*sonnet' | xargs jsonnetfmt --test
 	$(PYTHON) mixin/render --check
+	$(PYTHON) mixin/check-config
 	promtool check rules alerts/*.yaml alerts/rendered/*/*.yaml alerts/kubernetes/*.yaml alerts/overrides/*.yaml
 	promtool test rules alerts/tests/*.yaml alerts/kubernetes/tests/*.yaml
 	promtool check config deploy/prometheus/prometheus.yml

@@ -12,8 +12,8 @@
     slowInterval: 60,
     // The address of docs/runbooks, where readers of an alert can open it.
     runbookBase: 'https://pstree-exporter.example.org/docs/runbooks',
-    // The label of a container that switches alerts off. Requires --docker.label=pstree.mute; a comma-separated list of
-    // names of alerts, or "all".
+    // The label of a container or pod that switches alerts off. Requires --docker.label=pstree.mute; names of alerts,
+    // separated by commas, dots or underscores, or "all".
     muteLabel: 'label_pstree_mute',
 
     // Other severities, by name and severity of an alert: { 'PstreeTreeTooDeep/warning': 'critical' }.
@@ -28,8 +28,8 @@
     },
     // Processes that were started by exec and stay: this many more than usual have run for 15 minutes.
     execs: { above: 5, forgottenAfter: 12 * 3600 },
-    // Zombies that stay, whether they grow or not: a number, or a share of the pids limit.
-    zombies: { many: 500, limitShare: 0.1 },
+    // Zombies that stay, whether they grow or not: a number, or a share of the pids limit, but at least some.
+    zombies: { many: 500, limitShare: 0.1, least: 10 },
     forks: {
       // Starts per second of a storm, and how many times the busiest five minutes of the last week that must be.
       storm: 15,
@@ -37,7 +37,7 @@
       // Without a usual rate, only processes that live shorter than this are a storm.
       lifetime: 0.02,
       stormWithoutUsual: 50,
-      // A fork bomb: this many more processes at once, or within three scrapes while they still grow.
+      // A fork bomb: this many more processes at once, or within three scrapes, at least a minute, while they still grow.
       bombAtOnce: 1000,
       bombGrowing: 250,
       // A storm that lasts this long is critical.
@@ -49,7 +49,9 @@
     // Processes that fail, or are killed by a signal, in ten minutes.
     respawns: { failures: 8, signals: 5 },
     diskSleep: 5,
-    pids: { nearLimit: 0.8, predictFrom: 0.5, hostExhausted: 0.85 },
+    pids: { nearLimit: 0.8, predictFrom: 0.5, hostExhausted: 0.85, hostPredictFrom: 0.6 },
+    // Tasks, and a share of them, by which the pids controller and the process list may differ.
+    drift: { tasks: 20, share: 0.1 },
     // A share of exporters that are down, which is critical.
     exportersDown: 0.2,
   },

@@ -30,15 +30,15 @@ function(config)
     'max without (workload) (\n%s  * 0 + ignoring (id, name) group_left ()\n  workload:%s:usual\n)\n' %
     [lib.indent(lib.workload(m('pstree_container_processes'))), family];
 
-  // Until yesterday, so that an incident does not become usual within a day. For containers that are younger than two days:
-  // until some hours ago, so that a slow leak does not become usual while it grows. Requires half a day of history.
+  // Until a day ago, so that an incident does not become usual within a day. For a workload that is younger than a day and a
+  // half: until `hours` ago, so that a slow leak does not become usual while it grows. Requires twelve hours before that.
   local established(family, hours) =
     local until(end) =
       |||
         (
           max_over_time(workload:%(family)s:max5m[7d] offset %(end)dh)
             and
-          present_over_time(workload:%(family)s:max5m[6h] offset %(old)dh)
+          present_over_time(workload:%(family)s:max5m[7d] offset %(old)dh)
         )
       ||| % { family: family, end: end, old: end + 12 };
     until(24) + 'or\n' + until(hours);

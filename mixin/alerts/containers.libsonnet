@@ -13,7 +13,7 @@ function(config)
     'warning',
     '%s > %d\n' % [m('pstree_container_tree_depth'), config.depth],
     'The process tree of a container is too deep.',
-    '%s has a chain of {{ $value }} processes, each started by the previous one.' % lib.who,
+    '%s has a chain of {{ $value }} processes, each started by the previous one.%s' % [lib.who, lib.growingCommand],
     { keep_firing_for: '2m' },
   );
 
@@ -51,7 +51,10 @@ function(config)
         growing: of(lib.piece(30)),
       },
       'Processes that were started by exec accumulate in a container.',
-      '%s has {{ $value }} more processes than usual that were started by exec and do not exit.' % lib.who,
+      '%s has {{ $value }} more processes than usual that were started by exec and do not exit.%s' % [
+        lib.who,
+        lib.oldest('pstree_container_oldest_root_start_time_seconds', ",kind='exec'"),
+      ],
       { keep_firing_for: '5m' },
     );
 
@@ -68,35 +71,41 @@ function(config)
     'PstreeZombies',
     'warning',
     |||
-      min_over_time(%(zombies)s[10m]) >= %(many)d
-        or
       (
-          min_over_time(%(zombies)s[10m]) >= %(share)g * %(limit)s
-        and
-          min_over_time(%(zombies)s[10m]) >= 10
+          min_over_time(%(zombies)s[10m]) >= %(many)d
+        or
+        (
+            min_over_time(%(zombies)s[10m]) >= %(share)g * %(limit)s
+          and
+            min_over_time(%(zombies)s[10m]) >= %(least)d
+        )
       )
+      and
+        %(zombies)s offset 10m
     ||| % {
       zombies: m('pstree_container_zombie_processes'),
       many: config.zombies.many,
       share: config.zombies.limitShare,
+      least: config.zombies.least,
       limit: m('pstree_container_pids_limit'),
     },
     'Many zombies stay in a container.',
-    '%s has had at least {{ $value }} zombies for ten minutes. Each uses a pid.' % lib.who,
+    '%s has had at least {{ $value }} zombies for ten minutes. Each uses a pid.%s' % [lib.who, lib.oldestZombie],
   );
 
-  // The same container started again, or others under its name: a restart policy, or a pod that crashes in a loop.
+  // The same container started again, or others under its name, of which the alert names the last: a restart policy, or a pod
+  // that crashes in a loop.
   local restartLoop = lib.containerAlert(
     'PstreeRestartLoop',
     'warning',
     |||
       max without (kind) (changes(%(start)s[%(within)s])) >= %(count)d
         or
-      %(processes)s * 0 + on (job, instance, name) group_left ()
-        max without (kind) (changes(name:pstree_start_time:max[%(within)s])) >= %(recreations)d
+      topk by (job, instance, name) (1, max without (kind) (last_over_time(%(start)s[%(within)s]))) * 0
+        + on (job, instance, name) group_left ()
+      max without (kind) (changes(name:pstree_start_time:max[%(within)s])) >= %(recreations)d
     ||| % {
       start: oldestInit,
-      processes: m('pstree_container_processes'),
       within: lib.seconds(config.restarts.within),
       count: config.restarts.count,
       recreations: config.restarts.recreations,
@@ -165,8 +174,10 @@ function(config)
     'PstreeAccountingDrift',
     'warning',
     |||
-      abs(%(current)s - %(threads)s - %(zombies)s) > 20 + 0.1 * %(current)s
+      abs(%(current)s - %(threads)s - %(zombies)s) > %(tasks)d + %(share)g * %(current)s
     ||| % {
+      tasks: config.drift.tasks,
+      share: config.drift.share,
       current: m('pstree_container_pids_current'),
       threads: m('pstree_container_threads'),
       zombies: m('pstree_container_zombie_processes'),

@@ -60,11 +60,20 @@ function(config)
       alert(
         'PstreeThreadGrowth',
         threads(minutes) +
-        'or\n  %(threads)s - min_over_time(%(threads)s[%(window)s]) >= %(many)d + %(processes)s - min_over_time(%(processes)s[%(window)s])\n' % {
+        |||
+          or
+          (
+            %(threads)s - min_over_time(%(threads)s[%(window)s])
+              >= %(many)d + %(processes)s - min_over_time(%(processes)s[%(window)s])
+              and
+            %(threads)s - (%(usual)s or %(threads)s * 0) >= %(many)d
+          )
+        ||| % {
           threads: m('pstree_container_threads'),
           processes: m('pstree_container_processes'),
           window: lib.seconds(2 * minutes[0]),
           many: config.threadsAtOnce,
+          usual: lib.usual('pstree_threads'),
         },
         'The number of threads in a container grows fast.',
         'threads',
@@ -89,9 +98,11 @@ function(config)
       lib.containerAlert(
         'PstreeZombiesGrowing',
         'warning',
-        // With the label parent: of the parent that has most. Not if the oldest was reaped meanwhile.
+        // With the label parent: of the parent whose zombies grew most. Not if the oldest was reaped meanwhile.
         |||
-          topk by (job, instance, id) (1, %s)
+          %s
+            and
+          topk by (job, instance, id) (1, delta(%s[%s]))
             and on (job, instance, id)
           (
           %s)
@@ -99,13 +110,15 @@ function(config)
           %s != %s offset %s
         ||| % [
           m('pstree_container_zombie_processes_by_parent'),
+          m('pstree_container_zombie_processes_by_parent'),
+          lib.seconds(3 * minutes[2]),
           lib.indent(zombies),
           oldest,
           oldest,
           lib.seconds(3 * minutes[0]),
         ],
         'A process in a container does not reap its children.',
-        '{{ $labels.parent }} in %s does not reap its children: it has {{ $value }} zombies, and their number grows.' % lib.who,
+        '{{ $labels.parent }} in %s does not reap its children: it has {{ $value }} zombies, and their number grows.%s' % [lib.who, lib.oldestZombie],
         steady,
       ),
     ]),

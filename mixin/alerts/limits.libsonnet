@@ -2,7 +2,8 @@
 function(config)
   local lib = (import '../lib/promql.libsonnet')(config);
   local m = lib.metric;
-  local first = lib.seconds(std.max(60, 3 * config.scrapeInterval));
+  local window = std.max(60, 3 * config.scrapeInterval);
+  local first = lib.seconds(window);
   local container = m('pstree_container_pids_limit_hits_total');
   local pod = m('pstree_pod_pids_limit_hits_total');
   local init = m('pstree_container_oldest_root_start_time_seconds', 'kind="init"');
@@ -22,10 +23,12 @@ function(config)
           time() - %(start)s < 180
       )
     ||| % { counter: counter, first: first, start: start, on: on };
-  // For minutes, not once.
+  // In each of three windows.
   local keeps(counter) =
-    'increase(%(counter)s[%(first)s]) > 0 and increase(%(counter)s[%(first)s] offset 1m) > 0 and increase(%(counter)s[%(first)s] offset 2m) > 0\n' %
-    { counter: counter, first: first };
+    std.join('\n  and\n', [
+      'increase(%s[%s]%s) > 0' % [counter, first, offset]
+      for offset in ['', ' offset ' + first, ' offset ' + lib.seconds(2 * window)]
+    ]) + '\n';
   local podStart =
     |||
       min by (job, instance, pod_uid) (
@@ -34,7 +37,8 @@ function(config)
     ||| % [init, m('pstree_container_info', 'pod_uid!=""')];
 
   local both(ofContainer, ofPod) =
-    lib.unlessMuted(lib.withPod(ofContainer, podLabels), 'PstreeForksRefused') + 'or\n' + ofPod;
+    lib.unlessMuted(lib.withPod(ofContainer, podLabels), 'PstreeForksRefused') + 'or\n(\n' +
+    lib.indent(lib.unlessPodMuted(ofPod, 'PstreeForksRefused')) + ')\n';
   local who =
     '{{ if $labels.name }}{{ $labels.name }}{{ else }}pod {{ or $labels.pod $labels.pod_uid }}{{ end }} on {{ $labels.instance }}';
   local alert(severity, expression, description) =
@@ -53,12 +57,12 @@ function(config)
         alert(
           'warning',
           both(refused(container, init, 'job, instance, id'), refused(pod, lib.indent(podStart), 'job, instance, pod_uid')),
-          'The pids limit of %s rejected {{ $value | humanize }} new processes or threads in the last minutes.' % who,
+          'The pids limit of %s rejected {{ $value | humanize }} new processes or threads in the last minutes.%s' % [who, lib.growingCommand],
         ),
         alert(
           'critical',
           both(keeps(container), keeps(pod)),
-          'The pids limit of %s has rejected new processes or threads for minutes, {{ $value | humanize }} just now.' % who,
+          'The pids limit of %s has rejected new processes or threads for minutes, {{ $value | humanize }} just now.%s' % [who, lib.growingCommand],
         ),
         // Headroom and used share are those of the limit that is reached first: of the container or of a cgroup above it,
         // whose other containers also use it.
@@ -68,8 +72,8 @@ function(config)
           '%s\n  and\n%s > %g\n' %
           [m('pstree_container_pids_headroom'), m('pstree_container_pids_limit_used_ratio'), config.pids.nearLimit],
           'A container is close to a pids limit.',
-          '%s can start {{ $value }} more processes or threads. More than %d %% of its pids limit, or of the limit of its pod or another cgroup above it, is in use.' %
-          [lib.who, config.pids.nearLimit * 100],
+          '%s can start {{ $value }} more processes or threads. More than %d %% of its pids limit, or of the limit of its pod or another cgroup above it, is in use.%s' %
+          [lib.who, config.pids.nearLimit * 100, lib.growingCommand],
           { 'for': '2m' },
           podLabels,
         ),
@@ -103,13 +107,13 @@ function(config)
         instance:pstree_tasks:sum / instance:pstree_tasks:limit > %g
           or
         (
-            instance:pstree_tasks:sum / instance:pstree_tasks:limit > 0.6
+            instance:pstree_tasks:sum / instance:pstree_tasks:limit > %g
           and
             predict_linear(instance:pstree_tasks:sum[10m], 1800) > instance:pstree_tasks:limit
           and
             instance:pstree_tasks:sum >= max_over_time(instance:pstree_tasks:sum[10m])
         )
-      ||| % config.pids.hostExhausted,
+      ||| % [config.pids.hostExhausted, config.pids.hostPredictFrom],
       'A host is running out of pids.',
       '{{ $labels.instance }} uses {{ $value | humanizePercentage }} of its pids. At 100 % it cannot start any process, including shells.',
       { 'for': '30s', keep_firing_for: '2m' },

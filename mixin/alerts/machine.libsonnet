@@ -41,20 +41,21 @@ function(config)
           'PstreeScrapedTooSeldom',
           'warning',
           'count_over_time(%(up)s[15m]) < %(least)d and %(up)s offset 15m' %
-          { up: up, least: 900 / (1.5 * config.scrapeInterval) },
+          { up: up, least: 900 / (1.25 * config.scrapeInterval) },
           'An exporter is scraped too seldom for these rules.',
           '%s was scraped {{ $value }} times in 15 minutes; these rules require a scrape every %d s.' %
           [where, config.scrapeInterval],
           { 'for': '15m' },
         ),
-        // Compares the exporter with itself, because clocks of hosts differ.
+        // Compares the exporter with itself, because clocks of hosts differ. Not after a pause of Prometheus, which leaves one
+        // sample.
         lib.alert(
           'PstreeExporterStale',
           'critical',
           |||
             changes(%(collections)s[5m]) == 0
               and
-            %(collections)s offset 5m
+            count_over_time(%(collections)s[5m]) >= 3
               and
             %(interval)s < 100
           ||| % {
@@ -63,6 +64,7 @@ function(config)
           },
           'An exporter serves an outdated snapshot.',
           'The snapshot that %s serves has not changed for five minutes.' % where,
+          { 'for': '1m' },
         ),
         // PstreeDockerAway covers the collector "docker".
         lib.alert(

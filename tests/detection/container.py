@@ -51,12 +51,12 @@ class Trace:
     # Not looked at while rules were tuned.
     held_back: bool = False
     name: str = ""
-    # No sample while the exporter restarts.
-    is_down: object = None
     # A pod of a Deployment: its name changes with each generation.
     is_pod: bool = False
     # Other containers of the same workload that do nothing.
     replicas: int = 0
+    # The alerts that detect it. One of them must fire.
+    alerts: tuple = ()
 
     def container(self, generation):
         """The labels of its series."""
@@ -88,9 +88,26 @@ def usual_of(state):
 COUNTERS = ("forks", "failures", "signals")
 
 
-def series_of(trace, interval, count, onset, start, phase):
+def outages(is_down, interval, count, onset):
+    """For each scrape, whether the exporter is down, and whether it started since the scrape before. `is_down` is a function of
+    the seconds after the onset, or None."""
+    if is_down is None:
+        return [(False, False)] * count
+    found = []
+    was_down = False
+    for index in range(count):
+        scraped = index * interval - onset
+        was_down |= any(is_down(scraped - before) for before in range(0, interval, COLLECTION))
+        down = is_down(scraped)
+        found.append((down, was_down and not down))
+        was_down &= down
+    return found
+
+
+def series_of(trace, outages, interval, onset, start, phase):
     """The samples of a container at each scrape, the first at `start` in Unix time: (metric, labels, values), with None where
     there is no sample. The onset is in seconds after the first scrape."""
+    count = len(outages)
     columns = {}
     generation = 0
 
@@ -100,20 +117,17 @@ def series_of(trace, interval, count, onset, start, phase):
             column = columns[metric, generation, label, of] = [None] * count
         column[index] = value
 
-    was_down = False
     base = dict.fromkeys(COUNTERS, 0)
-    for index in range(count):
-        scraped = index * interval - onset
-        if trace.is_down and trace.is_down(scraped):
-            was_down = True
+    for index, (is_down, has_started) in enumerate(outages):
+        if is_down:
             continue
+        scraped = index * interval - onset
         state = trace.state(math.floor((scraped - phase) / COLLECTION) * COLLECTION + phase)
         if state is None:
             continue
-        if was_down:
+        if has_started:
             # The counters of an exporter begin at 0.
             base = {counter: getattr(state, counter) for counter in COUNTERS}
-            was_down = False
         counted = {counter: math.floor(max(0, getattr(state, counter) - base[counter])) for counter in COUNTERS}
         generation = state.generation
         put("pstree_container_info", 1)
@@ -127,15 +141,13 @@ def series_of(trace, interval, count, onset, start, phase):
         put("pstree_container_pids_limit_hits_total", math.floor(state.limit_hits))
         put("pstree_container_root_processes", 1, "kind", "init")
         put("pstree_container_oldest_root_start_time_seconds", round(start + onset + state.init_start, 2), "kind", "init")
-        if counted["failures"]:
-            put("pstree_container_exits_total", counted["failures"], "outcome", "failure")
-        if counted["signals"]:
-            put("pstree_container_exits_total", counted["signals"], "outcome", "signal")
+        put("pstree_container_root_processes", math.floor(state.execs), "kind", "exec")
+        put("pstree_container_exits_total", counted["failures"], "outcome", "failure")
+        put("pstree_container_exits_total", counted["signals"], "outcome", "signal")
         if state.zombies >= 1:
             put("pstree_container_zombie_processes_by_parent", round(state.zombies), "parent", "app")
             put("pstree_container_oldest_zombie_timestamp_seconds", round(start + onset + state.oldest_zombie))
         if state.execs >= 1:
-            put("pstree_container_root_processes", round(state.execs), "kind", "exec")
             put("pstree_container_oldest_root_start_time_seconds", round(start + onset + state.oldest_exec), "kind", "exec")
         if state.pod_limit_hits is not None:
             put("pstree_pod_pids_limit_hits_total", math.floor(state.pod_limit_hits))
@@ -164,12 +176,11 @@ def series_of(trace, interval, count, onset, start, phase):
     return series
 
 
-def series_of_exporter(is_down, interval, count, onset):
+def series_of_exporter(outages, interval):
     """The samples of the exporter itself."""
-    downs = [bool(is_down and is_down(index * interval - onset)) for index in range(count)]
-    seen = lambda value: [None if down else value(index) for index, down in enumerate(downs)]
+    seen = lambda value: [None if is_down else value(index) for index, (is_down, _) in enumerate(outages)]
     return [
-        ("up", {}, [0 if down else 1 for down in downs]),
+        ("up", {}, [0 if is_down else 1 for is_down, _ in outages]),
         ("pstree_collections_total", {}, seen(lambda index: index * interval // COLLECTION)),
         ("pstree_collection_interval_seconds", {}, seen(lambda index: COLLECTION)),
     ]

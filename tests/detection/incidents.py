@@ -46,7 +46,8 @@ def leak(what, speed, size, fresh=False):
 
     recorded = usual_of(state(-1)) | {"pstree_processes": usual, "pstree_threads": usual * 3}
     return Trace(f"leak of {what}", f"{what} {speed:.4g}/s on {size}" + (", new" if fresh else ""), state, deadline,
-                 deadline(60) + 120, None if fresh else recorded)
+                 deadline(60) + 120, None if fresh else recorded,
+                 alerts=("PstreeRunawayForks",) if speed >= BOMB and what != "threads" else ())
 
 
 def in_one_replica(speed):
@@ -104,7 +105,7 @@ def restarting(period, recreated, pauses=False):
             return None
         return State(processes=3, threads=3, init_start=start, generation=number if recreated else 0)
 
-    kind = "recreated" if recreated else "restarted after a pause" if pauses else "restarted"
+    kind = ("recreated" if recreated else "restarted") + (" after a pause" if pauses else "")
     return Trace("restart loop", f"{kind} every {period} s", state, lambda interval: 900, 1200, usual_of(State(processes=3, threads=3)))
 
 
@@ -133,33 +134,67 @@ def near_limit(title, headroom, speed):
                  usual_of(State()))
 
 
+def kinds():
+    """Lists of cases. A case is a list of traces of which all or none are held back: the same speed or period."""
+    for what in ("processes", "zombies", "execs", "threads"):
+        yield [
+            [leak(what, speed, (10, 300, 50)[index % 3]), leak(what, speed, 10, True)]
+            for index, speed in enumerate(LEAK_SPEEDS)
+        ]
+    yield [[storm(*it)] for it in STORMS]
+    yield [[storm(200, 0.004, True)], [storm(1000, 0.001, True)]]
+    yield [
+        [filling("doubles every 0.5 s, up to 4,000", lambda t: min(4000, 2 ** min(40, t * 2)))],
+        [filling("doubles every 5 s", lambda t: 2 ** min(40, t / 5))],
+        [filling("20 a second", lambda t: 20 * t)],
+        [filling("50 a second", lambda t: 50 * t)],
+        [filling("200 a second", lambda t: 200 * t)],
+        [filling("3,000 at once", lambda t: 3000)],
+    ]
+    yield [
+        [filling("recursion, 20 levels a second", lambda t: min(200, 20 * t), lambda n: 3 + n)],
+        [filling("recursion, 5 levels a second", lambda t: min(2000, 5 * t), lambda n: 3 + n)],
+    ]
+    yield [[refused("one", lambda t: 1)], [refused("one a minute", lambda t: 1 + t / 60)], [refused("100 a second", lambda t: 100 * t)]]
+    yield [[refused_in_pod("one, by the pod", lambda t: 1)], [refused_in_pod("ten a second, by the pod", lambda t: 10 * t)]]
+    yield [[in_one_replica(speed)] for speed in (1 / 60, 1 / 5, 1, 20)]
+    yield [
+        [restarting(period, recreated, pauses) for recreated in (False, True) for pauses in (False, True) if not pauses or period >= 120]
+        for period in RESTARTS
+    ]
+    yield [[respawning(period, "failures")] for period in RESPAWNS]
+    yield [[respawning(period, "signals")] for period in (1, 10, 30, 60, 90)]
+    yield [[piling_up(8)], [piling_up(100)]]
+    yield [[near_limit("container, fast", 500, 5)], [near_limit("slice, slow", 900, 0.08)]]
+
+
+# A leak of processes, of any kind, is so fast that it may be reported as a fork bomb.
+BOMB = 20
+
+# What detects an incident.
+DETECTED_BY = {
+    "leak of processes": ("PstreeProcessGrowth", "PstreeProcessLeak"),
+    "leak of zombies": ("PstreeZombiesGrowing", "PstreeZombies"),
+    "leak of execs": ("PstreeExecLeak",),
+    "leak of threads": ("PstreeThreadGrowth", "PstreeThreadLeak"),
+    "storm of short lives": ("PstreeRunawayForks",),
+    "bomb, explosion, recursion": ("PstreeRunawayForks", "PstreeTreeTooDeep"),
+    "refused forks": ("PstreeForksRefused",),
+    "leak in one of 50 replicas": ("PstreeProcessGrowth", "PstreeProcessLeak"),
+    "restart loop": ("PstreeRestartLoop",),
+    "respawn loop": ("PstreeRespawnLoop",),
+    "uninterruptible sleep": ("PstreeUninterruptiblePileUp",),
+    "pids limit": ("PstreePidsNearLimit", "PstreePidsLimitPredicted"),
+}
+
+
 def all_incidents():
     traces = []
-    for what in ("processes", "zombies", "execs", "threads"):
-        for index, speed in enumerate(LEAK_SPEEDS):
-            traces += [leak(what, speed, (10, 300, 50)[index % 3]), leak(what, speed, 10, True)]
-    traces += [storm(*it) for it in STORMS] + [storm(200, 0.004, True), storm(1000, 0.001, True)]
-    traces += [
-        filling("doubles every 0.5 s, up to 4,000", lambda t: min(4000, 2 ** min(40, t * 2))),
-        filling("doubles every 5 s", lambda t: 2 ** min(40, t / 5)),
-        filling("20 a second", lambda t: 20 * t),
-        filling("50 a second", lambda t: 50 * t),
-        filling("200 a second", lambda t: 200 * t),
-        filling("3,000 at once", lambda t: 3000),
-        filling("recursion, 20 levels a second", lambda t: min(200, 20 * t), lambda n: 3 + n),
-        filling("recursion, 5 levels a second", lambda t: min(2000, 5 * t), lambda n: 3 + n),
-    ]
-    traces += [refused("one", lambda t: 1), refused("one a minute", lambda t: 1 + t / 60), refused("100 a second", lambda t: 100 * t)]
-    traces += [refused_in_pod("one, by the pod", lambda t: 1), refused_in_pod("ten a second, by the pod", lambda t: 10 * t)]
-    traces += [in_one_replica(speed) for speed in (1 / 60, 1 / 5, 1, 20)]
-    traces += [restarting(period, recreated) for period in RESTARTS for recreated in (False, True)]
-    traces += [restarting(period, False, True) for period in (120, 200, 300)]
-    traces += [respawning(period, "failures") for period in RESPAWNS]
-    traces += [respawning(period, "signals") for period in (1, 10, 30, 60, 90)]
-    traces += [piling_up(8), piling_up(100)]
-    traces += [near_limit("container, fast", 500, 5), near_limit("slice, slow", 900, 0.08)]
-    for index, trace in enumerate(traces):
-        trace.name = f"incident-{index}"
-        # Every second speed and shape; leaks of each kind have an even number of speeds.
-        trace.held_back = index % 2 == 1
+    for cases in kinds():
+        for index, case in enumerate(cases):
+            for trace in case:
+                trace.name = f"incident-{len(traces)}"
+                trace.alerts += DETECTED_BY[trace.family]
+                trace.held_back = index % 2 == 1
+                traces.append(trace)
     return traces

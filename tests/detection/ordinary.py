@@ -133,14 +133,15 @@ def failover(seed, days):
 
 
 def jvm(seed, days):
-    """Restarts now and then, and makes 700 threads in 35 s."""
+    """Restarts now and then, and makes hundreds or thousands of threads in 35 s."""
     starts = moments(seed, days, 0.3, 8, 18)
     n = wobble(seed)
+    size = random.Random(seed).randint(500, 2500)
 
     def state(t):
         since, number = last(starts, t)
         since = t if since is None else since
-        threads = 40 + 700 * min(1, since / 35) + 10 * n(t)
+        threads = 40 + size * min(1, since / 35) + 10 * n(t)
         return State(processes=2, threads=threads, forks=counted(0.01, t), init_start=t - since, signals=1 + number)
 
     return state
@@ -155,7 +156,7 @@ def cron(seed, days):
     """Twenty jobs each minute, 150 each hour."""
 
     def processes(t):
-        return 3 + (20 if t % 60 < 2 else 0) + (150 if t % HOUR < 20 else 0)
+        return 3 + (20 if t % 60 < 7 else 0) + (150 if t % HOUR < 20 else 0)
 
     return simple(processes, forks=20 / 60 + 150 / HOUR, failures=lambda t: 1 + t / 3000)
 
@@ -167,7 +168,7 @@ def ci_execs(seed, days):
 
     def state(t):
         execs = sum(1 for own, length in zip(starts, lengths) if (last(own, t)[0] or length) < length)
-        execs += t % 30 < 1
+        execs += t % 30 < 6
         return State(processes=5 + 3 * execs, threads=5 + 3 * execs, execs=execs, oldest_exec=t - 600, forks=counted(1, t))
 
     return state
@@ -249,18 +250,22 @@ KINDS = [
 
 def all_ordinary(days):
     """Two containers of each kind; the second is held back."""
-    restarts = moments("exporter", days, 0.4)
-
-    # The exporter is restarted and upgraded now and then.
-    def is_down(t):
-        since, _ = last(restarts, t)
-        return since is not None and since < 20
-
     return [
         Trace(
             family, "ordinary", make(f"{family} {seed}", days), name=f"{family.replace(' ', '-').lower()}-{seed}",
-            is_down=is_down, is_pod=make is replaced_pods, held_back=seed == 2,
+            is_pod=make is replaced_pods, held_back=seed == 2,
         )
         for seed in (1, 2)
         for family, make in KINDS
     ]
+
+
+def exporter_restarts(days):
+    """Whether the exporter is down: it is restarted and upgraded now and then."""
+    restarts = moments("exporter", days, 0.4)
+
+    def is_down(t):
+        since, _ = last(restarts, t)
+        return since is not None and since < 20
+
+    return is_down
