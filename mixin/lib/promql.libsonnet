@@ -62,10 +62,11 @@ function(config)
       },
 
     // growth() over several windows, with a rise of at least two thirds of `above`. `above` and `also` are functions of the length.
+    // The longest window comes first: its excess is the largest.
     growthOverAny(x, before, usual, pieces, above, also=function(window) '')::
       std.join('or\n', [
         lib.growth(x, before, usual, piece, above(3 * piece), std.floor(above(3 * piece) * 2 / 3), also(3 * piece))
-        for piece in pieces
+        for piece in std.reverse(pieces)
       ]),
 
     // Adds the labels of a pod, so that Alertmanager can route by namespace. They are empty outside Kubernetes. Containers
