@@ -43,8 +43,8 @@ function(config)
       'warning',
       expression,
       summary,
-      '%s has {{ $value | humanize }} more %s than usual, and their number grows steadily.%s%s' %
-      [lib.who, what, past('pstree_container_' + what), lib.growingCommand],
+      '%s has %s %s, {{ $value | humanize }} more than usual, and their number grows.%s%s' %
+      [lib.who, lib.current('pstree_container_' + what), what, past('pstree_container_' + what), lib.growingCommand],
       steady,
     );
 
