@@ -7,7 +7,7 @@
 # make bpf        compiles bpf/pstree.bpf.o, which is checked in
 # make dashboards generates the dashboards
 # make mixin      renders the alerts and recording rules
-# make detection  how fast the alerts detect incidents, and false alarms, for docs/detection.md: two hours
+# make detection  how fast the alerts detect incidents, and false alarms, for docs/detection.md: several hours
 # make bench      benchmarks for docs/benchmarks.md, as ratios in one run
 # make scale      the cost of fleets on a real Prometheus, for docs/scale.md: 40 minutes; HOSTS="10 30" for fewer
 # make release, release-check, deny, nightly   for releases: docs/RELEASE.md
