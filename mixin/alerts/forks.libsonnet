@@ -22,7 +22,7 @@ function(config)
   local all(conditions) = std.join('\n    and\n', [lib.indent(lib.indent(it)) for it in conditions]);
   local present = lib.range('pstree_container_processes', std.max(piece, 2 * config.scrapeInterval));
 
-  // More than usual. Without a usual rate, only processes that live for a moment, in each piece. Their mean lifetime
+  // More than usual over all of the period: a CI job within a build is no storm. Without a usual rate, only processes that live for a moment, in each piece. Their mean lifetime
   // follows from Little's law: (processes - processes while the container is calm) / starts per second. The smallest
   // compilations, eight in parallel on two cores, lived 29 ms; the processes of a storm of 5 ms sleeps lived 5 to 11 ms.
   local storm(period) =
@@ -39,7 +39,7 @@ function(config)
       %(steady)s
       )
       and (
-          container:pstree_starts:rate > %(times)d * %(usual)s
+          %(rate)s > %(times)d * %(usual)s
         or
         (
           %(rate)s > %(storm_without_usual)d
