@@ -160,6 +160,13 @@ fn a_procfs_of_another_pid_namespace_is_logged() {
 }
 
 #[test]
+fn a_time_namespace_of_its_own_is_logged() {
+    let mut command = Command::new("unshare");
+    command.args(["--time", "--boottime", "1000", "--fork", "--kill-child", BINARY]);
+    assert_falls_back(command, "procfs", &["level=warn", "time namespace"]);
+}
+
+#[test]
 fn too_little_memory_to_load_the_programs_is_logged() {
     let group = LimitedCgroup::new("memory");
     group.set(&["memory.limit_in_bytes", "memory.max"], 32 << 20);

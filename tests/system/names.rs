@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::support::Exporter;
 use crate::support::exposition::{Exposition, Labels};
+use crate::support::workload::Workload;
+use crate::support::{BINARY, Exporter};
+use crate::testkit::cgroups::ContainerCgroup;
 use crate::testkit::engine::Engine;
 use crate::testkit::oracle::ps;
 
@@ -205,4 +208,31 @@ fn processes_that_change_their_names_all_the_time_stay_within_the_node_limits() 
         assert_eq!(last.sum(NODES, &[("name", "calm")]), 2.0);
         assert_eq!(last.value(NODES, &[("name", "calm"), ("path", "workload;workload")]), Some(1.0));
     }
+}
+
+#[test]
+fn a_missing_socket_is_logged_with_the_remedy_once_a_container_needs_it() {
+    let mut command = Command::new("unshare");
+    let script = format!("mount -t tmpfs none /run && exec {BINARY} \"$@\"");
+    command.args(["--mount", "sh", "-c", &script, "exporter", "--collection.interval=100ms"]);
+    command.env_remove("DOCKER_HOST");
+    let exporter = Exporter::spawn(command);
+    exporter.fresh_scrape();
+    let is_warning = |line: &&String| line.contains("no socket of Docker or Podman exists");
+    let log: Vec<String> = exporter.first_lines.iter().cloned().chain(exporter.log_so_far()).collect();
+    assert_eq!(log.iter().find(is_warning), None, "no container is shown by id");
+
+    let group = ContainerCgroup::new("50c4e7");
+    let workload = Workload::start(&["fan", "1"]);
+    group.add(workload.pid());
+    let line = exporter.log_line("no socket of Docker or Podman exists");
+    for part in ["level=warn", "containers are shown by id", "--docker.host", "--no-docker"] {
+        assert!(line.contains(part), "{line}");
+    }
+    for _ in 0..3 {
+        exporter.fresh_scrape();
+    }
+    drop(workload);
+    let (_, log) = exporter.stop_and_log();
+    assert_eq!(log.iter().find(is_warning), None, "it is logged once");
 }
