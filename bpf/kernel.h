@@ -58,11 +58,14 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+struct tty_struct;
+
 struct signal_struct {
 	atomic_t live;
 	int nr_threads;
 	int group_exit_code;
 	unsigned int flags;
+	struct tty_struct *tty;
 };
 
 struct task_struct {

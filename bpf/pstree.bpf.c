@@ -22,6 +22,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
 #define EEXIST 17
 #define MAX_ANCESTORS 8
+#define HAS_TERMINAL 0x80000000
 
 /* Events of one cgroup of the default hierarchy. User space reads them as 15 numbers of 64 bits. */
 struct counts {
@@ -200,7 +201,7 @@ struct process {
 	__u32 exit_state;
 	__u32 flags;
 	__u32 threads;
-	/* The level of its pid namespace; 0 for the initial one. */
+	/* The level of its pid namespace; 0 for the initial one. And HAS_TERMINAL. */
 	__u32 nesting;
 	/* Its pid in its own pid namespace, and in its namespace of level 1 (0 if there is none). */
 	__u32 inner_pid;
@@ -234,7 +235,7 @@ int list_processes(struct bpf_iter__task *context)
 	if (!pid) /* reaped just now */
 		return 0;
 	level = pid->level;
-	process.nesting = level;
+	process.nesting = level | (task->signal->tty ? HAS_TERMINAL : 0);
 	if (!bpf_core_read(&innermost, sizeof(innermost), &pid->numbers[level])) {
 		process.inner_pid = innermost.nr;
 		process.pid_namespace = BPF_CORE_READ(innermost.ns, ns.inum);

@@ -27,7 +27,8 @@
       zombies: { above: 10, aboveInHours: 10 },
     },
     // Processes that were started by exec and stay: this many more than usual have run for 15 minutes.
-    execs: { above: 5, forgottenAfter: 12 * 3600 },
+    // One that runs this long was forgotten: any, or one with a terminal, which is the shell of a person.
+    execs: { above: 5, forgottenAfter: 12 * 3600, terminalForgottenAfter: 8 * 3600 },
     // Zombies that stay, whether they grow or not: a number, or a share of the pids limit, but at least some.
     zombies: { many: 500, limitShare: 0.1, least: 10 },
     forks: {

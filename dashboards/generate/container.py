@@ -142,14 +142,21 @@ def paths():
 
 
 def roots():
+    others = metric("root_processes", 'kind!="exec"')
+    execs, terminals = f"sum({metric('root_processes', EXEC)})", metric("terminal_sessions")
     panel = lines(
         "Root processes by kind",
         "Processes whose parent is outside the container. init: one per container. exec: started from outside; a "
-        "staircase is a leak of shells or health checks. adopted: orphans that now have a parent outside.",
-        "short", [series(f"sum by (kind) ({metric('root_processes')}) > 0", "{{kind}}")],
+        "staircase is a leak of shells or health checks; with a terminal, it is the shell of a person. adopted: orphans "
+        "that now have a parent outside.",
+        "short",
+        [series(f"sum by (kind) ({others}) > 0", "{{kind}}"),
+         series(f"({execs} - (sum({terminals}) or {execs} * 0)) > 0", "exec", "B"),
+         series(f"sum({terminals}) > 0", "exec with a terminal", "C")],
         none="No process in this time range.", width=8, height=8)
     paint(stacked(panel).axis_soft_max(4), "init", GREY)
     paint(panel, "exec", ORANGE)
+    paint(panel, "exec with a terminal", RED)
     return paint(panel, "adopted", "purple")
 
 

@@ -51,8 +51,9 @@ function(config)
         growing: of(lib.piece(30)),
       },
       'Processes that were started by exec accumulate in a container.',
-      '%s has {{ $value }} more processes than usual that were started by exec and do not exit.%s' % [
+      '%s has {{ $value }} more processes than usual that were started by exec and do not exit.%s%s' % [
         lib.who,
+        lib.terminals,
         lib.oldest('pstree_container_oldest_root_start_time_seconds', ",kind='exec'"),
       ],
       { keep_firing_for: '5m' },
@@ -61,9 +62,21 @@ function(config)
   local execForgotten = lib.containerAlert(
     'PstreeExecForgotten',
     'warning',
-    'time() - %s > %d\n' % [oldestExec, config.execs.forgottenAfter],
-    'A process that was started by exec has run for more than %d hours.' % (config.execs.forgottenAfter / 3600),
-    'The oldest process that was started by exec in %s has run for {{ $value | humanizeDuration }}.' % lib.who,
+    |||
+      time() - max without (kind) (%s) > %d
+      or
+      time() - %s > %d
+    ||| % [
+      oldestExec,
+      config.execs.forgottenAfter,
+      m('pstree_container_oldest_terminal_session_start_time_seconds'),
+      config.execs.terminalForgottenAfter,
+    ],
+    'A process that was started by exec has run for hours.',
+    'The oldest process that was started by exec in %s has run for {{ $value | humanizeDuration }}.%s' % [
+      lib.who,
+      lib.terminals,
+    ],
     { 'for': '5m' },
   );
 

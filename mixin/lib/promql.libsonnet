@@ -169,6 +169,11 @@ function(config)
     oldest(metric, matchers='')::
       query('time() - %s{$own}' % metric, matchers) + ' The oldest is {{ . | first | value | humanizeDuration }} old.{{ end }}',
 
+    // How many of the processes that were started by exec are shells of people.
+    terminals::
+      query('pstree_container_terminal_sessions{$own} > 0') +
+      ' With a terminal, as docker exec -it starts shells: {{ . | first | value }}.{{ end }}',
+
     oldestZombie:: lib.oldest('pstree_container_oldest_zombie_timestamp_seconds'),
 
     // The command whose count grew most in ten minutes.

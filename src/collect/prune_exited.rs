@@ -76,6 +76,7 @@ mod tests {
                 comm: Comm::default(),
                 membership: Membership::HOST,
                 leader_exited: false,
+                has_terminal: false,
                 ns_pid: 0,
             };
             resolver

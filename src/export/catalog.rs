@@ -114,6 +114,12 @@ catalog! {
          parent inside before).";
     ContainerOldestRoot: Stable Container Gauge "pstree_container_oldest_root_start_time_seconds" ["kind"]
         "Unix time at which the oldest root process of this kind was started. Absent without one.";
+    ContainerTerminalSessions: Experimental Container Gauge "pstree_container_terminal_sessions" []
+        "Number of root processes of kind exec that have a controlling terminal: shells of people, started by \
+         docker exec -it. Health checks and scripts usually have none.";
+    ContainerOldestTerminalSession: Experimental Container Gauge
+        "pstree_container_oldest_terminal_session_start_time_seconds" []
+        "Unix time at which the oldest of the terminal sessions was started. Absent without one.";
     ContainerDepth: Stable Container Gauge "pstree_container_tree_depth" []
         "Number of processes on the longest path from a root process to a leaf.";
     ContainerMaxChildren: Stable Container Gauge "pstree_container_tree_max_children" []

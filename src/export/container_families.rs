@@ -117,6 +117,11 @@ fn write_samples(
                 }
             }
         }
+        Id::ContainerTerminalSessions => out.sample(labels, &[], stats.terminal_sessions.count),
+        Id::ContainerOldestTerminalSession => {
+            let oldest = stats.terminal_sessions.oldest_start_time;
+            out.single(labels, oldest.and_then(|ticks| snapshot.clock.unix(ticks)));
+        }
         Id::ContainerDepth => out.sample(labels, &[], stats.depth),
         Id::ContainerMaxChildren => out.sample(labels, &[], stats.max_children),
         Id::ContainerProcessesByDepth => {

@@ -105,6 +105,7 @@ mod tests {
             comm: Comm::new(comm),
             membership: Membership::HOST,
             leader_exited: false,
+            has_terminal: false,
             ns_pid: 0,
         }
     }

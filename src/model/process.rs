@@ -126,6 +126,8 @@ pub struct ProcessRecord {
     pub membership: Membership,
     /// The leader has exited while other threads of its group still run. The kernel shows the process as a zombie.
     pub leader_exited: bool,
+    /// It has a controlling terminal.
+    pub has_terminal: bool,
     /// Its pid in the namespace directly below that of the procfs; 0 if there is none or it is unknown.
     pub ns_pid: u32,
 }

@@ -118,6 +118,7 @@ mod tests {
                     comm: Comm::default(),
                     membership: Membership::container(0),
                     leader_exited: false,
+                    has_terminal: false,
                     ns_pid: member.ns_pid,
                 };
                 let is_root = member.is_exec || member.ns_pid == 1;

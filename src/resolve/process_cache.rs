@@ -208,6 +208,7 @@ mod tests {
             comm: Comm::default(),
             membership: Membership::HOST,
             leader_exited: false,
+            has_terminal: false,
             ns_pid: 0,
         }
     }

@@ -42,6 +42,7 @@ struct StatsJson {
     depth: u32,
     max_children: u32,
     roots: RootsJson,
+    terminal_sessions: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,6 +63,9 @@ struct ProcessJson<'a> {
     start_time: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
+    /// Only for roots of kind `exec`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terminal: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     arguments: Option<Vec<String>>,
 }
@@ -80,6 +84,7 @@ impl StatsJson {
                 exec: count(RootKind::Exec),
                 adopted: count(RootKind::Adopted),
             },
+            terminal_sessions: stats.terminal_sessions.count,
         }
     }
 }
@@ -190,6 +195,7 @@ fn process(snapshot: &NamedSnapshot, process: &Process) -> Vec<u8> {
         threads: process.threads,
         start_time: snapshot.clock.unix(process.key.start_time),
         kind: process.kind.map(RootKind::label),
+        terminal: (process.kind == Some(RootKind::Exec)).then_some(process.is_terminal_session),
         arguments,
     })
 }

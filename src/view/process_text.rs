@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::model::forest::root_kinds::RootKind;
 use crate::model::process::{Comm, ProcessState};
 use crate::model::text::sanitize;
 use crate::view::tree::Process;
@@ -15,6 +16,15 @@ pub(crate) fn command(process: &Process) -> Cow<'_, str> {
 /// The state. Empty for sleeping, the usual state.
 pub(crate) fn state(state: ProcessState) -> &'static str {
     if state == ProcessState::Sleeping { "" } else { state.label() }
+}
+
+/// The kind of a root process. Empty for other processes.
+pub(crate) fn root(process: &Process) -> &'static str {
+    match process.kind {
+        Some(RootKind::Exec) if process.is_terminal_session => "exec tty",
+        Some(kind) => kind.label(),
+        None => "",
+    }
 }
 
 /// An age in whole units of one kind: `90s`, `3m`, `5d`.

@@ -22,6 +22,8 @@ pub struct Process {
     pub threads: u32,
     /// `None` for processes that are not a root of a container.
     pub kind: Option<RootKind>,
+    /// A root of kind `exec` with a controlling terminal.
+    pub is_terminal_session: bool,
     /// Effective user id; `None` if it was not read.
     pub user: Option<u32>,
     /// The bytes of `cmdline`, separated by NUL; `None` if they were not requested or could not be read.
@@ -100,6 +102,7 @@ fn fill(
         };
         let processes = &mut trees[tree].processes;
         index_in_tree[index] = Some(processes.len());
+        let kind = roots.and_then(|roots| roots.kind(index));
         let has_container_pid = !record.membership.is_on_host() && record.ns_pid > 0;
         processes.push(Process {
             key: record.key,
@@ -108,7 +111,8 @@ fn fill(
             comm: record.comm,
             state: record.state,
             threads: record.threads,
-            kind: roots.and_then(|roots| roots.kind(index)),
+            kind,
+            is_terminal_session: record.has_terminal && kind == Some(RootKind::Exec),
             user: None,
             arguments: None,
             highlight: Highlight::None,

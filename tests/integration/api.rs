@@ -68,7 +68,7 @@ fn containers_as_json() {
         "id": "/lxc.payload.web", "name": "web", "container_id": "web", "image": "", "runtime": "lxc",
         "compose_project": "", "compose_service": "", "pod_uid": "", "namespace": "", "pod": "", "container": "",
         "processes": 4, "threads": 6, "zombies": 1, "depth": 2, "max_children": 1,
-        "roots": {"init": 1, "exec": 1, "adopted": 0},
+        "roots": {"init": 1, "exec": 1, "adopted": 0}, "terminal_sessions": 0,
         "pids_current": null, "pids_limit": null, "pids_headroom": null, "paused": null,
         "forks_per_second": null, "observed_starts_per_second": null,
     });
@@ -91,10 +91,11 @@ fn a_tree_as_json() {
         json!({"pid": pid, "host_pid": host_pid, "command": command, "state": "sleeping", "threads": 1,
                "start_time": start, "kind": kind, "children": [children]})
     };
-    let expected = json!([
+    let mut expected = json!([
         root(1, 100, "nginx", "init", child(7, 101, "nginx", "running", 4)),
         root(20, 110, "sh", "exec", child(21, 111, "curl", "zombie", 0)),
     ]);
+    expected[1]["terminal"] = json!(false);
     assert_eq!(tree["roots"], expected);
     // Also by the path of its cgroup.
     let by_id = exporter.get("/api/v1/containers/%2Flxc.payload.web/tree", &[]);

@@ -78,6 +78,7 @@ impl Machine {
                 comm: Comm::default(),
                 membership: Membership::HOST,
                 leader_exited: false,
+                has_terminal: false,
                 ns_pid: 1,
             };
             let ns_pids = NsPids { pid: 1, level: 1, below: Some(1) };

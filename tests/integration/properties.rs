@@ -51,6 +51,7 @@ fn record(made: &Made) -> ProcessRecord {
         comm: Comm::new(&[b'a' + made.comm]),
         membership: Membership::HOST,
         leader_exited: false,
+        has_terminal: false,
         ns_pid: 0,
     }
 }

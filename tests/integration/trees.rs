@@ -28,6 +28,7 @@ fn trees() -> impl Strategy<Value = Tree> {
                 state: ProcessState::ALL[state + 2],
                 threads: 1 + state as u32,
                 kind: None,
+                is_terminal_session: false,
                 user: Some(name as u32),
                 arguments: (arguments.len() > 40).then(|| arguments.into()),
                 highlight: Highlight::None,

@@ -34,6 +34,7 @@ mod rights;
 mod slow_readers;
 mod sources;
 mod stack;
+mod terminals;
 mod time;
 mod tls;
 mod trees;

@@ -62,6 +62,7 @@ fn comparable(
         is_steady.then_some(record.state),
         record.kernel_thread,
         record.leader_exited,
+        container.is_some() && record.has_terminal,
         (!is_worker && (container.is_some() || record.kernel_thread)).then_some(record.comm),
     )
 }

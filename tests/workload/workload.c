@@ -16,6 +16,7 @@
  *   workload groups N M         N children that end by exit_group(2) with M threads running, and N whose M
  *                               threads end by exit(2) side by side; reaps them all, then says ready
  *   workload thread-execs N     N children whose second thread executes a program; reaps them, then says ready
+ *   workload script             a child with a terminal of its own, as script(1) starts it
  *   workload quit               exits at once
  *   workload once ...           the same, but exits when it is ready
  */
@@ -23,6 +24,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -275,6 +277,13 @@ static void thread_execs(long count) {
     }
 }
 
+static void script(void) {
+    int terminal;
+    pid_t pid = forkpty(&terminal, NULL, NULL, NULL);
+    if (pid < 0) fail("forkpty");
+    if (pid == 0) wait_for_ever();
+}
+
 static void set_name_from_hex(const char *hex) {
     char name[16] = {0};
     for (size_t i = 0; i < 15 && hex[2 * i] && hex[2 * i + 1]; i++) {
@@ -310,6 +319,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(mode, "forks")) forks(count);
     else if (!strcmp(mode, "groups") && argc > 3) groups(count, atol(argv[3]));
     else if (!strcmp(mode, "thread-execs")) thread_execs(count);
+    else if (!strcmp(mode, "script")) script();
     else if (!strcmp(mode, "quit")) return 0;
     else {
         fprintf(stderr, "workload: unknown mode; see the head of workload.c\n");

@@ -19,6 +19,17 @@ pub struct Roots {
     pub oldest_start_time: Option<u64>,
 }
 
+impl Roots {
+    fn add(&mut self, record: &ProcessRecord) {
+        self.merge(Self { count: 1, oldest_start_time: Some(record.key.start_time) });
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.oldest_start_time = self.oldest_start_time.into_iter().chain(other.oldest_start_time).min();
+    }
+}
+
 /// The numbers of one container, or of the host, in one collection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ForestStats {
@@ -28,6 +39,8 @@ pub struct ForestStats {
     pub by_state: [u64; ProcessState::ALL.len()],
     /// In the order of [`RootKind::ALL`].
     pub roots: [Roots; RootKind::ALL.len()],
+    /// The roots of kind `exec` that have a controlling terminal.
+    pub terminal_sessions: Roots,
     pub depth: u32,
     pub max_children: u32,
     /// Sums to `processes`.
@@ -60,10 +73,10 @@ impl ForestStats {
         self.max_children = self.max_children.max(children);
         self.by_depth[(depth as usize).min(DEPTH_BUCKETS) - 1] += 1;
         if let Some(kind) = root {
-            let roots = &mut self.roots[kind as usize];
-            roots.count += 1;
-            let started = record.key.start_time;
-            roots.oldest_start_time = Some(roots.oldest_start_time.map_or(started, |old| old.min(started)));
+            self.roots[kind as usize].add(record);
+            if kind == RootKind::Exec && record.has_terminal {
+                self.terminal_sessions.add(record);
+            }
         }
     }
 
@@ -73,10 +86,10 @@ impl ForestStats {
         self.threads += other.threads;
         let pairs = self.by_state.iter_mut().zip(&other.by_state);
         pairs.chain(self.by_depth.iter_mut().zip(&other.by_depth)).for_each(|(sum, more)| *sum += more);
-        for (roots, more) in self.roots.iter_mut().zip(&other.roots) {
-            roots.count += more.count;
-            roots.oldest_start_time = roots.oldest_start_time.into_iter().chain(more.oldest_start_time).min();
+        for (roots, &more) in self.roots.iter_mut().zip(&other.roots) {
+            roots.merge(more);
         }
+        self.terminal_sessions.merge(other.terminal_sessions);
         self.depth = self.depth.max(other.depth);
         self.max_children = self.max_children.max(other.max_children);
         for (parent, count) in &other.zombies_by_parent {

@@ -11,6 +11,9 @@ use crate::resolve::process_files::KernelFields;
 /// Size of `struct process` of the BPF program.
 pub const RECORD_BYTES: usize = 72;
 
+/// The bit of `nesting` for a process with a controlling terminal.
+const HAS_TERMINAL: u32 = 1 << 31;
+
 /// Nanoseconds of one clock tick at 100 Hz, the unit of times in `proc_pid_stat(5)` on all architectures except Alpha and
 /// IA-64 (`USER_HZ`, include/asm-generic/param.h).
 const NANOSECONDS_PER_TICK: u64 = 10_000_000;
@@ -37,8 +40,9 @@ pub fn parse_process(bytes: &[u8]) -> Option<(ProcessRecord, KernelFields)> {
     let (cgroup_id, rest) = split_u64(rest)?;
     let (words, comm) = rest.split_first_chunk::<40>()?;
     let comm = comm.get(..Comm::CAPACITY + 1)?;
-    let [pid, parent_pid, task_state, exit_state, flags, threads, level, ns_pids, ns_pid, pid_namespace] =
+    let [pid, parent_pid, task_state, exit_state, flags, threads, nesting, ns_pids, ns_pid, pid_namespace] =
         u32s(words);
+    let level = nesting & !HAS_TERMINAL;
     let shown = state(task_state, exit_state);
     let is_zombie = shown == ProcessState::Zombie;
     // The kernel counts a zombie leader as a thread of its group until it is reaped.
@@ -52,6 +56,7 @@ pub fn parse_process(bytes: &[u8]) -> Option<(ProcessRecord, KernelFields)> {
         comm: Comm::new(comm.split(|&byte| byte == 0).next().unwrap_or_default()),
         membership: Membership::HOST,
         leader_exited,
+        has_terminal: nesting & HAS_TERMINAL != 0,
         ns_pid,
     };
     let ns_pids = NsPids { pid: ns_pids, level: level as usize, below: (ns_pid > 0).then_some(ns_pid) };
@@ -148,6 +153,15 @@ mod tests {
             let (record, _) = parse_process(&bytes(words, &comm)).expect("a whole record");
             assert_eq!(record, ProcessRecord { ns_pid: 12, ..expected }, "{letter}");
         }
+    }
+
+    #[test]
+    fn a_terminal_does_not_change_the_level_of_the_namespace() {
+        let mut with_terminal = words(1, 0, 0, 1);
+        with_terminal[6] |= HAS_TERMINAL;
+        let (record, fields) = parse_process(&bytes(with_terminal, &[b'x'; 16])).expect("whole");
+        assert!(record.has_terminal);
+        assert_eq!(fields.ns_pids.level, 2);
     }
 
     #[test]

@@ -21,8 +21,10 @@ pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<ProcessRecord> {
     let &[letter] = fields.next()? else { return None };
     let state = ProcessState::from_letter(letter)?;
     let parent_pid = u32::try_from(parse_number(fields.next()?)?).ok()?;
-    // After ppid (field 4) come pgrp, session, tty_nr, tpgid, then flags (9).
-    let flags = parse_number(fields.nth(4)?)?;
+    // After ppid (field 4) come pgrp and session, then tty_nr (7), which is 0 without a controlling terminal.
+    let has_terminal = fields.nth(2)? != b"0";
+    // tpgid (8), then flags (9).
+    let flags = parse_number(fields.nth(1)?)?;
     // minflt (10) … nice (19), then num_threads (20).
     let num_threads = u32::try_from(parse_number(fields.nth(10)?)?).unwrap_or(u32::MAX);
     // itrealvalue (21), then starttime (22).
@@ -42,6 +44,7 @@ pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<ProcessRecord> {
         comm,
         membership: Membership::HOST,
         leader_exited,
+        has_terminal,
         ns_pid: 0,
     })
 }
@@ -181,6 +184,15 @@ mod tests {
         let leader = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0 5 0 0").unwrap();
         assert_eq!((leader.state, leader.threads), (ProcessState::Sleeping, 2));
         assert!(leader.leader_exited);
+    }
+
+    #[test]
+    fn a_controlling_terminal_has_a_device_number() {
+        // tty_nr is a signed number; 34816 is the first pseudo terminal.
+        for (tty, has_terminal) in [("0", false), ("34816", true), ("-1", true)] {
+            let line = format!("1 (a) S 0 1 1 {tty} -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0");
+            assert_eq!(parse_stat(1, line.as_bytes()).unwrap().has_terminal, has_terminal, "{tty}");
+        }
     }
 
     #[test]

@@ -166,7 +166,7 @@ fn push_row(main: &mut String, snapshot: &NamedSnapshot, process: &Process, row:
         _ => "",
     };
     let state = process_text::state(process.state);
-    let kind = process.kind.map(RootKind::label).unwrap_or_default();
+    let kind = process_text::root(process);
     let kind_class =
         if matches!(process.kind, Some(RootKind::Exec | RootKind::Adopted)) { "warn" } else { "" };
     let command = process_text::command(process);

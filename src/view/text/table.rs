@@ -70,7 +70,7 @@ fn cells_of(
         host_pid: pid_text(process.key.pid),
         user: process.user.map(|id| truncate(&users.name(id), MAX_USER_CHARS)).unwrap_or_default(),
         age: snapshot.age(process.key).map(process_text::age).unwrap_or_default(),
-        root: process.kind.map(RootKind::label).unwrap_or_default(),
+        root: process_text::root(process),
         state: process.state,
         command: command(process, row, branches),
     }
