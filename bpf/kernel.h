@@ -58,6 +58,7 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+struct mm_struct;
 struct tty_struct;
 
 struct signal_struct {
@@ -66,6 +67,7 @@ struct signal_struct {
 	int group_exit_code;
 	unsigned int flags;
 	struct tty_struct *tty;
+	struct mm_struct *oom_mm;
 };
 
 struct task_struct {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The BPF programs of pstree-exporter: they count forks, execs and exits by cgroup, and list all processes
- * in one pass. `make bpf` compiles this file to pstree.bpf.o, which is committed.
+ * The BPF programs of pstree-exporter: they count forks, execs and exits by cgroup and command, and list
+ * all processes in one pass. `make bpf` compiles this file to pstree.bpf.o, which is committed.
  *
- * src/resolve/event_attribution.rs and src/observe/bpf/task_record.rs parse `struct counts` and
- * `struct process`, so their layouts must match.
+ * src/observe/bpf/counters.rs, command_counters.rs, oom_victims.rs and task_record.rs parse the structures,
+ * so their layouts must match.
  */
 #include "kernel.h"
 
@@ -20,18 +20,37 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
+#define SIGKILL 9
 #define EEXIST 17
 #define MAX_ANCESTORS 8
 #define HAS_TERMINAL 0x80000000
 
-/* Events of one cgroup of the default hierarchy. User space reads them as 15 numbers of 64 bits. */
+#define COMM_BYTES 16
+/* Commands of one cgroup between two readings. */
+#define MAX_NAMES 64
+#define LIFETIME_BUCKETS 6
+#define MAX_PATH 8
+
+/* Set by user space before loading. */
+const volatile bool count_commands = true;
+
+/*
+ * Events of one cgroup of the default hierarchy. User space reads them as 23 numbers of 64 bits. An event that
+ * is counted by command is not counted in forks, execs, exits_failure, exits_signal and oom_kills, so user
+ * space adds both.
+ */
 struct counts {
 	__u64 forks;
 	__u64 thread_starts;
 	__u64 execs;
 	__u64 exits_success;
 	__u64 exits_failure;
+	/* Without those that the OOM killer ended. */
 	__u64 exits_signal;
+	__u64 oom_kills;
+	/* Exited processes by the upper limit of their lifetime, and the sum in nanoseconds. */
+	__u64 lifetimes[LIFETIME_BUCKETS];
+	__u64 lifetime_sum;
 	/* 1 after the cgroup was removed: the counts are final. */
 	__u64 removed;
 	/* The ids of the ancestors, the parent first; 0 after the last. */
@@ -45,6 +64,57 @@ struct {
 	__type(key, __u64);
 	__type(value, struct counts);
 } cgroups SEC(".maps");
+
+/*
+ * Each reading of the commands begins a new generation. Entries of the old one do not change any more, so user
+ * space reads and deletes them.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} generation SEC(".maps");
+
+/* The empty name stands for all names above the limit. */
+struct command_key {
+	__u64 cgroup_id;
+	__u64 generation;
+	char comm[COMM_BYTES];
+};
+
+/* Events by command: forks by that of the parent, execs by the new one, exits by that of the process. */
+struct command_counts {
+	__u64 forks;
+	__u64 execs;
+	__u64 exits_failure;
+	__u64 exits_signal;
+	__u64 oom_kills;
+	/* Of the empty name: other names that were inserted, or found no room. */
+	__u64 names;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct command_key);
+	__type(value, struct command_counts);
+} commands SEC(".maps");
+
+/* A process that the OOM killer ended, with the commands and cgroups of its ancestors, the parent first. */
+struct oom_victim {
+	__u64 cgroup_id;
+	__u64 lifetime; /* nanoseconds */
+	__u64 ancestor_cgroups[MAX_PATH];
+	char comm[COMM_BYTES];
+	char ancestors[MAX_PATH][COMM_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 64);
+	__type(value, struct oom_victim);
+} oom_victims SEC(".maps");
 
 /* Events that were not counted because `cgroups` (or `exited`) is full. */
 struct {
@@ -112,25 +182,118 @@ static __always_inline struct counts *counts_of(struct cgroup *cgroup)
 	return counts;
 }
 
+/*
+ * The counts of the command of a process in a cgroup. Beyond MAX_NAMES, those of the empty name. NULL if
+ * commands are not counted, or if the map is full.
+ */
+static __always_inline struct command_counts *commands_of(struct cgroup *cgroup, struct task_struct *leader)
+{
+	struct command_key key = { .cgroup_id = cgroup->kn->id };
+	struct command_counts fresh = {};
+	struct command_counts *named, *unnamed;
+	__u32 only = 0;
+	__u64 *now;
+
+	if (!count_commands)
+		return NULL;
+	now = bpf_map_lookup_elem(&generation, &only);
+	if (!now)
+		return NULL;
+	key.generation = *now;
+	/* Bytes after the end of a name are not part of it. */
+	bpf_probe_read_kernel_str(key.comm, sizeof(key.comm), leader->comm);
+	named = bpf_map_lookup_elem(&commands, &key);
+	if (named || !key.comm[0])
+		goto done;
+
+	struct command_key rest = { .cgroup_id = key.cgroup_id, .generation = key.generation };
+
+	unnamed = bpf_map_lookup_elem(&commands, &rest);
+	if (!unnamed) {
+		bpf_map_update_elem(&commands, &rest, &fresh, BPF_NOEXIST);
+		unnamed = bpf_map_lookup_elem(&commands, &rest);
+		if (!unnamed)
+			return NULL;
+	}
+	if (__sync_fetch_and_add(&unnamed->names, 1) >= MAX_NAMES)
+		return unnamed;
+done:
+	if (!named) {
+		bpf_map_update_elem(&commands, &key, &fresh, BPF_NOEXIST);
+		named = bpf_map_lookup_elem(&commands, &key);
+	}
+	return named;
+}
+
 /* The child can start in another cgroup than its parent (CLONE_INTO_CGROUP). */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	struct counts *counts = counts_of(child->cgroups->dfl_cgrp);
+	struct cgroup *cgroup = child->cgroups->dfl_cgrp;
+	struct counts *counts = counts_of(cgroup);
+	struct command_counts *commands;
 
-	if (counts)
-		count(child->pid == child->tgid ? &counts->forks : &counts->thread_starts);
+	if (!counts)
+		return 0;
+	if (child->pid != child->tgid) {
+		count(&counts->thread_starts);
+		return 0;
+	}
+	commands = commands_of(cgroup, parent->group_leader);
+	count(commands ? &commands->forks : &counts->forks);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
-	struct counts *counts = counts_of(task->cgroups->dfl_cgrp);
+	struct cgroup *cgroup = task->cgroups->dfl_cgrp;
+	struct counts *counts = counts_of(cgroup);
+	struct command_counts *commands;
 
-	if (counts)
-		count(&counts->execs);
+	if (!counts)
+		return 0;
+	/* The thread that executes a program becomes the leader. */
+	commands = commands_of(cgroup, task);
+	count(commands ? &commands->execs : &counts->execs);
 	return 0;
+}
+
+/* mark_oom_victim() sets oom_mm when __oom_kill_process() kills a victim (mm/oom_kill.c). */
+static __always_inline bool is_oom_kill(struct signal_struct *signal, int code)
+{
+	return (code & 0x7f) == SIGKILL && bpf_core_field_exists(signal->oom_mm) && signal->oom_mm;
+}
+
+/* If the queue is full, the victim is only counted. */
+static __always_inline void queue_victim(struct cgroup *cgroup, struct task_struct *leader, __u64 lifetime)
+{
+	struct oom_victim victim = { .cgroup_id = cgroup->kn->id, .lifetime = lifetime };
+	struct task_struct *ancestor = leader;
+	int level;
+
+	bpf_probe_read_kernel_str(victim.comm, COMM_BYTES, leader->comm);
+#pragma unroll
+	for (level = 0; level < MAX_PATH; level++) {
+		ancestor = ancestor->real_parent->group_leader;
+		victim.ancestor_cgroups[level] = ancestor->cgroups->dfl_cgrp->kn->id;
+		bpf_probe_read_kernel_str(victim.ancestors[level], COMM_BYTES, ancestor->comm);
+	}
+	bpf_map_push_elem(&oom_victims, &victim, 0);
+}
+
+/* The upper limits are those of the metric: 0.01, 0.1, 1, 10 and 60 s. */
+static __always_inline void count_lifetime(struct counts *counts, __u64 lifetime)
+{
+	const __u64 milliseconds = 1000000;
+	int bucket = lifetime <= 10 * milliseconds ? 0
+		   : lifetime <= 100 * milliseconds ? 1
+		   : lifetime <= 1000 * milliseconds ? 2
+		   : lifetime <= 10000 * milliseconds ? 3
+		   : lifetime <= 60000 * milliseconds ? 4 : 5;
+
+	count(&counts->lifetimes[bucket]);
+	__sync_fetch_and_add(&counts->lifetime_sum, lifetime);
 }
 
 /* Whether this thread, whose group has no live thread left, is the one that counts the exit. */
@@ -156,20 +319,34 @@ int BPF_PROG(on_exit, struct task_struct *task)
 {
 	struct signal_struct *signal = task->signal;
 	struct task_struct *leader = task->group_leader;
+	struct cgroup *cgroup = task->cgroups->dfl_cgrp;
+	struct command_counts *commands;
 	struct counts *counts;
+	__u64 lifetime;
 	int code;
 
 	if (signal->live.counter != 0 || !is_first_to_count(leader, signal))
 		return 0;
-	counts = counts_of(task->cgroups->dfl_cgrp);
+	counts = counts_of(cgroup);
 	if (!counts)
 		return 0;
+	lifetime = bpf_ktime_get_boot_ns() - leader->start_boottime;
+	count_lifetime(counts, lifetime);
 	/* The status that wait(2) returns: wait_task_zombie(), kernel/exit.c. */
 	code = signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : leader->exit_code;
-	if (code & 0x7f)
-		count(&counts->exits_signal);
-	else
-		count(code & 0xff00 ? &counts->exits_failure : &counts->exits_success);
+	if (!(code & 0xff7f)) {
+		count(&counts->exits_success);
+		return 0;
+	}
+	commands = commands_of(cgroup, leader);
+	if (is_oom_kill(signal, code)) {
+		count(commands ? &commands->oom_kills : &counts->oom_kills);
+		queue_victim(cgroup, leader, lifetime);
+	} else if (code & 0x7f) {
+		count(commands ? &commands->exits_signal : &counts->exits_signal);
+	} else {
+		count(commands ? &commands->exits_failure : &counts->exits_failure);
+	}
 	return 0;
 }
 
@@ -201,7 +378,7 @@ struct process {
 	__u32 exit_state;
 	__u32 flags;
 	__u32 threads;
-	/* The level of its pid namespace; 0 for the initial one. And HAS_TERMINAL. */
+	/* The level of its pid namespace, 0 for the initial one; HAS_TERMINAL with a controlling terminal. */
 	__u32 nesting;
 	/* Its pid in its own pid namespace, and in its namespace of level 1 (0 if there is none). */
 	__u32 inner_pid;

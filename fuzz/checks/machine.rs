@@ -11,6 +11,7 @@ use pstree_exporter::export::renderer::Renderer;
 
 /// Low limits, so that small inputs reach them.
 const BOUNDS: Bounds = Bounds {
+    commands_per_container: 5,
     max_containers: 3,
     nodes_per_container: 4,
     nodes_per_host: 8,

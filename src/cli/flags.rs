@@ -112,6 +112,11 @@ pub struct Cli {
     #[arg(long = "bounds.event-cgroups", value_name = "N", default_value_t = Bounds::default().event_cgroups, help_heading = "Bounds", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     event_cgroups: u32,
 
+    /// Maximum commands per container whose forks, execs and exits have their own series. The others are added up in
+    /// command="other". 0 disables these series
+    #[arg(long = "bounds.commands-per-container", value_name = "N", default_value_t = Bounds::default().commands_per_container, help_heading = "Bounds", value_parser = clap::value_parser!(u32).range(0..=50))]
+    commands_per_container: u32,
+
     /// Minimum severity of log messages
     #[arg(
         long = "log.level",
@@ -207,6 +212,7 @@ impl Cli {
                 nodes_per_host: self.nodes_per_host,
                 new_nodes_per_hour: self.new_nodes_per_hour,
                 event_cgroups: self.event_cgroups,
+                commands_per_container: self.commands_per_container,
             },
             ..self.input.collector()
         };

@@ -12,6 +12,8 @@ pub struct Bounds {
     pub new_nodes_per_hour: u32,
     /// Maximum number of cgroups whose events the kernel counts.
     pub event_cgroups: u32,
+    /// Maximum number of commands of a container with their own series; 0 to not count by command.
+    pub commands_per_container: u32,
 }
 
 impl Default for Bounds {
@@ -22,6 +24,7 @@ impl Default for Bounds {
             nodes_per_host: 2_000,
             new_nodes_per_hour: 100,
             event_cgroups: 16_384,
+            commands_per_container: 5,
         }
     }
 }

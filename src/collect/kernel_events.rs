@@ -1,16 +1,26 @@
 //! Reads the kernel's counters of forks, execs and exits once per collection and attributes them to containers.
 //!
-//! The kernel does not send single events. The BPF programs ([`crate::observe::bpf`]) keep one set of counters per
-//! cgroup, and counters only increase. A set is dropped when its cgroup is removed and a reading shows no new events.
+//! The kernel does not send single events, except for processes that the OOM killer ended. The BPF programs
+//! ([`crate::observe::bpf`]) keep one set of counters per cgroup, and counters only increase. A set is dropped when its
+//! cgroup is removed and a reading shows no new events. Events that have a command are counted by cgroup and command
+//! instead, until the next reading.
 
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use tracing::warn;
 
+use super::oom_victim_log::OomVictimLog;
 use crate::model::collection::{CollectorRun, EventsStatus};
+use crate::model::command_counts::CommandCounts;
 use crate::model::container_table::ContainerTable;
+use crate::model::event_counts::EventCounts;
+use crate::model::process::Comm;
+use crate::model::text::comm_text;
+use crate::observe::bpf::command_counters::CommandCounters;
 use crate::observe::bpf::counters::Counters;
+use crate::observe::bpf::oom_victims::OomVictims;
 use crate::observe::cgroupfs::hierarchy::Hierarchy;
 use crate::resolve::cgroup_owners::{CgroupOwners, Owner};
 use crate::resolve::event_attribution::{EventAttributor, Reading};
@@ -22,30 +32,57 @@ const SEARCH_PAUSE: Duration = Duration::from_secs(10);
 /// The counters, and the events that are already attributed.
 pub struct KernelEvents {
     counters: Counters,
+    commands: CommandCounters,
+    victims: OomVictims,
+    /// By cgroup: all events that were counted by command.
+    by_command: FxHashMap<u64, EventCounts>,
     hierarchy: Hierarchy,
     /// Whether systemd units are distinguished.
     with_units: bool,
     attributor: EventAttributor,
     readings: Vec<Reading>,
+    /// The cgroups that were already removed at the last reading.
+    removed: FxHashSet<u64>,
+    victim_log: OomVictimLog,
     unfinished_search: Option<Instant>,
+    /// The result of the last [`Self::begin_reading`].
+    begun_reading: io::Result<()>,
     status: EventsStatus,
 }
 
 impl KernelEvents {
     #[must_use]
-    pub fn new(counters: Counters, hierarchy: Hierarchy, with_units: bool) -> Self {
+    pub fn new(
+        counters: Counters,
+        commands: CommandCounters,
+        victims: OomVictims,
+        hierarchy: Hierarchy,
+        with_units: bool,
+    ) -> Self {
         Self {
             counters,
+            commands,
+            victims,
+            by_command: FxHashMap::default(),
             hierarchy,
             with_units,
             attributor: EventAttributor::default(),
             readings: Vec::new(),
+            removed: FxHashSet::default(),
+            victim_log: OomVictimLog::default(),
+            begun_reading: Ok(()),
             unfinished_search: None,
             status: EventsStatus {
                 run: CollectorRun { success: true, ..CollectorRun::default() },
                 ..EventsStatus::default()
             },
         }
+    }
+
+    /// Begins a new generation of the counters by command. Called some stages before [`Self::collect`], so that no
+    /// program still counts in the old one. A failure is reported there, because the old generation continues.
+    pub fn begin_reading(&mut self) {
+        self.begun_reading = self.commands.begin_generation();
     }
 
     /// Confirms the cgroups that the walk found, then attributes all events since the last collection. `now` is Unix
@@ -79,24 +116,56 @@ impl KernelEvents {
     }
 
     fn count(&mut self, cgroups: &mut CgroupOwners, containers: &mut ContainerTable) -> io::Result<()> {
-        self.readings.clear();
-        let readings = &mut self.readings;
-        let read = self.counters.each(|id, value| readings.push(Reading::new(id, value)));
-        self.identify(cgroups);
-        // A removed cgroup needs a second reading: a program that was running while its task was moved out of the
-        // cgroup may still count an event.
-        let is_final = |reading: &&Reading| reading.removed && !self.attributor.has_changed(reading);
-        let finished: Vec<u64> = self.readings.iter().filter(is_final).map(|reading| reading.id).collect();
-        self.attributor.apply(&self.readings, cgroups, |container, delta| {
-            containers.add_events(container, delta);
+        let Self { counters, commands, by_command, readings, .. } = self;
+        let mut fresh: FxHashMap<u64, Vec<(Comm, CommandCounts)>> = FxHashMap::default();
+        let begun = std::mem::replace(&mut self.begun_reading, Ok(()));
+        let drained = begun.and_then(|()| {
+            commands.drain(|id, comm, counts| {
+                *by_command.entry(id).or_default() += counts.to_events();
+                if !comm.as_bytes().is_empty() {
+                    fresh.entry(id).or_default().push((comm, counts));
+                }
+            })
         });
+        readings.clear();
+        let read = counters.each(|id, value| {
+            readings.push(Reading::new(id, value, by_command.get(&id).copied().unwrap_or_default()));
+        });
+        self.identify(cgroups);
+        let Self { readings, removed, attributor, .. } = self;
+        // A removed cgroup needs a second reading: a program that was running while its task was moved out of the
+        // cgroup may still count an event, and the last events by command are in the next generation.
+        let is_final = |reading: &&Reading| removed.contains(&reading.id) && !attributor.has_changed(reading);
+        let finished: Vec<u64> = readings.iter().filter(is_final).map(|reading| reading.id).collect();
+        attributor.apply(readings, cgroups, |id, container, delta| {
+            containers.add_events(container, delta);
+            for (comm, counts) in fresh.remove(&id).unwrap_or_default() {
+                containers.add_command(container, &comm_text(comm.as_bytes()), counts);
+            }
+        });
+        removed.clear();
+        removed.extend(readings.iter().filter(|reading| reading.removed).map(|reading| reading.id));
+        self.log_victims(cgroups)?;
         for id in finished {
             self.counters.forget(id)?;
+            self.by_command.remove(&id);
             self.attributor.forget(id);
             cgroups.forget(id);
         }
         self.status.lost = self.counters.lost()?;
-        read
+        drained.and(read)
+    }
+
+    /// Logs the processes of containers that the OOM killer ended.
+    fn log_victims(&mut self, cgroups: &CgroupOwners) -> io::Result<()> {
+        while let Some(victim) = self.victims.pop()? {
+            let ancestors = self.readings.iter().find(|it| it.id == victim.cgroup_id).map(Reading::above);
+            let owner = cgroups.owner_by_lineage(victim.cgroup_id, ancestors.unwrap_or_default());
+            if let Some(Owner::Container(container) | Owner::Unit(container)) = owner {
+                self.victim_log.log(&victim, container, cgroups);
+            }
+        }
+        Ok(())
     }
 
     /// Searches for cgroups in which the walk found no process, because the process exited or was moved.

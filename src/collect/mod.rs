@@ -18,6 +18,7 @@ pub mod config;
 mod double_buffer;
 mod foreign_processes;
 pub mod kernel_events;
+pub mod oom_victim_log;
 pub mod pipeline;
 mod prune_exited;
 pub mod schedule;

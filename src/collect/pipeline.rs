@@ -8,7 +8,7 @@
 //! | prune | records of containers above their pids limit | those that have not exited |
 //! | link | records | forest, root kinds, commands |
 //! | sum | forest | stats and merged nodes of each container |
-//! | events | the kernel's counters | forks, execs, exits of each container |
+//! | events | the kernel's counters | forks, execs, exits of each container and command |
 //! | export choice | containers, nodes | those within the limits; the others as `other` |
 //! | pids | cgroupfs | tasks, limits, frozen; tasks and limits of pods |
 //! | foreign | pid namespaces | processes in the pid namespace of a container, not in its cgroup |
@@ -233,6 +233,9 @@ impl Pipeline {
         let users = selection
             .map(|selection| selection.read_users(self.source.files(), &mut self.table.records))
             .unwrap_or_default();
+        if let Some(events) = &mut self.events {
+            events.begin_reading();
+        }
         self.link();
         self.sum_up(begun.unix);
         self.containers.note_present();

@@ -177,8 +177,10 @@ fn open_bpf(
     if let Some(limit) = memory_limit(&config.cgroupfs, own).filter(|&limit| limit < MEMORY_TO_LOAD) {
         return Err(Reason::Memory(limit));
     }
-    let (iterator, counters) = load::load(config.bounds.event_cgroups).map_err(Reason::Load)?;
-    Ok((iterator, KernelEvents::new(counters, hierarchy, config.units)))
+    let count_commands = config.bounds.commands_per_container > 0;
+    let loaded = load::load(config.bounds.event_cgroups, count_commands).map_err(Reason::Load)?;
+    let events = KernelEvents::new(loaded.counters, loaded.commands, loaded.victims, hierarchy, config.units);
+    Ok((loaded.iterator, events))
 }
 
 /// Whether a process stays in a container in cgroup v1 and in no container in cgroup v2. A runtime that moves a process

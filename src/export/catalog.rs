@@ -8,6 +8,8 @@
 pub enum Kind {
     Gauge,
     Counter,
+    /// Only of containers. Its samples have the suffixes `_bucket`, `_sum` and `_count`.
+    Histogram,
 }
 
 /// What a series describes. It decides the labels that all series of the scope have.
@@ -61,6 +63,17 @@ pub struct Family {
     /// Labels in addition to those of the scope.
     pub labels: &'static [&'static str],
     pub help: &'static str,
+}
+
+impl Family {
+    /// Whether a sample of the family can have this name.
+    #[must_use]
+    pub fn has_sample(&self, name: &str) -> bool {
+        match (self.kind, name.strip_prefix(self.name)) {
+            (Kind::Histogram, Some(suffix)) => ["_bucket", "_sum", "_count"].contains(&suffix),
+            (_, suffix) => suffix == Some(""),
+        }
+    }
 }
 
 macro_rules! catalog {
@@ -149,6 +162,23 @@ catalog! {
     ContainerExits: Stable Container Counter "pstree_container_exits_total" ["outcome"]
         "Total number of processes that exited, by outcome: success (exit status 0), failure (any other \
          exit status) or signal. Absent without kernel counters (BPF).";
+    ContainerOomKills: Experimental Container Counter "pstree_container_oom_kills_total" []
+        "Total number of processes that the kernel's OOM killer ended. They are also in \
+         pstree_container_exits_total, with the outcome signal. Absent without kernel counters (BPF).";
+    ContainerCommandForks: Experimental Container Counter "pstree_container_command_forks_total" ["command"]
+        "Total number of processes started, by the command of the parent. The busiest commands have their own series; \
+         all others are summed in command=`other`. The sum of all commands is pstree_container_forks_total. Absent \
+         without kernel counters (BPF).";
+    ContainerCommandExecs: Experimental Container Counter "pstree_container_command_execs_total" ["command"]
+        "Total number of programs executed, by the command that the process has afterwards. The sum of all commands is \
+         pstree_container_execs_total. Absent without kernel counters (BPF).";
+    ContainerCommandExits: Experimental Container Counter "pstree_container_command_exits_total"
+        ["command", "outcome"]
+        "Total number of processes that exited, by command and outcome: failure (exit status other than 0), signal \
+         or oom_kill (ended by the OOM killer). Absent for outcomes that a command did not have, and without kernel \
+         counters (BPF).";
+    ContainerLifetime: Experimental Container Histogram "pstree_container_process_lifetime_seconds" []
+        "How long processes lived that exited. Absent without kernel counters (BPF).";
     ContainerPidsCurrent: Stable Container Gauge "pstree_container_pids_current" []
         "Number of tasks that the pids controller counts: threads and zombies.";
     ContainerPidsLimit: Stable Container Gauge "pstree_container_pids_limit" []

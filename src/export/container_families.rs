@@ -8,7 +8,8 @@ use std::ops::Range;
 use super::catalog::{CATALOG, Id, Kind, Scope};
 use super::rendered::Format;
 use super::sample_lines::{FamiliesWriter, SampleWriter, push_labels};
-use crate::model::event_counts::OUTCOMES;
+use crate::model::command_counts::{COMMAND_OUTCOMES, CommandCounts};
+use crate::model::event_counts::{LIFETIME_LIMITS, Lifetimes, OUTCOMES};
 use crate::model::forest::merged_nodes::{ExportedNode, OTHER};
 use crate::model::forest::root_kinds::RootKind;
 use crate::model::forest::stats::DEPTH_BUCKETS;
@@ -150,6 +151,34 @@ fn write_samples(
                 out.sample(labels, &[outcome], count);
             }
         }
+        Id::ContainerOomKills => out.single(labels, numbers.events.map(|events| events.oom_kills)),
+        Id::ContainerCommandForks => {
+            for (command, counts) in by_command(numbers) {
+                if counts.forks > 0 || command == OTHER {
+                    out.sample(labels, &[command], counts.forks);
+                }
+            }
+        }
+        Id::ContainerCommandExecs => {
+            for (command, counts) in by_command(numbers) {
+                if counts.execs > 0 || command == OTHER {
+                    out.sample(labels, &[command], counts.execs);
+                }
+            }
+        }
+        Id::ContainerCommandExits => {
+            for (command, counts) in by_command(numbers) {
+                let outcomes = COMMAND_OUTCOMES.iter().zip(counts.exits);
+                for (outcome, count) in outcomes.filter(|&(_, count)| count > 0) {
+                    out.sample(labels, &[command, outcome], count);
+                }
+            }
+        }
+        Id::ContainerLifetime => {
+            if let Some(events) = &numbers.events {
+                write_lifetimes(out, labels, &events.lifetimes);
+            }
+        }
         Id::ContainerPidsCurrent => out.single(labels, numbers.pids_current),
         Id::ContainerPidsLimit => out.single(labels, numbers.pids_limit),
         Id::ContainerPidsHeadroom => out.single(labels, numbers.nearest_limit.map(|it| it.headroom())),
@@ -164,6 +193,31 @@ fn write_samples(
         // The other families do not describe containers.
         _ => {}
     }
+}
+
+/// The busiest commands, and the sum of all others. Empty if the kernel does not count by command.
+fn by_command(numbers: &ContainerNumbers) -> impl Iterator<Item = (&str, CommandCounts)> {
+    let named = numbers.commands.iter().flatten();
+    let others = numbers.events.filter(|_| numbers.commands.is_some()).map(|events| {
+        named.clone().fold(CommandCounts::of_all(&events), |rest, series| rest - series.counts)
+    });
+    named.map(|series| (&*series.command, series.counts)).chain(others.map(|others| (OTHER, others)))
+}
+
+fn write_lifetimes(out: &mut SampleWriter<'_>, labels: &str, lifetimes: &Lifetimes) {
+    // The notation of OpenMetrics ("Considerations: Canonical Numbers"), which Prometheus also uses from 3.0 on.
+    let limits = LIFETIME_LIMITS.iter().map(|limit| format!("{limit:?}")).chain(["+Inf".to_owned()]);
+    let mut count = 0;
+    for (limit, bucket) in limits.zip(lifetimes.buckets) {
+        count += bucket;
+        out.begin_with("_bucket", labels);
+        out.label("le", &limit);
+        out.end(count);
+    }
+    out.begin_with("_sum", labels);
+    out.end(lifetimes.nanoseconds as f64 / 1e9);
+    out.begin_with("_count", labels);
+    out.end(count);
 }
 
 fn write_info(out: &mut SampleWriter<'_>, container: &View<'_>, docker_labels: &[String]) {
@@ -221,5 +275,6 @@ pub fn type_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Gauge => "gauge",
         Kind::Counter => "counter",
+        Kind::Histogram => "histogram",
     }
 }

@@ -57,7 +57,8 @@ impl Families {
     fn push(&mut self, id: Id, labels: Vec<LabelPair>, value: f64) {
         let mut metric = Metric::from_label(labels);
         match id.family().kind {
-            Kind::Gauge => {
+            // Only containers have histograms.
+            Kind::Gauge | Kind::Histogram => {
                 let mut gauge = Gauge::default();
                 gauge.set_value(value);
                 metric.set_gauge(gauge);
@@ -188,7 +189,7 @@ impl Families {
                 out.set_name(family.name.to_owned());
                 out.set_help(family.help.to_owned());
                 out.set_field_type(match family.kind {
-                    Kind::Gauge => MetricType::GAUGE,
+                    Kind::Gauge | Kind::Histogram => MetricType::GAUGE,
                     Kind::Counter => MetricType::COUNTER,
                 });
                 out.set_metric(metrics);

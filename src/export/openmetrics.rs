@@ -64,7 +64,7 @@ fn encode_family<W: Write>(family: &MetricFamily, writer: &mut W) -> Result<()> 
     write_header(writer, family.name(), kind, family.help())?;
     let name = match kind {
         Kind::Counter => family.name().strip_suffix(COUNTER_SUFFIX).unwrap_or(family.name()),
-        Kind::Gauge => family.name(),
+        Kind::Gauge | Kind::Histogram => family.name(),
     };
     let suffix = if kind == Kind::Counter { COUNTER_SUFFIX } else { "" };
     for metric in family.get_metric() {

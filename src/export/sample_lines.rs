@@ -79,7 +79,13 @@ impl SampleWriter<'_> {
     }
 
     pub(super) fn begin(&mut self, common: &str) {
+        self.begin_with("", common);
+    }
+
+    /// Begins a sample whose name has a suffix.
+    pub(super) fn begin_with(&mut self, suffix: &str, common: &str) {
         self.out.extend_from_slice(self.family.name.as_bytes());
+        self.out.extend_from_slice(suffix.as_bytes());
         self.out.push(b'{');
         self.out.extend_from_slice(common.as_bytes());
     }

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::busiest_commands::BusiestCommands;
+use super::command_counts::CommandCounts;
 use super::container::Container;
 use super::event_counts::EventCounts;
 use super::name_budget::NameBudget;
@@ -53,6 +55,7 @@ pub struct TrackedContainer {
     pub pids_limit: Option<u64>,
     /// `None` until one of its cgroups is known to the attribution of events.
     pub events: Option<EventCounts>,
+    pub commands: BusiestCommands,
     /// Events of the last collection.
     pub new_events: EventCounts,
     /// It was above the limit of exported containers in the last collection in which it was present.
@@ -166,6 +169,7 @@ impl ContainerTable {
             limit_hits: MonotonicCounter::default(),
             pids_limit: None,
             events: None,
+            commands: BusiestCommands::new(self.now),
             new_events: EventCounts::default(),
             is_in_overflow: false,
             names: NameBudget::new(self.new_names_per_hour, self.now),
@@ -237,6 +241,14 @@ impl ContainerTable {
         entry.new_events += delta;
         if entry.is_in_overflow && entry.last_present < now {
             self.overflow_residual += delta;
+        }
+    }
+
+    /// Adds events of a command of a container. They are also in [`Self::add_events`].
+    pub fn add_command(&mut self, container: &Arc<Container>, command: &str, counts: CommandCounts) {
+        let slot = self.slot_of(container);
+        if let Some(entry) = self.get_mut(slot) {
+            entry.commands.add(command, counts);
         }
     }
 

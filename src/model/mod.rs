@@ -1,9 +1,11 @@
 //! Pure data and algorithms. Nothing here reads files, sockets or clocks; times and bytes are passed as arguments.
 
+pub mod busiest_commands;
 pub mod cgroup_layout;
 pub mod clock;
 pub mod collection;
 pub mod comm_interner;
+pub mod command_counts;
 pub mod container;
 pub mod container_metadata;
 pub mod container_table;

@@ -35,6 +35,12 @@ impl Comm {
         Self { len: kept as u8, bytes }
     }
 
+    /// The first 15 bytes before a NUL, which ends the name in structures of the kernel.
+    #[must_use]
+    pub fn from_padded(raw: &[u8]) -> Self {
+        Self::new(raw.split(|&byte| byte == 0).next().unwrap_or_default())
+    }
+
     /// The raw bytes, which can be empty or invalid UTF-8.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

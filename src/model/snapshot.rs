@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::busiest_commands::CommandSeries;
 use super::clock::BootClock;
 use super::container::{Container, Runtime};
 use super::container_metadata::ContainerMetadata;
@@ -87,6 +88,8 @@ pub struct ContainerNumbers {
     /// Estimated number of processes started.
     pub observed_starts: u64,
     pub events: Option<EventCounts>,
+    /// The busiest commands, whose events are part of `events`; `None` if the kernel does not count by command.
+    pub commands: Option<Vec<CommandSeries>>,
     /// `None` in the first collection.
     pub starts: Option<StartRate>,
     pub pids_current: Option<u64>,

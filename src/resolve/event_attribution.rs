@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::container::Container;
-use crate::model::event_counts::EventCounts;
+use crate::model::event_counts::{EventCounts, Lifetimes};
 use crate::resolve::cgroup_owners::{CgroupOwners, Owner};
 
 /// The counters of one cgroup since its first event.
@@ -20,15 +20,26 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// From `struct counts` of `bpf/pstree.bpf.c`.
+    /// From `struct counts` of `bpf/pstree.bpf.c`, and the events of this cgroup that were counted by command.
     #[must_use]
-    pub fn new(id: u64, value: &[u64; 15]) -> Self {
-        let &[forks, thread_starts, execs, success, failure, signal, removed, ref ancestors @ ..] = value;
-        let counts = EventCounts { forks, thread_starts, execs, exits: [success, failure, signal] };
+    pub fn new(id: u64, value: &[u64; 23], by_command: EventCounts) -> Self {
+        let &[forks, thread_starts, execs, success, failure, signal, oom_kills, ref rest @ ..] = value;
+        let &[b0, b1, b2, b3, b4, b5, nanoseconds, removed, ref ancestors @ ..] = rest;
+        let mut counts = EventCounts {
+            forks,
+            thread_starts,
+            execs,
+            exits: [success, failure, signal + oom_kills],
+            oom_kills,
+            lifetimes: Lifetimes { buckets: [b0, b1, b2, b3, b4, b5], nanoseconds },
+        };
+        counts += by_command;
         Self { id, counts, removed: removed != 0, ancestors: *ancestors }
     }
 
-    fn above(&self) -> &[u64] {
+    /// Ids of the ancestors, the nearest first.
+    #[must_use]
+    pub fn above(&self) -> &[u64] {
         let end = self.ancestors.iter().position(|&id| id == 0).unwrap_or(self.ancestors.len());
         &self.ancestors[..end]
     }
@@ -66,13 +77,13 @@ impl EventAttributor {
         self.last.get(&reading.id).copied().unwrap_or_default() != reading.counts
     }
 
-    /// Attributes each new event of the readings once: to a container by calling `add`, to the host, or to
+    /// Attributes each new event of the readings once: to a container by calling `add` with the cgroup, to the host, or to
     /// [`Self::unattributed`]. Events of a systemd unit are also those of the host.
     pub fn apply(
         &mut self,
         readings: &[Reading],
         cgroups: &CgroupOwners,
-        mut add: impl FnMut(&Arc<Container>, EventCounts),
+        mut add: impl FnMut(u64, &Arc<Container>, EventCounts),
     ) {
         for reading in readings {
             let last = self.last.entry(reading.id).or_default();
@@ -82,9 +93,9 @@ impl EventAttributor {
                 continue;
             }
             match cgroups.owner_by_lineage(reading.id, reading.above()) {
-                Some(Owner::Container(container)) => add(container, delta),
+                Some(Owner::Container(container)) => add(reading.id, container, delta),
                 Some(Owner::Unit(unit)) => {
-                    add(unit, delta);
+                    add(reading.id, unit, delta);
                     self.host_forks += delta.forks;
                 }
                 Some(Owner::Host) => self.host_forks += delta.forks,
@@ -134,7 +145,7 @@ mod tests {
     /// Returns the forks that were added to the container.
     fn apply(attributor: &mut EventAttributor, cgroups: &CgroupOwners, readings: &[Reading]) -> u64 {
         let mut added = 0;
-        attributor.apply(readings, cgroups, |container, delta| {
+        attributor.apply(readings, cgroups, |_, container, delta| {
             assert_eq!(&*container.path, "/docker/web");
             added += delta.forks;
         });
@@ -215,11 +226,20 @@ mod tests {
 
     #[test]
     fn fields_are_in_the_order_of_struct_counts() {
-        let value = [1, 2, 3, 4, 5, 6, 1, 20, 10, 1, 0, 0, 0, 0, 0];
-        let reading = Reading::new(7, &value);
-        let counts = EventCounts { forks: 1, thread_starts: 2, execs: 3, exits: [4, 5, 6] };
+        let value = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 99, 1, 20, 10, 1, 0, 0, 0, 0, 0];
+        let reading = Reading::new(7, &value, EventCounts::default());
+        let counts = EventCounts {
+            forks: 1,
+            thread_starts: 2,
+            execs: 3,
+            exits: [4, 5, 6 + 7],
+            oom_kills: 7,
+            lifetimes: Lifetimes { buckets: [10, 11, 12, 13, 14, 15], nanoseconds: 99 },
+        };
         assert_eq!((reading.id, reading.counts, reading.removed), (7, counts, true));
         assert_eq!(reading.above(), [20, 10, 1]);
-        assert_eq!(counts.total(), 21);
+        assert_eq!(counts.total(), 28);
+        let by_command = EventCounts { forks: 3, ..EventCounts::default() };
+        assert_eq!(Reading::new(7, &value, by_command).counts.forks, 4, "each event is counted in one place");
     }
 }

@@ -40,10 +40,12 @@ fn the_table_of_metrics_is_the_catalog() {
         let kind = match family.kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
+            Kind::Histogram => "histogram",
         };
         let common = family.scope.labels();
+        let le: &[&str] = if family.kind == Kind::Histogram { &["le"] } else { &[] };
         let labels: Vec<String> =
-            common.iter().chain(family.labels).map(|label| format!("`{label}`")).collect();
+            common.iter().chain(family.labels).chain(le).map(|label| format!("`{label}`")).collect();
         let help = family.help.replace("label_<name>", "`label_<name>`").replace("|", "\\|");
         let stability = family.stability.label();
         writeln!(table, "| `{}` | {kind} | {stability} | {} | {help} |", family.name, labels.join(", "))

@@ -50,6 +50,18 @@ fn count_gated(scripts: &[(&str, &str)]) -> Vec<Counts> {
     let engine = Engine::shared();
     let exporter =
         Exporter::start(&[&engine.flag(), "--collection.interval=200ms", "--collection.source=bpf"]);
+    let (before, after) = run_gated(&engine, &exporter, scripts);
+    assert_eq!(after.value("pstree_events_lost_total", &[]), Some(0.0));
+    let counted = |(name, _): &(&str, &str)| difference(counts_of(&after, name), counts_of(&before, name));
+    scripts.iter().map(counted).collect()
+}
+
+/// Runs gated containers at the same time. Returns the metrics before the gates are opened and after all are done.
+pub(crate) fn run_gated(
+    engine: &Engine,
+    exporter: &Exporter,
+    scripts: &[(&str, &str)],
+) -> (Exposition, Exposition) {
     for (name, script) in scripts {
         engine.run_gated(name, script);
     }
@@ -62,7 +74,7 @@ fn count_gated(scripts: &[(&str, &str)]) -> Vec<Counts> {
         let (first, second) = (exporter.fresh_scrape(), exporter.fresh_scrape());
         let all = |metrics: &Exposition| scripts.iter().map(|(name, _)| counts_of(metrics, name)).collect();
         let (first, second): (Vec<Counts>, Vec<Counts>) = (all(&first), all(&second));
-        (first == second).then_some(second)
+        (first == second).then(|| exporter.fresh_scrape())
     });
     for (name, _) in scripts {
         engine.open_gate(name);
@@ -70,10 +82,7 @@ fn count_gated(scripts: &[(&str, &str)]) -> Vec<Counts> {
     for (name, _) in scripts {
         engine.wait_for_done(name);
     }
-    let metrics = exporter.fresh_scrape();
-    assert_eq!(metrics.value("pstree_events_lost_total", &[]), Some(0.0));
-    let after = scripts.iter().map(|(name, _)| counts_of(&metrics, name));
-    after.zip(before).map(|(after, before)| difference(after, before)).collect()
+    (before, exporter.fresh_scrape())
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod browser;
 mod cgroup_namespaces;
 mod churn;
 mod clients;
+mod commands;
 mod docker;
 mod docker_proxy;
 mod event_counts;

@@ -13,6 +13,7 @@
  *                               each with M processes: one parent and its children
  *   workload orphan             a child whose parent exits when it gets SIGUSR1
  *   workload forks N            forks N children that exit at once, reaps them all, then says ready
+ *   workload renames N          forks N children, each time under another name, reaps them all, then says ready
  *   workload groups N M         N children that end by exit_group(2) with M threads running, and N whose M
  *                               threads end by exit(2) side by side; reaps them all, then says ready
  *   workload thread-execs N     N children whose second thread executes a program; reaps them, then says ready
@@ -222,6 +223,16 @@ static void forks(long count) {
     }
 }
 
+static void renames(long count) {
+    char name[40];
+    for (long i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "r%lx", i);
+        prctl(PR_SET_NAME, name);
+        if (fork_or_fail() == 0) _exit(0);
+        if (wait(NULL) < 0) fail("wait");
+    }
+}
+
 static void reap(pid_t pid) {
     int status;
     if (waitpid(pid, &status, 0) != pid || status != 0) fail("waitpid");
@@ -317,6 +328,7 @@ int main(int argc, char **argv) {
         spread(argv[2], atol(argv[3]), atol(argv[4]), argc > 5 ? atol(argv[5]) : 0);
     else if (!strcmp(mode, "orphan")) orphan();
     else if (!strcmp(mode, "forks")) forks(count);
+    else if (!strcmp(mode, "renames")) renames(count);
     else if (!strcmp(mode, "groups") && argc > 3) groups(count, atol(argv[3]));
     else if (!strcmp(mode, "thread-execs")) thread_execs(count);
     else if (!strcmp(mode, "script")) script();

@@ -161,6 +161,8 @@ impl Pipeline {
             entry.events = Some(EventCounts::default());
         }
         let events = entry.events.filter(|_| is_counted);
+        let max_commands = self.bounds.commands_per_container as usize;
+        entry.commands.choose(max_commands, now);
         let counted = CountedStarts {
             at: now,
             forks: events.map(|events| events.forks),
@@ -175,6 +177,7 @@ impl Pipeline {
                 nodes,
                 observed_starts: entry.observed_starts,
                 events,
+                commands: events.filter(|_| max_commands > 0).map(|_| entry.commands.named().to_vec()),
                 starts: before.and_then(|before| counted.rate_since(&before)),
                 pids_current: reading.current,
                 pids_limit: reading.limit,

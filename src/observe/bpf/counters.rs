@@ -7,7 +7,7 @@ use aya::maps::{Array, HashMap, MapData, MapError};
 use aya::programs::ProgramFd;
 
 /// `struct counts` of the BPF program, as numbers.
-pub type CgroupValue = [u64; 15];
+pub type CgroupValue = [u64; 23];
 
 /// The maps of the BPF programs.
 pub struct Counters {
@@ -56,7 +56,7 @@ impl Counters {
     }
 }
 
-fn map_error(error: MapError) -> io::Error {
+pub(super) fn map_error(error: MapError) -> io::Error {
     match error {
         MapError::SyscallError(error) => error.io_error,
         error => io::Error::other(error),

@@ -9,8 +9,10 @@ use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 
 use super::capabilities;
+use super::command_counters::CommandCounters;
 use super::counters::Counters;
 use super::malloc_trim::return_free_memory;
+use super::oom_victims::OomVictims;
 use super::task_iterator::TaskIterator;
 
 /// Compiled by `make bpf`; the instructions are the same on every little-endian machine.
@@ -85,30 +87,43 @@ pub fn check_capabilities() -> Result<(), LoadError> {
     capabilities::missing().map_or(Ok(()), |missing| Err(LoadError::Capabilities(missing)))
 }
 
+/// The loaded programs and their maps.
+pub struct Loaded {
+    pub iterator: TaskIterator,
+    pub counters: Counters,
+    pub commands: CommandCounters,
+    pub victims: OomVictims,
+}
+
 /// Loads and attaches all programs, then drops the required capabilities, in this thread and in all threads that it
 /// starts later. `max_cgroups` is the maximum number of counted cgroups. Counting stops when the iterator is dropped.
 ///
 /// # Errors
 /// If any part fails. Nothing stays loaded in the kernel.
-pub fn load(max_cgroups: u32) -> Result<(TaskIterator, Counters), LoadError> {
+pub fn load(max_cgroups: u32, count_commands: bool) -> Result<Loaded, LoadError> {
     check_capabilities()?;
-    let loaded = load_all(max_cgroups);
+    let loaded = load_all(max_cgroups, count_commands);
     capabilities::drop_capabilities().map_err(LoadError::KeptCapabilities)?;
     // The kernel's type information takes tens of megabytes during loading.
     return_free_memory();
-    let (mut iterator, counters) = loaded?;
+    let mut loaded = loaded?;
     // Before Linux 5.19, every call requires the capabilities that were just dropped.
-    iterator.open().map_err(LoadError::TooOld)?;
-    Ok((iterator, counters))
+    loaded.iterator.open().map_err(LoadError::TooOld)?;
+    Ok(loaded)
 }
 
-fn load_all(max_cgroups: u32) -> Result<(TaskIterator, Counters), LoadError> {
+fn load_all(max_cgroups: u32, count_commands: bool) -> Result<Loaded, LoadError> {
     let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(one_line(&error)))?;
-    Ok(load_with(&btf, max_cgroups)?)
+    Ok(load_with(&btf, max_cgroups, count_commands)?)
 }
 
-fn load_with(btf: &Btf, max_cgroups: u32) -> Result<(TaskIterator, Counters), EbpfError> {
-    let mut ebpf = EbpfLoader::new().btf(Some(btf)).map_max_entries("cgroups", max_cgroups).load(OBJECT)?;
+fn load_with(btf: &Btf, max_cgroups: u32, count_commands: bool) -> Result<Loaded, EbpfError> {
+    let count_commands = u8::from(count_commands);
+    let mut ebpf = EbpfLoader::new()
+        .btf(Some(btf))
+        .map_max_entries("cgroups", max_cgroups)
+        .override_global("count_commands", &count_commands, true)
+        .load(OBJECT)?;
     let mut programs = Vec::with_capacity(COUNTERS.len());
     for (name, tracepoint) in COUNTERS {
         let program: &mut BtfTracePoint = program(&mut ebpf, name)?;
@@ -122,7 +137,12 @@ fn load_with(btf: &Btf, max_cgroups: u32) -> Result<(TaskIterator, Counters), Eb
         lost: take_map(&mut ebpf, "lost")?.try_into()?,
         programs,
     };
-    Ok((TaskIterator { ebpf }, counters))
+    let commands = CommandCounters::new(
+        take_map(&mut ebpf, "commands")?.try_into()?,
+        take_map(&mut ebpf, "generation")?.try_into()?,
+    );
+    let victims = OomVictims(take_map(&mut ebpf, "oom_victims")?.try_into()?);
+    Ok(Loaded { iterator: TaskIterator { ebpf }, counters, commands, victims })
 }
 
 pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>

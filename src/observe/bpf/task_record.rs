@@ -53,7 +53,7 @@ pub fn parse_process(bytes: &[u8]) -> Option<(ProcessRecord, KernelFields)> {
         threads: if is_zombie && !leader_exited { 0 } else { threads },
         state: if leader_exited { ProcessState::Sleeping } else { shown },
         kernel_thread: u64::from(flags) & KERNEL_THREAD_FLAG != 0,
-        comm: Comm::new(comm.split(|&byte| byte == 0).next().unwrap_or_default()),
+        comm: Comm::from_padded(comm),
         membership: Membership::HOST,
         leader_exited,
         has_terminal: nesting & HAS_TERMINAL != 0,
