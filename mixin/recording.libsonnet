@@ -146,6 +146,16 @@ function(config)
             '(%(processes)s - min_over_time(%(processes)s[10m])) > 0' % { processes: m('pstree_container_processes') },
           ],
         ]
+      ] + [
+        // With kernel counters: which command starts most processes in those that start most.
+        record(
+          'container:pstree_command_starts:worst3',
+          |||
+            topk without (command) (1, rate(%s[%s]) > 0)
+              and on (job, instance, id)
+            container:pstree_starts:worst3
+          ||| % [m('pstree_container_command_forks_total'), window],
+        ),
       ],
     },
   ]

@@ -5,11 +5,12 @@ from grafana_foundation_sdk.models.dashboard import FieldColorModeId
 
 from .common import (BLUE, CONTAINER, FIRING, GREEN, GREY, HOST, ORANGE, RED, TEXT, annotation, color, frame, latest,
                      prop, rows, series, severities, steps, transform, variable)
-from .panels import alerts_over_time, graph, legend_table, lines, number, paint, row, shape, stacked
+from .panels import alerts_over_time, buckets, graph, legend_table, lines, number, paint, row, shape, stacked
 
 LEGEND = "{{name}} · {{instance}}"
 EXEC, INIT, WITH_PARENT = ',kind="exec"', ',kind="init"', ',parent!=""'
 NO_KERNEL = "BPF event counters are not available on this host (see the Exporter dashboard)."
+NONE_STARTED = "No process was started in this time range, or BPF is not available."
 KERNEL_ONLY = (" Without BPF (see the Exporter dashboard) only process starts are available, as an estimate: a lower "
                "bound based on what collections saw.")
 
@@ -26,6 +27,9 @@ def rate(name: str) -> str:
 STARTS = f"{rate('forks')} or {rate('observed_starts')}"
 # The start time of the init process, and so of the container.
 STARTED = metric("oldest_root_start_time_seconds", INIT)
+
+
+KILLS = f"increase({metric('oom_kills_total')}[$__rate_interval])"
 
 
 def each(operation: str, expr: str) -> str:
@@ -142,7 +146,7 @@ def paths():
 
 
 def roots():
-    others = metric("root_processes", 'kind!="exec"')
+    others = metric("root_processes", ',kind!="exec"')
     execs, terminals = f"sum({metric('root_processes', EXEC)})", metric("terminal_sessions")
     panel = lines(
         "Root processes by kind",
@@ -254,6 +258,45 @@ def events():
     return [kinds, exits]
 
 
+def commands():
+    def by_command(name: str, labels: str = "command") -> str:
+        return f"sum by ({labels}) ({rate(f'command_{name}')}) > 0"
+
+    forks = lines(
+        "Forks per second by the command that forks",
+        "Processes started, by the command of the parent. A command far above the others is the cause of a storm. other: "
+        "the sum of all commands that are less busy." + KERNEL_ONLY,
+        "short", [series(by_command("forks"), "{{command}}")], none=NONE_STARTED, width=8, height=8)
+    execs = lines(
+        "Execs per second by program",
+        "Programs executed, by the command that the process has afterwards. Together with the panel on the left: who "
+        "starts what." + KERNEL_ONLY,
+        "short", [series(by_command("execs"), "{{command}}")], none=NONE_STARTED, width=8, height=8)
+    exits = lines(
+        "Failures and kills per second by command",
+        "Exits with a status other than 0, by a signal, or by the OOM killer. A line that continues for minutes is a "
+        "worker that fails and is restarted: read its log. oom_kill: raise the memory limit, or start fewer workers.",
+        "short", [series(by_command("exits", "command, outcome"), "{{command}} · {{outcome}}")],
+        none="No failure in this time range, or BPF is not available.", width=8, height=8)
+    for panel in [forks, execs, exits]:
+        stacked(panel).axis_soft_max(1)
+    paint(exits, "/oom_kill$/", RED)
+    lifetimes = buckets(
+        "How long processes live",
+        "Exited processes per second by lifetime. Thousands below 10 ms are a storm: a script that calls small programs in "
+        "a loop. A build has most between 10 ms and 1 s. A worker that should run for hours does not belong here.",
+        series(f"sum by (le) (rate(pstree_container_process_lifetime_seconds_bucket{{{CONTAINER}}}[$__rate_interval]))",
+               "{{le}}"), none="No process exited in this time range, or BPF is not available.")
+    kills = lines(
+        "OOM kills",
+        "Processes that the OOM killer ended in each interval. The red lines in all graphs mark them. If the first process "
+        "of the container survives, nothing else shows them.",
+        "short", [series(f"{each('sum', KILLS)} > 0", LEGEND)],
+        none="No OOM kill in this time range, or BPF is not available.", width=12, height=8)
+    paint(kills, "/.*/", RED)
+    return [forks, execs, exits, lifetimes, kills]
+
+
 def variables(board):
     # These labels are empty for a container without Compose or without Kubernetes: `.*` matches it, too.
     selector = f"pstree_container_info{{{HOST}"
@@ -274,11 +317,15 @@ def dashboard():
     board = frame("pstree-container", "One container: its alerts, its process tree, and their history.")
     variables(board)
     board.annotation(annotation("Restarts", f"{each('max', STARTED)} * 1000", GREY))
+    board.annotation(annotation("OOM kills", f"{each('sum', KILLS)} > 0", RED))
     board.annotation(annotation("Alerts", f'ALERTS{{{FIRING},name=~"$name"}}', RED))
     for panel in [alerts(), *numbers(), tree(), shape_over_time(), paths(), roots()]:
         board.with_panel(panel)
     board.with_row(row("Problems"))
     for panel in [*incidents(), *events()]:
+        board.with_panel(panel)
+    board.with_row(row("Commands"))
+    for panel in commands():
         board.with_panel(panel)
     board.with_row(row("Tree shape and states"))
     for panel in form():

@@ -19,6 +19,11 @@ ANNOTATIONS = {
         "titleFormat": "Started: {{name}}",
         "textFormat": "{{instance}}",
     },
+    "OOM kills": {
+        "step": "15s",
+        "titleFormat": "OOM kill: {{name}}",
+        "textFormat": "{{instance}}",
+    },
     "Alerts": {
         "step": "15s",
         "titleFormat": "{{alertname}}",

@@ -68,15 +68,21 @@ def fired():
     return panel.override_by_regexp("/.*/", [prop("links", [link])])
 
 
-def worst(title: str, description: str, expr: str, unit: str, header: str, none: str, limits=None, decimals=None):
-    query = rows("worst", f"sort_desc(topk(20, max by (job, instance, name) ({expr})))")
+def worst(title: str, description: str, expr: str, unit: str, header: str, none: str, limits=None, decimals=None,
+          command: str | None = None):
+    """`command` is an expression whose label of this name is another column."""
+    queries = [rows("worst", f"sort_desc(topk(20, max by (job, instance, name) ({expr})))")]
     value = column(unit, 90, limits, displayName=header)
     if decimals is not None:
         value += column(decimals=decimals)
-    return cells(
-        title, description, [query],
-        [transform("organize", {"indexByName": {"name": 0, "Value": 1, "instance": 2}})],
-        LABELS | {"Value": value}, none=none, width=8, height=7)
+    order = {"name": 0, "Value": 1, "Value #worst": 1, "command": 2, "instance": 3}
+    transformations = [transform("organize", {"indexByName": order})]
+    columns = LABELS | {"Value": value, "Value #worst": value}
+    if command:
+        queries.append(rows("command", f"max by (job, instance, name, command) ({command})"))
+        transformations.insert(0, transform("merge", {}))
+        columns |= {"command": column(displayName="Most by"), "Value #command": HIDDEN}
+    return cells(title, description, queries, transformations, columns, none=none, width=8, height=7)
 
 
 def worst_containers():
@@ -89,9 +95,11 @@ def worst_containers():
               "No container has a pids limit.", steps(TEXT, (0.8, ORANGE), (0.95, RED)), decimals=0),
         worst("Highest start rate",
               "Processes started per second; without BPF an estimate (a lower bound). Builds and shell scripts start "
-              "many processes; a container that is new in this table and remains is a runaway.",
+              "many processes; a container that is new in this table and remains is a runaway. With BPF, the command that "
+              "starts most of them.",
               f"container:pstree_starts:worst3{{{HOST}}}", "short", "Per second", NO_RULES,
-              steps(TEXT, (50, ORANGE)), decimals=1),
+              steps(TEXT, (50, ORANGE)), decimals=1,
+              command=f"container:pstree_command_starts:worst3{{{HOST}}}"),
         worst("Most zombies",
               "Exited processes that their parent has not reaped. Each one uses a pid. If they remain or grow, the "
               "parent on the Container dashboard has a bug: fix it, or run the container with --init.",

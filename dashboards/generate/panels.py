@@ -4,6 +4,7 @@ from grafana_foundation_sdk.builders import common, dashboard, heatmap, nodegrap
 from grafana_foundation_sdk.builders import timeseries
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models.dashboard import FieldColorModeId
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from .common import DATASOURCE, ORANGE, RED, TEXT, color, prop, steps, transform, values
 
@@ -112,6 +113,15 @@ def shape(title: str, description: str, query, none: str, width=12, height=12):
     scheme = heatmap.HeatmapColorOptions().mode("scheme").scheme("Cool")
     panel.calculate(False).rows_frame(cell).color(scheme.steps(64).min(0))
     panel.y_axis(heatmap.YAxisConfig().reverse(True).axis_placement(options.AxisPlacement.LEFT).axis_label("depth"))
+    return panel.show_legend().cell_gap(1).max_data_points(80).filter_values(heatmap.FilterValueRange().le(1e-9))
+
+
+def buckets(title: str, description: str, query, none: str, width=12, height=8):
+    """A heatmap of the buckets of a histogram in seconds, the shortest at the bottom."""
+    panel = place(heatmap.Panel(), title, description, width, height, [query.format(PromQueryFormat.HEATMAP)])
+    scheme = heatmap.HeatmapColorOptions().mode("scheme").scheme("Cool")
+    panel.no_value(none).unit("short").calculate(False).color(scheme.steps(64).min(0))
+    panel.y_axis(heatmap.YAxisConfig().axis_placement(options.AxisPlacement.LEFT).unit("s"))
     return panel.show_legend().cell_gap(1).max_data_points(80).filter_values(heatmap.FilterValueRange().le(1e-9))
 
 

@@ -157,8 +157,29 @@ function(config)
       exits('failure', 'pstree_failures', config.respawns.failures) + 'or\n' +
       exits('signal', 'pstree_signals', config.respawns.signals),
       'Processes in a container fail again and again.',
-      '{{ $value | humanize }} processes of %s failed or were killed in the last ten minutes.' % lib.who,
+      '{{ $value | humanize }} processes of %s failed or were killed in the last ten minutes.%s' % [
+        lib.who,
+        lib.endingCommand('failure|signal|oom_kill'),
+      ],
       { 'for': '2m', keep_firing_for: '5m' },
+    );
+
+  // Also if the first process of the container survives. A container can be new, and its counter can begin above 0.
+  local oomKills =
+    local kills = m('pstree_container_oom_kills_total');
+    lib.containerAlert(
+      'PstreeOomKills',
+      'warning',
+      |||
+        increase(%(kills)s[10m]) > 0
+          or
+        (%(kills)s > 0 unless %(kills)s offset 10m unless increase(%(kills)s[10m]) > 0)
+      ||| % { kills: kills },
+      'Processes in a container exceed the memory limit.',
+      'Processes of %s that the OOM killer ended in the last ten minutes: {{ printf "%%.0f" $value }}.%s' % [
+        lib.who,
+        lib.endingCommand('oom_kill'),
+      ],
     );
 
   // All processes of a paused container have the state disk_sleep. Paused containers are excluded, and so is the minute
@@ -204,6 +225,6 @@ function(config)
     lib.fastGroup('pstree-container-alerts', [tooDeep]),
     lib.slowGroup(
       'pstree-container-slow-alerts',
-      [zombies, execLeak, execForgotten, restartLoop, respawnLoop, pileUp, drift],
+      [zombies, execLeak, execForgotten, restartLoop, respawnLoop, oomKills, pileUp, drift],
     ),
   ]

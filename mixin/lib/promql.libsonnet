@@ -156,7 +156,7 @@ function(config)
 
     local query(text, more='') =
       '{{ with printf "%s" $labels.job $labels.instance $labels.id | query }}' %
-      std.strReplace(text, '$own', "job='%s',instance='%s',id='%s'" + more),
+      std.strReplace(text, '$own', "job='%[1]s',instance='%[2]s',id='%[3]s'" + more),
 
     // A value of the container, in the texts of an alert.
     current(series):: query(series + '{$own}') + '{{ . | first | value | humanize }}{{ end }}',
@@ -180,6 +180,28 @@ function(config)
     growingCommand::
       query('topk(1, sum by (comm) (delta(pstree_container_tree_node_processes{$own}[10m])) > 0)') +
       ' The command that grew most is {{ . | first | label "comm" }}.{{ end }}',
+
+    local recently = lib.seconds(std.max(120, 3 * config.scrapeInterval)),
+
+    // With kernel counters: which command starts processes, which program they execute, how long they live.
+    startingCommands::
+      query('topk(1, sum by (command) (rate(pstree_container_command_forks_total{$own}[%s])) > 0)' % recently) +
+      ' The command that starts most of them is {{ . | first | label "command" }}.{{ end }}' +
+      query('topk(1, sum by (command) (rate(pstree_container_command_execs_total{$own}[%s])) > 0)' % recently) +
+      ' The program executed most is {{ . | first | label "command" }},' +
+      ' {{ . | first | value | humanize }} times per second.{{ end }}' +
+      query(
+        'rate(pstree_container_process_lifetime_seconds_sum{$own}[%(window)s])' % { window: recently } +
+        ' / rate(pstree_container_process_lifetime_seconds_count{$own}[%(window)s]) > 0' % { window: recently }
+      ) +
+      ' A process lives {{ . | first | value | humanizeDuration }} on average.{{ end }}',
+
+    // The command that ended most often with one of these outcomes in ten minutes.
+    endingCommand(outcomes)::
+      query(
+        'topk(1, sum by (command, outcome) (increase(pstree_container_command_exits_total{$own}[10m])) > 0)',
+        ",outcome=~'%s'" % outcomes,
+      ) + ' The command is {{ . | first | label "command" }}, the outcome {{ . | first | label "outcome" }}.{{ end }}',
 
     // The label that stays the same when a container or a pod is recreated: the name. In the name of a pod, it has no
     // generated suffixes: that of the pod (five characters), and before it the hash of a Deployment or the time of a CronJob.
