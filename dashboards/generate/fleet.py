@@ -75,13 +75,14 @@ def worst(title: str, description: str, expr: str, unit: str, header: str, none:
     value = column(unit, 90, limits, displayName=header)
     if decimals is not None:
         value += column(decimals=decimals)
-    order = {"name": 0, "Value": 1, "Value #worst": 1, "command": 2, "instance": 3}
-    transformations = [transform("organize", {"indexByName": order})]
-    columns = LABELS | {"Value": value, "Value #worst": value}
+    order, transformations, columns = ["name", "Value", "instance"], [], LABELS | {"Value": value}
     if command:
+        # With two queries, the name of a value has that of its query.
         queries.append(rows("command", f"max by (job, instance, name, command) ({command})"))
-        transformations.insert(0, transform("merge", {}))
-        columns |= {"command": column(displayName="Most by"), "Value #command": HIDDEN}
+        order, transformations = ["name", "Value #worst", "command", "instance"], [transform("merge", {})]
+        columns = LABELS | {"Value #worst": value, "command": column(displayName="Most by"), "Value #command": HIDDEN}
+    places = {name: place for place, name in enumerate(order)}
+    transformations.append(transform("organize", {"indexByName": places}))
     return cells(title, description, queries, transformations, columns, none=none, width=8, height=7)
 
 

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { dashboard, nothing, panel, rows, table, transformed } from './grafana.js';
 
 const FIRST_COLUMNS = {
+  'Highest start rate': ['name', 'Value #worst', 'command', 'instance'],
   'Firing alerts': ['severity', 'alertname', 'name', 'instance', 'Value #firing'],
   Hosts: ['instance', 'Value #up', 'Value #usage'],
   Exporters: ['instance', 'Value #up', 'source', 'reason'],

@@ -17,7 +17,7 @@ pub(crate) enum Phase {
 }
 
 /// Parts of expressions that have no data without an incident, and the reason.
-const NEED_AN_INCIDENT: [(&str, &str); 11] = [
+const NEED_AN_INCIDENT: [(&str, &str); 17] = [
     ("ALERTS", "nothing fires"),
     ("parent!=\"\"", "nothing has a child"),
     ("nodes_folded_total", "no tree is cut; the counter is compared with 0"),
@@ -27,7 +27,13 @@ const NEED_AN_INCIDENT: [(&str, &str); 11] = [
     ("zombies:worst3", "there are no zombies"),
     ("kind=\"exec\"", "nobody came in by exec"),
     ("execs:worst3", "nobody came in by exec"),
+    ("terminal_session", "nobody came in with a terminal"),
     ("growth10m:worst3", "nothing grows"),
+    ("command_forks_total", "nothing forks"),
+    ("command_starts:worst3", "nothing forks"),
+    ("command_execs_total", "nothing is executed"),
+    ("command_exits_total", "nothing fails"),
+    ("oom_kills_total", "nothing exceeds its memory limit"),
     ("hits_total", "nothing hit its limit"),
 ];
 

@@ -113,7 +113,7 @@ pub(crate) const INCIDENTS: [Incident; 14] = [
         alert: "PstreeExecLeak",
         script: |_| "exec /bin/sleep 100000".into(),
         from_outside: Some(|engine, name| {
-            engine.docker(&["exec", "--detach", name, "/bin/sh", "-c", "sleep 100000; true"]);
+            engine.docker(&["exec", "--detach", "--tty", name, "/bin/sh", "-c", "sleep 100000; true"]);
         }),
         ..INCIDENT
     },
