@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use pstree_exporter::collect::collector::Collector;
 use pstree_exporter::collect::config::{Bounds, CollectorConfig, SourceFlag};
 use pstree_exporter::collect::pipeline::Pipeline;
+use pstree_exporter::export::collectors::Collectors;
 use pstree_exporter::export::rendered::{Encoding, Format};
 use pstree_exporter::export::renderer::Renderer;
 use pstree_exporter::model::collection::NamesStatus;
@@ -102,7 +103,11 @@ impl Collection {
         pipeline.keep_control_files_open(1_200);
         Self {
             collector: Collector::new(pipeline, Arc::default()),
-            renderer: Renderer::new(Vec::new(), [("hidepid", false), ("pid_namespace", false)]),
+            renderer: Renderer::new(
+                Vec::new(),
+                Collectors::default(),
+                [("hidepid", false), ("pid_namespace", false)],
+            ),
             names: None,
             stages: Default::default(),
         }

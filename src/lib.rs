@@ -44,7 +44,7 @@
 //! ```
 //!
 //! `observe` imports `resolve` because it implements the traits by which `resolve` reads files. Two narrow exceptions
-//! exist: `cli` fills in the configuration types of `collect` and `names`, and `serve` reads the arguments of processes
+//! exist: `cli` fills in the configuration types of `collect`, `names` and `export`, and `serve` reads the arguments of processes
 //! by `observe::procfs::cmdline` if `--web.arguments` is set.
 //!
 //! `model`, `resolve`, `view` and the encoders of `export` are pure: they take bytes, records and times as arguments. The

@@ -75,5 +75,5 @@ impl Drop for Machine {
 
 /// A renderer with the Docker label `team`.
 pub fn renderer() -> Renderer {
-    Renderer::new(vec!["label_team".into()], [("hidepid", false), ("namespace", false)])
+    Renderer::new(vec!["label_team".into()], Default::default(), [("hidepid", false), ("namespace", false)])
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::collect::config::CollectorConfig;
+use crate::export::collectors::Collectors;
 use crate::names::config::NamesConfig;
 use crate::serve::config::WebConfig;
 use crate::view::rows::RowOptions;
@@ -62,6 +63,8 @@ pub struct Config {
     pub collector: CollectorConfig,
     pub names: NamesConfig,
     pub web: WebConfig,
+    /// The enabled collectors.
+    pub collectors: Collectors,
     pub once: bool,
     /// Every timeout is multiplied by it.
     pub timeout_scale: f64,

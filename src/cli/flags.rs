@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 
+use crate::cli::collector_flags::CollectorFlags;
 use crate::cli::config::{Config, Task};
 use crate::cli::flag_error::FlagError;
 use crate::cli::flag_values::{
@@ -16,6 +17,7 @@ use crate::cli::input_flags::InputFlags;
 use crate::cli::logging::{LogFormat, LogLevel};
 use crate::cli::tree_flags::{Command, with_joined_watch};
 use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
+use crate::export::collectors::Collector;
 use crate::serve::config::{Timeouts, WebConfig};
 
 /// Flags as typed.
@@ -117,6 +119,9 @@ pub struct Cli {
     #[arg(long = "bounds.commands-per-container", value_name = "N", default_value_t = Bounds::default().commands_per_container, help_heading = "Bounds", value_parser = clap::value_parser!(u32).range(0..=50))]
     commands_per_container: u32,
 
+    #[command(flatten)]
+    collectors: CollectorFlags,
+
     /// Minimum severity of log messages
     #[arg(
         long = "log.level",
@@ -199,6 +204,7 @@ impl Cli {
     fn resolve_exporter(self, docker_host_variable: Option<&str>) -> Result<Config, FlagError> {
         let timeout_scale = self.input.timeout_scale;
         let names = self.input.names(docker_host_variable, docker_labels(self.docker_labels)?)?;
+        let CollectorFlags(collectors) = self.collectors;
         let collector = CollectorConfig {
             interval: self.interval,
             // One collection has no counts of events, so loading BPF programs is useless.
@@ -212,7 +218,10 @@ impl Cli {
                 nodes_per_host: self.nodes_per_host,
                 new_nodes_per_hour: self.new_nodes_per_hour,
                 event_cgroups: self.event_cgroups,
-                commands_per_container: self.commands_per_container,
+                commands_per_container: match collectors.has(Collector::Commands) {
+                    true => self.commands_per_container,
+                    false => 0,
+                },
             },
             ..self.input.collector()
         };
@@ -228,6 +237,7 @@ impl Cli {
                 systemd_socket: self.systemd_socket,
                 timeouts: Timeouts::scaled(timeout_scale),
             },
+            collectors,
             once: self.once,
             timeout_scale,
         })

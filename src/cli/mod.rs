@@ -3,6 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `flags` | the flags of the exporter, and parsing |
+//! | `collector_flags` | the flags `--[no-]collector.NAME` |
 //! | `input_flags` | flags that all commands share: where to read from |
 //! | `tree_flags` | the commands `tree` and `roots` |
 //! | `flag_values` | parsers of single values |
@@ -10,6 +11,7 @@
 //! | `config` | the resolved configuration |
 //! | `logging` | log output |
 
+mod collector_flags;
 pub mod config;
 mod flag_error;
 mod flag_values;

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 
 use super::catalog::{CATALOG, Id, Kind, Scope};
+use super::collectors::Collectors;
 use super::rendered::Format;
 use super::sample_lines::{FamiliesWriter, SampleWriter, push_labels};
 use crate::model::command_counts::{COMMAND_OUTCOMES, CommandCounts};
@@ -19,7 +20,7 @@ use crate::model::snapshot::{ContainerNumbers, ContainerSummary, NamedSnapshot};
 /// Maximum number of non-reaping parents with their own series.
 const MAX_ZOMBIE_PARENTS: usize = 5;
 
-/// Writes all families of [`Scope::Container`] that have a sample, in the order of the catalog. `docker_labels` are the
+/// Writes all families of [`Scope::Container`] of these collectors that have a sample, in the order of the catalog. `docker_labels` are the
 /// names of the labels `label_<name>`, in the order of their values in the metadata.
 ///
 /// # Errors
@@ -29,12 +30,17 @@ pub fn write<W: Write>(
     format: Format,
     snapshot: &NamedSnapshot,
     docker_labels: &[String],
+    collectors: Collectors,
 ) -> io::Result<()> {
     let containers = Containers::new(snapshot);
     let mut families = FamiliesWriter::new(writer, format);
-    for (index, family) in CATALOG.iter().enumerate().filter(|(_, family)| family.scope == Scope::Container) {
+    let selected = CATALOG
+        .iter()
+        .zip(Id::ALL)
+        .filter(|&(family, &id)| family.scope == Scope::Container && collectors.export(family, id));
+    for (family, &id) in selected {
         families.write_family(family, containers.iter(), |out, container| {
-            write_samples(out, Id::ALL[index], &container, snapshot, docker_labels);
+            write_samples(out, id, &container, snapshot, docker_labels);
         })?;
     }
     Ok(())

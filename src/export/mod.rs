@@ -3,6 +3,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`catalog`] | the definition of every metric family |
+//! | [`collectors`] | the groups of families that a flag or a scrape selects |
 //! | [`container_families`] | the families of containers, written directly from the snapshot |
 //! | [`pod_families`] | the families of pods, written in the same way |
 //! | `sample_lines` | sample lines of both |
@@ -13,6 +14,7 @@
 //! | [`self_metrics`] | CPU, memory and descriptors of the exporter |
 
 pub mod catalog;
+pub mod collectors;
 pub mod container_families;
 pub mod exporter_families;
 pub mod openmetrics;

@@ -11,6 +11,8 @@ use hyper::body::Bytes;
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
+use super::catalog::{CATALOG, Scope};
+use super::collectors::{Collector, Collectors};
 use super::openmetrics::{OPENMETRICS_FORMAT, OpenMetricsEncoder};
 use super::{container_families, pod_families};
 use crate::model::snapshot::NamedSnapshot;
@@ -74,6 +76,8 @@ pub struct RenderedSnapshot {
     families: Vec<MetricFamily>,
     /// Names of the labels `label_<name>` of Docker labels.
     docker_labels: Arc<[String]>,
+    /// The enabled collectors.
+    pub collectors: Collectors,
     slots: [Slot; Encoding::ALL.len()],
     /// Time at which the snapshot was collected.
     pub collected_at: Instant,
@@ -89,9 +93,11 @@ impl RenderedSnapshot {
         snapshot: NamedSnapshot,
         families: Vec<MetricFamily>,
         docker_labels: Arc<[String]>,
+        collectors: Collectors,
         (collected_at, interval): (Instant, Duration),
     ) -> Self {
-        Self { snapshot, families, docker_labels, slots: Default::default(), collected_at, interval }
+        let slots = Default::default();
+        Self { snapshot, families, docker_labels, collectors, slots, collected_at, interval }
     }
 
     /// Encodes the formats that scrapers requested from earlier snapshots, so that they are ready for the next scrape.
@@ -120,33 +126,52 @@ impl RenderedSnapshot {
         slot.body.get().cloned()
     }
 
+    /// Encodes the metrics of some collectors. The result is not kept.
+    #[must_use]
+    pub fn body_of(&self, encoding: Encoding, collectors: Collectors) -> Bytes {
+        if encoding.gzip {
+            return compress(|writer| self.write(encoding.format, collectors, writer));
+        }
+        let mut out = Vec::with_capacity(64 * 1024);
+        // Writing to a vector cannot fail.
+        let _ = self.write(encoding.format, collectors, &mut out);
+        out.shrink_to_fit();
+        out.into()
+    }
+
     fn encode(&self, encoding: Encoding) -> Bytes {
         let plain = &self.slots[Encoding { gzip: false, ..encoding }.index()].body;
         let encode = || match (encoding.gzip, plain.get()) {
             (true, Some(body)) => compress(|writer| writer.write_all(body)),
             // A body of thousands of containers has megabytes, so it is not also kept uncompressed.
-            (true, None) => compress(|writer| self.write(encoding.format, writer)),
-            (false, _) => {
-                let mut out = Vec::with_capacity(64 * 1024);
-                // Writing to a vector cannot fail.
-                let _ = self.write(encoding.format, &mut out);
-                out.shrink_to_fit();
-                out.into()
-            }
+            (true, None) | (false, _) => self.body_of(encoding, self.collectors),
         };
         self.slots[encoding.index()].body.get_or_init(encode).clone()
     }
 
-    fn write<W: Write>(&self, format: Format, writer: &mut W) -> io::Result<()> {
-        container_families::write(writer, format, &self.snapshot, &self.docker_labels)?;
-        pod_families::write(writer, format, &self.snapshot)?;
+    fn write<W: Write>(&self, format: Format, collectors: Collectors, writer: &mut W) -> io::Result<()> {
+        container_families::write(writer, format, &self.snapshot, &self.docker_labels, collectors)?;
+        if collectors.has(Collector::Pods) {
+            pod_families::write(writer, format, &self.snapshot)?;
+        }
+        let of_exporter;
+        let families = if collectors.has(Collector::Processes) {
+            &self.families
+        } else {
+            of_exporter = self.families.iter().filter(|it| is_of_exporter(it.name())).cloned().collect();
+            &of_exporter
+        };
         let others = match format {
-            Format::Text => TextEncoder::new().encode(&self.families, writer),
-            Format::OpenMetrics => OpenMetricsEncoder.encode(&self.families, writer),
+            Format::Text => TextEncoder::new().encode(families, writer),
+            Format::OpenMetrics => OpenMetricsEncoder.encode(families, writer),
         };
         // Only the writer can fail: all families are gauges or counters, and every family has a sample.
         others.map_err(io::Error::other)
     }
+}
+
+fn is_of_exporter(name: &str) -> bool {
+    CATALOG.iter().any(|family| family.name == name && family.scope == Scope::Exporter)
 }
 
 /// Uses the fastest level. The body consists mostly of repeated names, so it still shrinks by a factor of 20.
@@ -188,7 +213,7 @@ mod tests {
     fn rendered() -> RenderedSnapshot {
         let families = Gauge::with_opts(Opts::new("g", "Some help.")).unwrap().collect();
         let at = (Instant::now(), Duration::ZERO);
-        RenderedSnapshot::new(NamedSnapshot::default(), families, Arc::from([]), at)
+        RenderedSnapshot::new(NamedSnapshot::default(), families, Arc::from([]), Collectors::default(), at)
     }
 
     #[test]

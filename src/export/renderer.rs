@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::collectors::Collectors;
 use super::exporter_families::{ExporterStatus, families};
 use super::rendered::RenderedSnapshot;
 use super::self_metrics::{OwnProcess, start_time_seconds};
@@ -14,6 +15,7 @@ use crate::model::snapshot::NamedSnapshot;
 pub struct Renderer {
     /// Names of the labels `label_<name>`, in the order of their values in the metadata.
     container_labels: Arc<[String]>,
+    collectors: Collectors,
     /// The possible reasons why only some processes are visible, and whether each one applies.
     partial: [(&'static str, bool); 2],
     start_time_seconds: Option<f64>,
@@ -21,8 +23,13 @@ pub struct Renderer {
 
 impl Renderer {
     #[must_use]
-    pub fn new(container_labels: Vec<String>, partial: [(&'static str, bool); 2]) -> Self {
-        Self { container_labels: container_labels.into(), partial, start_time_seconds: start_time_seconds() }
+    pub fn new(
+        container_labels: Vec<String>,
+        collectors: Collectors,
+        partial: [(&'static str, bool); 2],
+    ) -> Self {
+        let container_labels = container_labels.into();
+        Self { container_labels, collectors, partial, start_time_seconds: start_time_seconds() }
     }
 
     /// Renders a collection. `web_config` is whether the current web configuration is in effect, and how many reloads
@@ -48,6 +55,7 @@ impl Renderer {
             snapshot,
             families,
             Arc::clone(&self.container_labels),
+            self.collectors,
             (collected_at, interval),
         )
     }

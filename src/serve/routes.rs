@@ -5,7 +5,7 @@
 //! | `/api/v1/containers` | all containers as JSON |
 //! | `/api/v1/containers/{name-or-id}/tree` | a container and its forest as JSON |
 //! | `/assets/…` | style, script and icon of the pages |
-//! | `--web.telemetry-path` (`/metrics`) | the metrics; 503 before the first collection |
+//! | `--web.telemetry-path` (`/metrics`) | the metrics; `?collect[]=` selects collectors; 503 before the first collection |
 //! | `/-/healthy` | 200 while the server runs |
 //! | `/-/ready` | 200 while the snapshot is recent; else 503 with the reason |
 //! | anything else | 404 |
@@ -69,7 +69,7 @@ async fn respond_authorized<B>(request: &Request<B>, server: &Server) -> FullRes
     }
     let query = request.uri().query().unwrap_or_default();
     let response = match path {
-        path if path == &*server.telemetry_path => metrics(server, request.headers()).await,
+        path if path == &*server.telemetry_path => metrics(server, request.headers(), query).await,
         "/" => list_page(server, query).await,
         "/-/healthy" => Ok(text(StatusCode::OK, "healthy")),
         "/-/ready" => Ok(ready(&server.latest)),
@@ -116,16 +116,24 @@ fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
-async fn metrics(server: &Server, headers: &HeaderMap) -> Result<FullResponse, RenderError> {
+async fn metrics(server: &Server, headers: &HeaderMap, query: &str) -> Result<FullResponse, RenderError> {
     let Some(snapshot) = server.latest.current() else {
         return Ok(text(StatusCode::SERVICE_UNAVAILABLE, NO_SNAPSHOT));
     };
     let format = negotiation::format(&joined(headers, &ACCEPT));
     let gzip = negotiation::accepts_gzip(&joined(headers, &ACCEPT_ENCODING));
     let encoding = Encoding { format, gzip };
-    let body = match snapshot.encoded(encoding) {
-        Some(body) => body,
-        None => server.render_thread.run_metrics(move || snapshot.body(encoding)).await?,
+    let body = match snapshot.collectors.select(selected_collectors(query)) {
+        Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
+        // Not kept, so it is limited like a page.
+        Ok(Some(selected)) => {
+            let permit = server.render_thread.page_permit()?;
+            permit.run(move || snapshot.body_of(encoding, selected)).await?
+        }
+        Ok(None) => match snapshot.encoded(encoding) {
+            Some(body) => body,
+            None => server.render_thread.run_metrics(move || snapshot.body(encoding)).await?,
+        },
     };
     let mut response = Response::new(Full::new(body));
     let headers = response.headers_mut();
@@ -135,6 +143,15 @@ async fn metrics(server: &Server, headers: &HeaderMap) -> Result<FullResponse, R
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     Ok(response)
+}
+
+/// The values of the parameters `collect[]`, as node_exporter has them. Brackets can be encoded.
+fn selected_collectors(query: &str) -> impl Iterator<Item = String> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    query.split('&').filter_map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(name) == "collect[]").then(|| decoded(value))
+    })
 }
 
 /// The value of a header. Several lines with the same name are one list (RFC 9110, section 5.3).

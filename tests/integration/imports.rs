@@ -53,6 +53,7 @@ const LAYERS: [Layer; 10] = [
         module: "cli",
         may_import: &[
             ("collect::config", "flags become its configuration"),
+            ("export::collectors", "flags select collectors"),
             ("model", "types of values"),
             ("names::config", "flags become its configuration"),
             ("names::endpoint", "parses --docker.host"),
@@ -77,11 +78,12 @@ const LAYERS: [Layer; 10] = [
 ];
 
 /// Modules that take bytes, records and times as arguments and do no I/O.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "model",
     "resolve",
     "view",
     "export::catalog",
+    "export::collectors",
     "export::container_families",
     "export::exporter_families",
     "export::openmetrics",

@@ -7,6 +7,7 @@ mod alerts;
 mod api;
 mod cgroup_ids;
 mod cli;
+mod collectors;
 mod cri_names;
 mod dashboards;
 mod docker_api;

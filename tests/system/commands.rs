@@ -1,6 +1,6 @@
 //! The events by command are exact: every number is known from what the container runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event_counts::run_gated;
 use crate::support::Exporter;
@@ -158,6 +158,24 @@ fn lifetimes_are_a_histogram() {
     assert!(limits.is_sorted(), "{limits:?}");
     assert!(limits[1] <= 20.0 && limits[2] <= 40.0, "{limits:?}");
     assert!(grown("sum", None) >= 20.0 * 0.15 + 1.1);
+}
+
+#[test]
+fn collectors_of_kernel_counters_can_be_switched_off() {
+    let engine = Engine::shared();
+    let flags = ["--no-collector.commands", "--no-collector.exits", "--no-collector.lifetimes"];
+    let exporter = start(&engine, &flags);
+    let (_, after) = run_gated(&engine, &exporter, &[("plain", "/bin/false")]);
+    let exits = "pstree_container_exits_total";
+    for family in [FORKS, EXECS, EXITS, exits, "pstree_container_process_lifetime_seconds_count"] {
+        assert_eq!(after.select(family, &[]).count(), 0, "{family}");
+    }
+    assert_eq!(after.select("pstree_container_forks_total", &[]).count(), 1);
+    drop(exporter);
+    let metrics = start(&engine, &[]).get("/metrics?collect[]=commands", &[]).text();
+    let names: BTreeSet<String> = Exposition::parse(&metrics).samples.into_iter().map(|it| it.0).collect();
+    let of_containers: Vec<_> = names.iter().filter(|name| name.starts_with("pstree_container_")).collect();
+    assert_eq!(of_containers, [EXECS, FORKS]);
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn notify_systemd(state: &[NotifyState<'_>]) {
 
 fn renderer(config: &Config) -> Renderer {
     let labels = config.names.labels.iter().map(|it| it.label.clone()).collect();
-    Renderer::new(labels, log_hidden_processes(&config.collector))
+    Renderer::new(labels, config.collectors, log_hidden_processes(&config.collector))
 }
 
 fn render(renderer: &Renderer, collection: Collection, web_config: Option<(bool, u64)>) -> RenderedSnapshot {
