@@ -165,16 +165,23 @@ fn collectors_of_kernel_counters_can_be_switched_off() {
     let engine = Engine::shared();
     let flags = ["--no-collector.commands", "--no-collector.exits", "--no-collector.lifetimes"];
     let exporter = start(&engine, &flags);
-    let (_, after) = run_gated(&engine, &exporter, &[("plain", "/bin/false")]);
+    engine.run("plain", &["--", "/bin/sh", "-c", "/bin/false; exec /bin/sleep 1000"]);
+    let after = exporter.scrape_until("kernel counters", |metrics| {
+        metrics.value("pstree_container_forks_total", &[("name", "plain")]).map(|_| metrics.clone())
+    });
     let exits = "pstree_container_exits_total";
     for family in [FORKS, EXECS, EXITS, exits, "pstree_container_process_lifetime_seconds_count"] {
         assert_eq!(after.select(family, &[]).count(), 0, "{family}");
     }
     assert_eq!(after.select("pstree_container_forks_total", &[]).count(), 1);
     drop(exporter);
-    let metrics = start(&engine, &[]).get("/metrics?collect[]=commands", &[]).text();
-    let names: BTreeSet<String> = Exposition::parse(&metrics).samples.into_iter().map(|it| it.0).collect();
-    let of_containers: Vec<_> = names.iter().filter(|name| name.starts_with("pstree_container_")).collect();
+    let exporter = start(&engine, &[]);
+    exporter
+        .scrape_until("kernel counters", |metrics| metrics.value(FORKS, &[("name", "plain")]).map(|_| ()));
+    let metrics = Exposition::parse(&exporter.get("/metrics?collect[]=commands", &[]).text());
+    let names: BTreeSet<&str> = metrics.samples.iter().map(|(name, ..)| name.as_str()).collect();
+    let of_containers: Vec<&str> =
+        names.into_iter().filter(|it| it.starts_with("pstree_container_")).collect();
     assert_eq!(of_containers, [EXECS, FORKS]);
 }
 
