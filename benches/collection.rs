@@ -90,6 +90,7 @@ impl Collection {
             interval: Duration::from_secs(5),
             source,
             bounds: Bounds::default(),
+            usage: false,
             units: false,
             container_name: None,
         };

@@ -58,8 +58,36 @@ typedef struct {
 	int counter;
 } atomic_t;
 
-struct mm_struct;
+struct list_head {
+	struct list_head *next;
+};
+
+struct percpu_counter {
+	__s64 count;
+};
+
+struct mm_struct {
+	struct percpu_counter rss_stat[4];
+};
+
+typedef struct {
+	__s64 counter;
+} atomic_long_t;
+
+/* Until Linux 6.1. */
+struct mm_rss_stat {
+	atomic_long_t count[4];
+};
+
+struct mm_struct___before_6_2 {
+	struct mm_rss_stat rss_stat;
+};
+
 struct tty_struct;
+
+struct sched_entity {
+	__u64 sum_exec_runtime;
+};
 
 struct signal_struct {
 	atomic_t live;
@@ -68,6 +96,8 @@ struct signal_struct {
 	unsigned int flags;
 	struct tty_struct *tty;
 	struct mm_struct *oom_mm;
+	unsigned long long sum_sched_runtime;
+	struct list_head thread_head;
 };
 
 struct task_struct {
@@ -84,6 +114,9 @@ struct task_struct {
 	char comm[16];
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct mm_struct *mm;
+	struct sched_entity se;
+	struct list_head thread_node;
 };
 
 struct seq_file;

@@ -21,6 +21,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
 #define SIGKILL 9
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 #define EEXIST 17
 #define MAX_ANCESTORS 8
 #define HAS_TERMINAL 0x80000000
@@ -368,10 +369,13 @@ int BPF_PROG(on_rmdir, struct cgroup *cgroup)
 	return 0;
 }
 
-/* One process (thread group): 72 bytes without padding. */
+/* One process (thread group): 88 bytes without padding. */
 struct process {
 	__u64 start_boottime; /* nanoseconds */
 	__u64 cgroup_id;
+	/* Of all threads, including those that exited, in nanoseconds. */
+	__u64 cpu_time;
+	__u64 resident_pages;
 	__u32 pid;
 	__u32 parent_pid;
 	__u32 state;
@@ -386,6 +390,70 @@ struct process {
 	__u32 pid_namespace;
 	char comm[16];
 };
+
+/* The number of threads of a process is limited to that of all pids (PID_MAX_LIMIT, include/linux/threads.h). */
+#define MAX_THREADS (1 << 22)
+
+/* Addresses are numbers, because the verifier permits no arithmetic with pointers to structures of the kernel. */
+struct thread_list {
+	__u64 head;
+	__u64 next;
+	__u64 cpu_time;
+};
+
+/* The program runs in an RCU read section, so a thread that exits meanwhile stays readable. */
+static long add_thread(__u32 index, struct thread_list *threads)
+{
+	__u64 thread = threads->next - bpf_core_field_offset(struct task_struct, thread_node);
+	__u64 cpu_time = 0;
+
+	if (!threads->next || threads->next == threads->head)
+		return 1;
+	bpf_probe_read_kernel(&cpu_time, sizeof(cpu_time),
+			      (void *)thread + bpf_core_field_offset(struct task_struct, se.sum_exec_runtime));
+	threads->cpu_time += cpu_time;
+	return bpf_probe_read_kernel(&threads->next, sizeof(threads->next), (void *)threads->next) != 0;
+}
+
+/* The sum that /proc/PID/stat divides into user and kernel time: cputime_adjust(), kernel/sched/cputime.c. */
+static __always_inline __u64 cpu_time(struct task_struct *leader, struct signal_struct *signal)
+{
+	struct thread_list threads = { .cpu_time = signal->sum_sched_runtime };
+
+	if (signal->nr_threads <= 1) {
+		threads.cpu_time += leader->se.sum_exec_runtime;
+		return threads.cpu_time;
+	}
+	if (bpf_core_read(&threads.next, sizeof(threads.next), &signal->thread_head.next))
+		return threads.cpu_time;
+	threads.head = (__u64)signal + bpf_core_field_offset(struct signal_struct, thread_head);
+	bpf_loop(MAX_THREADS, add_thread, &threads, 0);
+	return threads.cpu_time;
+}
+
+/* File, anonymous and shared pages; the third counter is that of swapped pages (include/linux/mm_types_task.h). */
+#define RESIDENT_PAGES(count_of) (positive(count_of(0)) + positive(count_of(1)) + positive(count_of(3)))
+
+static __always_inline __u64 positive(__s64 count)
+{
+	return count > 0 ? count : 0;
+}
+
+static __always_inline __u64 resident_pages(struct task_struct *leader)
+{
+	struct mm_struct *mm = leader->mm;
+
+	if (!mm || leader->flags & PF_KTHREAD)
+		return 0;
+#define COUNT_OF(index) mm->rss_stat[index].count
+	if (bpf_core_field_exists(mm->rss_stat[0].count))
+		return RESIDENT_PAGES(COUNT_OF);
+	struct mm_struct___before_6_2 *before_6_2 = (void *)mm;
+#define COUNT_BEFORE_6_2(index) BPF_CORE_READ(before_6_2, rss_stat.count[index].counter)
+	if (bpf_core_field_exists(before_6_2->rss_stat.count))
+		return RESIDENT_PAGES(COUNT_BEFORE_6_2);
+	return 0;
+}
 
 SEC("iter/task")
 int list_processes(struct bpf_iter__task *context)
@@ -407,6 +475,8 @@ int list_processes(struct bpf_iter__task *context)
 	process.exit_state = task->exit_state;
 	process.flags = task->flags;
 	process.threads = task->signal->nr_threads;
+	process.cpu_time = cpu_time(task, task->signal);
+	process.resident_pages = resident_pages(task);
 	bpf_probe_read_kernel(process.comm, sizeof(process.comm), task->comm);
 	pid = task->thread_pid;
 	if (!pid) /* reaped just now */

@@ -60,6 +60,7 @@ impl Machine {
             interval: Duration::from_secs(3600),
             source: SourceFlag::Proc,
             bounds: BOUNDS,
+            usage: true,
             units: false,
             container_name: None,
         };

@@ -16,6 +16,9 @@ pub fn check(data: &[u8]) {
     assert_eq!(record.key.pid, PID);
     assert_eq!(Some(record.parent_pid), naive.number(4), "the parent");
     assert_eq!(Some(record.key.start_time), naive.number(22), "the start time");
+    let cpu = naive.number::<u64>(14).zip(naive.number(15)).map(|(user, system)| user.saturating_add(system));
+    assert_eq!(Some(record.usage.cpu_ticks), cpu, "CPU time");
+    assert_eq!(Some(record.usage.resident_pages), naive.number(24), "memory");
     assert_eq!(record.comm.as_bytes(), &naive.comm[..naive.comm.len().min(15)]);
     assert_eq!(record.kernel_thread, naive.number::<u64>(9).is_some_and(|flags| flags & 0x20_0000 != 0));
     if naive.is_as_printed() {
@@ -61,6 +64,6 @@ impl<'a> Naive<'a> {
             && ["R", "S", "D", "T", "t", "Z", "X", "I"].contains(&&*self.fields[0])
             && self.fields.len() > 40
             && self.fields[1..40].iter().all(is_number)
-            && [4, 9, 20, 22].into_iter().all(is_natural)
+            && [4, 9, 14, 15, 20, 22, 24].into_iter().all(is_natural)
     }
 }

@@ -8,7 +8,7 @@ use crate::export::collectors::{Collector, Collectors};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CollectorFlags(pub(crate) Collectors);
 
-/// The flag that enables a collector, the flag that disables it, and what the latter does.
+/// The flag that enables a collector, the flag that disables it, and what that one does which changes the default.
 fn flags(collector: Collector) -> (&'static str, &'static str, &'static str) {
     match collector {
         Collector::Processes => ("collector.processes", "no-collector.processes", ""),
@@ -27,6 +27,11 @@ fn flags(collector: Collector) -> (&'static str, &'static str, &'static str) {
         Collector::Sessions => {
             ("collector.sessions", "no-collector.sessions", "Do not export terminal sessions")
         }
+        Collector::Usage => (
+            "collector.usage",
+            "no-collector.usage",
+            "Export CPU time and memory of the busiest and biggest paths of each container",
+        ),
         Collector::Pods => {
             ("collector.pods", "no-collector.pods", "Do not export metrics of Kubernetes pods")
         }
@@ -40,8 +45,11 @@ impl Args for CollectorFlags {
             let flag = |name: &'static str| {
                 Arg::new(name).long(name).action(ArgAction::SetTrue).help_heading("Collectors")
             };
-            // All collectors are on, so the help lists only how to switch them off. The last of both flags counts.
-            command.arg(flag(on).hide(true).overrides_with(off)).arg(flag(off).help(help).overrides_with(on))
+            // The help lists only the flag that changes the default. The last of both flags counts.
+            let (is_on, help_of) = (collector.is_default(), |shown: bool| if shown { help } else { "" });
+            command
+                .arg(flag(on).help(help_of(!is_on)).hide(is_on).overrides_with(off))
+                .arg(flag(off).help(help_of(is_on)).hide(!is_on).overrides_with(on))
         })
     }
 
@@ -52,9 +60,15 @@ impl Args for CollectorFlags {
 
 impl FromArgMatches for CollectorFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let is_off = |collector: &Collector| matches.get_flag(flags(*collector).1);
-        let off = Collector::SWITCHABLE.into_iter().filter(is_off);
-        Ok(Self(off.fold(Collectors::default(), Collectors::without)))
+        let set = |collectors: Collectors, collector| {
+            let (on, off, _) = flags(collector);
+            match (matches.get_flag(on), matches.get_flag(off)) {
+                (true, _) => collectors.with(collector),
+                (_, true) => collectors.without(collector),
+                _ => collectors,
+            }
+        };
+        Ok(Self(Collector::SWITCHABLE.into_iter().fold(Collectors::default(), set)))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -28,6 +28,8 @@ pub struct TreeConfig {
     pub layout: RowOptions,
     pub arguments: bool,
     pub host_pids: bool,
+    /// Show CPU and memory.
+    pub usage: bool,
     pub json: bool,
     pub ascii: bool,
     pub color: ColorFlag,

@@ -223,6 +223,7 @@ impl Cli {
                     false => 0,
                 },
             },
+            usage: collectors.has(Collector::Usage),
             ..self.input.collector()
         };
         Ok(Config {

@@ -123,6 +123,7 @@ impl InputFlags {
             interval: Duration::ZERO,
             source: SourceFlag::Proc,
             bounds: Bounds::default(),
+            usage: false,
             units: self.units,
             container_name: self.container_name,
         }

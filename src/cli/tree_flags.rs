@@ -46,7 +46,11 @@ pub(crate) struct TreeFlags {
     #[arg(long, help_heading = "Display")]
     host_pids: bool,
 
-    /// Order of siblings: lowest pid, oldest, or most children first
+    /// Show CPU, measured for one second, and memory
+    #[arg(long, help_heading = "Display")]
+    usage: bool,
+
+    /// Order of siblings: lowest pid, oldest, most children, or most CPU or memory first; the last two imply --usage
     #[arg(long, value_name = "BY", default_value = "pid", value_enum, help_heading = "Display")]
     sort: Sort,
 
@@ -127,6 +131,7 @@ impl TreeFlags {
             },
             arguments: self.args,
             host_pids: self.host_pids,
+            usage: self.usage || self.sort.is_by_usage(),
             json: self.json,
             ascii: self.ascii,
             color: self.color,

@@ -48,6 +48,8 @@ pub struct CollectorConfig {
     pub interval: Duration,
     pub source: SourceFlag,
     pub bounds: Bounds,
+    /// Whether CPU time and memory of paths are exported.
+    pub usage: bool,
     /// Whether systemd units on the host are forests of their own.
     pub units: bool,
     /// The name of the container that the exporter runs in, if no other container is visible.

@@ -25,6 +25,8 @@ use std::time::{Duration, Instant, SystemTime};
 use rustc_hash::FxHashMap;
 use tracing::warn;
 
+use container_states::OverflowCounters;
+
 use super::config::{Bounds, CollectorConfig};
 use super::double_buffer::DoubleBuffer;
 use super::foreign_processes;
@@ -37,7 +39,6 @@ use crate::model::collection::{CollectionStatus, CollectorRun};
 use crate::model::comm_interner::CommInterner;
 use crate::model::container::Runtime;
 use crate::model::container_table::ContainerTable;
-use crate::model::event_counts::EventCounts;
 use crate::model::forest::merged_nodes::MergedNodes;
 use crate::model::forest::stats::ForestStatsBySlot;
 use crate::model::pod::PodState;
@@ -64,9 +65,13 @@ pub struct Pipeline {
     pids: PidsReader,
     cgroupfs: PathBuf,
     bounds: Bounds,
+    /// Whether CPU and memory are exported.
+    exports_usage: bool,
     started: Instant,
     /// Start of the last collection.
     last_begun: Option<Instant>,
+    /// Start of the last successful collection.
+    last_success: Option<Instant>,
 
     resolver: ContainerResolver,
     containers: ContainerTable,
@@ -83,13 +88,6 @@ pub struct Pipeline {
     /// All runtimes seen since the start.
     runtimes: BTreeMap<Runtime, u64>,
     status: CollectionStatus,
-}
-
-/// Counters of all containers above the limit, over all collections.
-#[derive(Default)]
-struct OverflowCounters {
-    starts: u64,
-    events: EventCounts,
 }
 
 /// The start of a collection on each clock.
@@ -128,8 +126,10 @@ impl Pipeline {
             pids: PidsReader::find(&config.cgroupfs),
             cgroupfs: config.cgroupfs.clone(),
             bounds: config.bounds,
+            exports_usage: config.usage,
             started: Instant::now(),
             last_begun: None,
+            last_success: None,
             resolver: ContainerResolver::new(own_container, config.interval).with_units(config.units),
             containers: ContainerTable::new(config.bounds.new_nodes_per_hour),
             comms: CommInterner::default(),
@@ -259,6 +259,7 @@ impl Pipeline {
         }
         self.status.collections += 1;
         let snapshot = self.snapshot(begun, (states, pods), overflow, users);
+        self.last_success = Some(begun.at);
         self.resolver.end(Arc::clone(&snapshot.processes));
         Ok(Arc::new(snapshot))
     }
@@ -320,7 +321,7 @@ impl Pipeline {
 
     fn link(&mut self) {
         let Self { source, resolver, containers, comms, table, member_pids, .. } = self;
-        let ProcessTable { records, forest, forest_without_units, roots } = table;
+        let ProcessTable { records, forest, forest_without_units, roots, recent_cpu_ticks } = table;
         let cache = resolver.cache();
         comms.intern_all(records, cache.previous_records(), |index| cache.previous_index(index));
         forest.rebuild(records);
@@ -333,6 +334,10 @@ impl Pipeline {
         roots.classify(records, forest, containers.slots(), |index| {
             resolver.origin(index, records[index].key.pid, source.files())
         });
+        recent_cpu_ticks.clear();
+        if self.last_success.is_some() {
+            recent_cpu_ticks.extend(resolver.cache().recent_cpu_ticks(records));
+        }
         member_pids.clear();
         member_pids.resize(containers.slots(), MemberPids::default());
         for (index, record) in records.iter().enumerate() {
@@ -349,8 +354,8 @@ impl Pipeline {
 
     fn sum_up(&mut self, unix: f64) {
         let Self { resolver, containers, comms, nodes, stats, table, .. } = self;
-        let ProcessTable { records, forest, roots, .. } = &*table;
-        nodes.rebuild(records, forest, containers.slots(), comms);
+        let ProcessTable { records, forest, roots, recent_cpu_ticks, .. } = &*table;
+        nodes.rebuild((records, recent_cpu_ticks), forest, containers.slots(), comms);
         let zombie_since = |index| resolver.zombie_since(index, unix);
         let forests = (forest, table.host_forest());
         stats.rebuild(records, forests, roots, containers.slots(), comms, zombie_since);
@@ -378,6 +383,8 @@ impl Pipeline {
             collected_at: begun.unix,
             collected_at_ticks: begun.ticks,
             collected_at_monotonic: begun.monotonic,
+            since_previous: self.last_success.map(|last| begun.at.duration_since(last)),
+            page_bytes: rustix::param::page_size() as u64,
             users,
         }
     }

@@ -31,6 +31,7 @@ pub(super) fn prune_exited(
 mod tests {
     use super::*;
     use crate::model::process::{Comm, Membership, NsPids, ProcessState, SkipReason};
+    use crate::model::usage::Usage;
     use crate::resolve::process_files::ProcessFiles;
     use std::time::Duration;
 
@@ -78,6 +79,7 @@ mod tests {
                 leader_exited: false,
                 has_terminal: false,
                 ns_pid: 0,
+                usage: Usage::default(),
             };
             resolver
                 .resolve(record, None, &mut files, &mut containers, &mut records)

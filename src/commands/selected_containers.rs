@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::collect::config::CollectorConfig;
 use crate::collect::pipeline::Pipeline;
@@ -25,12 +26,34 @@ pub(super) struct Selected {
     pub pids: Vec<u32>,
 }
 
+/// What is collected besides containers, and for how long.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Extent {
+    pub with_host: bool,
+    /// Time between two collections, which measures CPU time; `None` to collect once.
+    pub period: Option<Duration>,
+}
+
+/// Collects once, or twice with a pause in between.
+async fn collect_over(
+    pipeline: &mut Pipeline,
+    inside: Option<&[u32]>,
+    with_host: bool,
+    period: Option<Duration>,
+) -> anyhow::Result<Arc<Snapshot>> {
+    if let Some(period) = period {
+        pipeline.collect_for_trees(inside, with_host)?;
+        tokio::time::sleep(period).await;
+    }
+    Ok(pipeline.collect_for_trees(inside, with_host)?)
+}
+
 /// Collects only the selected containers if Docker or a pid locates them, otherwise all containers.
 pub(super) async fn collect(
     config: &CollectorConfig,
     config_of_names: &NamesConfig,
     wanted: &[String],
-    with_host: bool,
+    Extent { with_host, period }: Extent,
 ) -> anyhow::Result<Selected> {
     if System::new(&config.procfs).hides_other_users() {
         eprintln!("pstree-exporter: {HIDEPID_ADVICE}");
@@ -45,14 +68,14 @@ pub(super) async fn collect(
     let mut pipeline = Pipeline::new(config)?;
     if let Some(mut inside) = inside.filter(|_| !needs_all) {
         inside.extend(pids);
-        let snapshot = pipeline.collect_for_trees(Some(&inside), with_host)?;
+        let snapshot = collect_over(&mut pipeline, Some(&inside), with_host, period).await?;
         let snapshot = join(config_of_names, &snapshot, &mut names).await;
         // If a container has been removed, or is not where Docker says, the search continues among all containers.
         if let Ok((containers, pids)) = select(&snapshot, wanted, false) {
             return Ok(Selected { snapshot, containers, pids });
         }
     }
-    let snapshot = pipeline.collect_for_trees(None, with_host)?;
+    let snapshot = collect_over(&mut pipeline, None, with_host, period).await?;
     let snapshot = join(config_of_names, &snapshot, &mut names).await;
     let (containers, pids) = select(&snapshot, wanted, with_host)?;
     Ok(Selected { snapshot, containers, pids })

@@ -1,12 +1,14 @@
 //! The command `tree`: collects once, prints the trees of the selected containers, and exits.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::selected_containers::{Selected, collect};
+use super::selected_containers::{Extent, Selected, collect};
 use super::user_names::UserNameCache;
 use crate::cli::config::{ColorFlag, TreeConfig};
 use crate::model::process::Membership;
@@ -15,12 +17,15 @@ use crate::model::user_names::UserNames;
 use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentsByPid};
 use crate::observe::procfs::reader_pool::ReadTimeouts;
 use crate::view::json;
-use crate::view::rows::arrange;
-use crate::view::text::{Section, Style, TreeView, heading};
+use crate::view::rows::{Sort, arrange};
+use crate::view::text::{Section, Style, Title, TreeView, heading};
 use crate::view::tree::{Highlight, Tree};
 
 /// A process whose command line cannot be read blocks one of these threads.
 pub(super) const ARGUMENT_THREADS: usize = 4;
+
+/// How long CPU time is measured. The kernel counts it in hundredths of a second.
+const USAGE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Prints the trees of the selected containers.
 ///
@@ -28,11 +33,18 @@ pub(super) const ARGUMENT_THREADS: usize = 4;
 /// If there is no such container, or if reading or writing fails.
 pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
     let runtime = runtime()?;
-    let Selected { snapshot, containers, pids } =
-        runtime.block_on(collect(&config.collector, &config.names, &config.wanted, config.with_host))?;
+    let Selected { snapshot, containers, pids } = runtime.block_on(collect(
+        &config.collector,
+        &config.names,
+        &config.wanted,
+        Extent { with_host: config.with_host, period: config.usage.then_some(USAGE_PERIOD) },
+    ))?;
     let containers: Vec<&ContainerSummary> =
         containers.into_iter().map(|index| &snapshot.containers[index]).collect();
     let mut trees = trees_of(&snapshot, &containers, config.with_host);
+    if config.wanted.is_empty() {
+        sort_by_usage(&mut trees, config.layout.sort);
+    }
     let lines = if config.arguments {
         let timeouts = ReadTimeouts::scaled(config.timeout_scale);
         let readers = ArgumentReaders::start(&config.collector.procfs, ARGUMENT_THREADS, timeouts)?;
@@ -71,6 +83,13 @@ pub(super) fn trees_of<'s>(
     all.into_iter().map(|(container, _)| container).zip(trees).collect()
 }
 
+/// Sorts trees by what they use, most first, if branches are sorted so.
+pub(super) fn sort_by_usage(trees: &mut [(Option<&ContainerSummary>, Tree)], sort: Sort) {
+    if sort.is_by_usage() {
+        trees.sort_by_cached_key(|(_, tree)| Reverse(sort.usage(&tree.usage())));
+    }
+}
+
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -104,13 +123,15 @@ fn as_text(
         };
     }
     let sections = trees.into_iter().zip(users).filter_map(|((container, tree), users)| {
-        let heading = match container {
-            Some(container) => heading::container(container),
-            None => heading::host(snapshot.host.as_ref()?, snapshot.host_kernel_threads),
-        };
         let rows = arrange(&tree, &config.layout);
         let has_nothing_to_show = shows_all && config.layout.zombies_only && rows.is_empty();
-        (!has_nothing_to_show).then_some(Section { heading: Some(heading), tree, rows, users })
+        (!has_nothing_to_show).then(|| Section {
+            title: Title::of(container),
+            hides_heading: false,
+            tree,
+            rows,
+            users,
+        })
     });
     let view = TreeView(sections.collect());
     for line in view.draw(0..view.len(), snapshot, &style) {
@@ -143,6 +164,7 @@ pub(super) fn style(config: &TreeConfig) -> Style {
             .map(|size| usize::from(size.ws_col))
             .filter(|&columns| columns > 0),
         host_pids: config.host_pids,
+        usage: config.usage,
         highlight_column: config.watch.is_some(),
     }
 }

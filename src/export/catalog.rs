@@ -149,6 +149,14 @@ catalog! {
         ["path", "parent", "comm", "depth"]
         "Number of zombies by path, with the same labels as pstree_container_tree_node_processes. Absent \
          for paths without zombies.";
+    ContainerNodeCpu: Experimental Container Counter "pstree_container_tree_node_cpu_seconds_total" ["path"]
+        "CPU time of processes with this path since the first collection, also of those that exited, up to their \
+         last collection. The five busiest paths have their own series; all others are summed in path=`other`. \
+         Requires --collector.usage.";
+    ContainerNodeResident: Experimental Container Gauge "pstree_container_tree_node_resident_bytes" ["path"]
+        "Resident memory of processes with this path. Pages that several processes share count for each of them. \
+         The five biggest paths have their own series; all others are summed in path=`other`. Requires \
+         --collector.usage.";
     ContainerObservedStarts: Experimental Container Counter "pstree_container_observed_starts_total" []
         "Estimated total number of processes started, from the processes that collections find and from \
          the growth of pids. Usually a lower bound; pstree_container_forks_total is exact.";

@@ -14,12 +14,13 @@ pub enum Collector {
     Commands,
     Lifetimes,
     Sessions,
+    Usage,
     Pods,
 }
 
 impl Collector {
-    /// Those that a flag switches off.
-    pub const SWITCHABLE: [Self; 8] = [
+    /// Those that a flag switches on or off.
+    pub const SWITCHABLE: [Self; 9] = [
         Self::States,
         Self::Depth,
         Self::Tree,
@@ -27,8 +28,15 @@ impl Collector {
         Self::Commands,
         Self::Lifetimes,
         Self::Sessions,
+        Self::Usage,
         Self::Pods,
     ];
+
+    /// Whether it is enabled without a flag.
+    #[must_use]
+    pub fn is_default(self) -> bool {
+        self != Self::Usage
+    }
 
     /// The name in flags and in `collect[]`.
     #[must_use]
@@ -42,6 +50,7 @@ impl Collector {
             Self::Commands => "commands",
             Self::Lifetimes => "lifetimes",
             Self::Sessions => "sessions",
+            Self::Usage => "usage",
             Self::Pods => "pods",
         }
     }
@@ -64,6 +73,7 @@ impl Collector {
                 Self::Commands
             }
             Id::ContainerLifetime => Self::Lifetimes,
+            Id::ContainerNodeCpu | Id::ContainerNodeResident => Self::Usage,
             Id::ContainerTerminalSessions | Id::ContainerOldestTerminalSession => Self::Sessions,
             _ => match family.scope {
                 Scope::Pod => Self::Pods,
@@ -79,9 +89,10 @@ impl Collector {
 pub struct Collectors(u16);
 
 impl Default for Collectors {
-    /// All collectors.
+    /// The collectors that are enabled without a flag.
     fn default() -> Self {
-        Self(u16::MAX)
+        let on = Collector::SWITCHABLE.into_iter().filter(|collector| collector.is_default());
+        on.fold(Self::NONE.with(Collector::Processes), Self::with)
     }
 }
 
@@ -131,10 +142,10 @@ impl Collectors {
 pub enum CollectorError {
     /// The text does not repeat the name, which can be anything.
     #[error(
-        "unknown collector in collect[]; use processes, states, depth, tree, exits, commands, lifetimes, sessions or pods"
+        "unknown collector in collect[]; use processes, states, depth, tree, exits, commands, lifetimes, sessions, usage or pods"
     )]
     Unknown,
-    #[error("the collector {0} is disabled by --no-collector.{0}")]
+    #[error("the collector {0} is disabled; enable it with --collector.{0}")]
     Disabled(&'static str),
 }
 

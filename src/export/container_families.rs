@@ -9,6 +9,7 @@ use super::catalog::{CATALOG, Id, Kind, Scope};
 use super::collectors::Collectors;
 use super::rendered::Format;
 use super::sample_lines::{FamiliesWriter, SampleWriter, push_labels};
+use crate::model::busiest::NamedSeries;
 use crate::model::command_counts::{COMMAND_OUTCOMES, CommandCounts};
 use crate::model::event_counts::{LIFETIME_LIMITS, Lifetimes, OUTCOMES};
 use crate::model::forest::merged_nodes::{ExportedNode, OTHER};
@@ -147,6 +148,20 @@ fn write_samples(
                 write_node(out, labels, node, node.zombies);
             }
         }
+        Id::ContainerNodeCpu => {
+            if let Some(usage) = &numbers.usage {
+                for (path, ticks) in with_others(&usage.cpu_ticks, usage.other_cpu_ticks) {
+                    out.sample(labels, &[path], snapshot.cpu_seconds(ticks));
+                }
+            }
+        }
+        Id::ContainerNodeResident => {
+            if let Some(usage) = &numbers.usage {
+                for (path, pages) in with_others(&usage.resident_pages, usage.other_resident_pages) {
+                    out.sample(labels, &[path], snapshot.bytes(pages));
+                }
+            }
+        }
         Id::ContainerObservedStarts => out.sample(labels, &[], numbers.observed_starts),
         Id::ContainerForks => out.single(labels, numbers.events.map(|events| events.forks)),
         Id::ContainerThreadStarts => out.single(labels, numbers.events.map(|events| events.thread_starts)),
@@ -204,10 +219,16 @@ fn write_samples(
 /// The busiest commands, and the sum of all others. Empty if the kernel does not count by command.
 fn by_command(numbers: &ContainerNumbers) -> impl Iterator<Item = (&str, CommandCounts)> {
     let named = numbers.commands.iter().flatten();
-    let others = numbers.events.filter(|_| numbers.commands.is_some()).map(|events| {
-        named.clone().fold(CommandCounts::of_all(&events), |rest, series| rest - series.counts)
-    });
-    named.map(|series| (&*series.command, series.counts)).chain(others.map(|others| (OTHER, others)))
+    let others = numbers
+        .events
+        .filter(|_| numbers.commands.is_some())
+        .map(|events| named.clone().fold(CommandCounts::of_all(&events), |rest, series| rest - series.count));
+    named.map(|series| (&*series.name, series.count)).chain(others.map(|others| (OTHER, others)))
+}
+
+/// The biggest paths, and the sum of all others.
+fn with_others(named: &[NamedSeries<u64>], others: u64) -> impl Iterator<Item = (&str, u64)> {
+    named.iter().map(|series| (&*series.name, series.count)).chain([(OTHER, others)])
 }
 
 fn write_lifetimes(out: &mut SampleWriter<'_>, labels: &str, lifetimes: &Lifetimes) {

@@ -94,6 +94,7 @@ impl CommInterner {
 mod tests {
     use super::*;
     use crate::model::process::{Membership, ProcessKey, ProcessState};
+    use crate::model::usage::Usage;
 
     fn record(comm: &[u8]) -> ProcessRecord {
         ProcessRecord {
@@ -107,6 +108,7 @@ mod tests {
             leader_exited: false,
             has_terminal: false,
             ns_pid: 0,
+            usage: Usage::default(),
         }
     }
 

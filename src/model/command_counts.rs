@@ -2,6 +2,7 @@
 
 use std::ops::{AddAssign, Sub};
 
+use super::busiest::Count;
 use super::event_counts::EventCounts;
 
 /// Events of one command: forks by that of the parent, execs by that of the new program, exits by that of the process.
@@ -39,24 +40,23 @@ impl CommandCounts {
         }
     }
 
-    /// Number of events of all kinds.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.forks + self.execs + self.exits.iter().sum::<u64>()
-    }
-
-    /// The smaller count of each kind.
-    #[must_use]
-    pub fn min(self, other: Self) -> Self {
-        self.zip(other, u64::min)
-    }
-
     fn zip(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         Self {
             forks: combine(self.forks, other.forks),
             execs: combine(self.execs, other.execs),
             exits: std::array::from_fn(|outcome| combine(self.exits[outcome], other.exits[outcome])),
         }
+    }
+}
+
+impl Count for CommandCounts {
+    /// Number of events of all kinds.
+    fn total(self) -> u64 {
+        self.forks + self.execs + self.exits.iter().sum::<u64>()
+    }
+
+    fn min(self, other: Self) -> Self {
+        self.zip(other, Ord::min)
     }
 }
 

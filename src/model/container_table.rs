@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::busiest_commands::BusiestCommands;
+use super::busiest::Busiest;
 use super::command_counts::CommandCounts;
 use super::container::Container;
 use super::event_counts::EventCounts;
 use super::name_budget::NameBudget;
+use super::path_usage::PathUsageCounters;
 use super::process::{Membership, ProcessRecord};
 use super::rates::CountedStarts;
 use super::start_estimate::StartBaseline;
@@ -55,7 +56,9 @@ pub struct TrackedContainer {
     pub pids_limit: Option<u64>,
     /// `None` until one of its cgroups is known to the attribution of events.
     pub events: Option<EventCounts>,
-    pub commands: BusiestCommands,
+    pub commands: Busiest<CommandCounts>,
+    /// `None` unless CPU and memory are exported.
+    pub usage: Option<Box<PathUsageCounters>>,
     /// Events of the last collection.
     pub new_events: EventCounts,
     /// It was above the limit of exported containers in the last collection in which it was present.
@@ -169,7 +172,8 @@ impl ContainerTable {
             limit_hits: MonotonicCounter::default(),
             pids_limit: None,
             events: None,
-            commands: BusiestCommands::new(self.now),
+            commands: Busiest::new(self.now),
+            usage: None,
             new_events: EventCounts::default(),
             is_in_overflow: false,
             names: NameBudget::new(self.new_names_per_hour, self.now),

@@ -1,6 +1,6 @@
 //! Pure data and algorithms. Nothing here reads files, sockets or clocks; times and bytes are passed as arguments.
 
-pub mod busiest_commands;
+pub mod busiest;
 pub mod cgroup_layout;
 pub mod clock;
 pub mod collection;
@@ -12,6 +12,7 @@ pub mod container_table;
 pub mod event_counts;
 pub mod forest;
 pub mod name_budget;
+pub mod path_usage;
 pub mod pids;
 pub mod pod;
 pub mod process;
@@ -20,4 +21,5 @@ pub mod rates;
 pub mod snapshot;
 pub mod start_estimate;
 pub mod text;
+pub mod usage;
 pub mod user_names;

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::usage::Usage;
+
 /// Identifies a process for its whole lifetime. A pid alone is not sufficient, because the kernel reuses pids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessKey {
@@ -136,6 +138,7 @@ pub struct ProcessRecord {
     pub has_terminal: bool,
     /// Its pid in the namespace directly below that of the procfs; 0 if there is none or it is unknown.
     pub ns_pid: u32,
+    pub usage: Usage,
 }
 
 /// The membership of a process: in exactly one container, or on the host. A process on the host can be in a systemd

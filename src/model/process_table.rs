@@ -13,6 +13,9 @@ pub struct ProcessTable {
     /// The forest in which systemd units are a part of the host; `None` if no process is in a unit.
     pub forest_without_units: Option<Forest>,
     pub roots: RootKinds,
+    /// CPU time of each process since the previous collection, in clock ticks, parallel to `records`; empty in the first
+    /// collection.
+    pub recent_cpu_ticks: Vec<u32>,
 }
 
 impl ProcessTable {

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::busiest_commands::CommandSeries;
+use super::busiest::NamedSeries;
 use super::clock::BootClock;
+use super::command_counts::CommandCounts;
 use super::container::{Container, Runtime};
 use super::container_metadata::ContainerMetadata;
 use super::event_counts::EventCounts;
 use super::forest::merged_nodes::ExportedNode;
 use super::forest::stats::ForestStats;
+use super::path_usage::PathUsage;
 use super::pids::{NearestLimit, TaskLimits};
 use super::pod::PodState;
 use super::process::{Membership, ProcessKey};
@@ -47,6 +49,10 @@ pub struct Snapshot {
     pub collected_at_ticks: Option<u64>,
     /// The same time as monotonic time since the pipeline was created.
     pub collected_at_monotonic: Duration,
+    /// Time since the previous successful collection; `None` in the first one.
+    pub since_previous: Option<Duration>,
+    /// Size of a page of memory in bytes.
+    pub page_bytes: u64,
     /// Effective user ids by pid on the host. Filled only by a collection for trees.
     pub users: FxHashMap<u32, u32>,
 }
@@ -57,6 +63,25 @@ impl Snapshot {
     pub fn age(&self, key: ProcessKey) -> Option<u64> {
         let ticks = self.collected_at_ticks?.saturating_sub(key.start_time);
         ticks.checked_div(self.clock.ticks_per_second)
+    }
+
+    /// Seconds of CPU time.
+    #[must_use]
+    pub fn cpu_seconds(&self, ticks: u64) -> f64 {
+        ticks as f64 / self.clock.ticks_per_second.max(1) as f64
+    }
+
+    /// CPU time since the previous collection as a share of one core, in percent.
+    #[must_use]
+    pub fn cpu_percent(&self, recent_ticks: u64) -> Option<f64> {
+        let seconds = self.since_previous?.as_secs_f64();
+        (seconds > 0.0).then(|| 100.0 * self.cpu_seconds(recent_ticks) / seconds)
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn bytes(&self, pages: u64) -> u64 {
+        pages.saturating_mul(self.page_bytes)
     }
 }
 
@@ -89,7 +114,9 @@ pub struct ContainerNumbers {
     pub observed_starts: u64,
     pub events: Option<EventCounts>,
     /// The busiest commands, whose events are part of `events`; `None` if the kernel does not count by command.
-    pub commands: Option<Vec<CommandSeries>>,
+    pub commands: Option<Vec<NamedSeries<CommandCounts>>>,
+    /// `None` unless CPU and memory are exported.
+    pub usage: Option<Box<PathUsage>>,
     /// `None` in the first collection.
     pub starts: Option<StartRate>,
     pub pids_current: Option<u64>,

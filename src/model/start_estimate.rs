@@ -90,6 +90,7 @@ impl StartBaseline {
 mod tests {
     use super::*;
     use crate::model::process::{Comm, Membership, ProcessState};
+    use crate::model::usage::Usage;
 
     #[derive(Clone, Copy, Default)]
     struct Member {
@@ -120,6 +121,7 @@ mod tests {
                     leader_exited: false,
                     has_terminal: false,
                     ns_pid: member.ns_pid,
+                    usage: Usage::default(),
                 };
                 let is_root = member.is_exec || member.ns_pid == 1;
                 pids.add(&record, is_root, !self.seen.contains(&member.ns_pid));

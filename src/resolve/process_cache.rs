@@ -146,6 +146,15 @@ impl ProcessCache {
         &self.previous_table.records
     }
 
+    /// CPU time of each process since the last collection, in clock ticks; since its start if it is new.
+    pub fn recent_cpu_ticks(&self, records: &[ProcessRecord]) -> impl Iterator<Item = u32> {
+        records.iter().enumerate().map(|(index, record)| {
+            let previous = self.previous_index(index).map(|previous| &self.previous_table.records[previous]);
+            let before = previous.map_or(0, |previous| previous.usage.cpu_ticks);
+            u32::try_from(record.usage.cpu_ticks.saturating_sub(before)).unwrap_or(u32::MAX)
+        })
+    }
+
     /// Sorts the records by ascending pid. Of several records with the same pid, only the youngest is kept, because the
     /// other processes have exited.
     pub fn sort(&mut self, records: &mut Vec<ProcessRecord>) {
@@ -197,6 +206,7 @@ impl ProcessCache {
 mod tests {
     use super::*;
     use crate::model::process::{Comm, ProcessState};
+    use crate::model::usage::Usage;
 
     fn record(pid: u32, start_time: u64) -> ProcessRecord {
         ProcessRecord {
@@ -210,6 +220,7 @@ mod tests {
             leader_exited: false,
             has_terminal: false,
             ns_pid: 0,
+            usage: Usage::default(),
         }
     }
 

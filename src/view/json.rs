@@ -60,6 +60,8 @@ struct ProcessJson<'a> {
     command: &'a str,
     state: &'static str,
     threads: u32,
+    cpu_seconds: f64,
+    resident_bytes: u64,
     start_time: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
@@ -193,6 +195,8 @@ fn process(snapshot: &NamedSnapshot, process: &Process) -> Vec<u8> {
         command: &sanitize(process.comm.as_bytes()),
         state: process.state.label(),
         threads: process.threads,
+        cpu_seconds: snapshot.cpu_seconds(process.usage.cpu_ticks),
+        resident_bytes: snapshot.bytes(process.usage.resident_pages),
         start_time: snapshot.clock.unix(process.key.start_time),
         kind: process.kind.map(RootKind::label),
         terminal: (process.kind == Some(RootKind::Exec)).then_some(process.is_terminal_session),

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use crate::model::forest::root_kinds::RootKind;
 use crate::model::process::{Comm, ProcessState};
+use crate::model::snapshot::Snapshot;
 use crate::model::text::sanitize;
-use crate::view::tree::Process;
+use crate::view::tree::{Process, UsageSum};
 
 /// The command, made printable; `?` if the process erased it.
 pub(crate) fn command(process: &Process) -> Cow<'_, str> {
@@ -33,6 +34,37 @@ pub(crate) fn age(seconds: u64) -> String {
     let unit = UNITS.into_iter().find(|(length, _)| seconds >= 2 * length);
     let (length, name) = unit.unwrap_or((1, "s"));
     format!("{}{name}", seconds / length)
+}
+
+/// The share of one core since the previous collection; empty in the first one.
+pub(crate) fn cpu(snapshot: &Snapshot, usage: &UsageSum) -> String {
+    let share = usage.recent_cpu_ticks.and_then(|ticks| snapshot.cpu_percent(ticks));
+    share.map(percent).unwrap_or_default()
+}
+
+/// CPU and memory of several processes together: `CPU 12.0 %, RES 23M`.
+pub(crate) fn usage(snapshot: &Snapshot, usage: &UsageSum) -> String {
+    let cpu = cpu(snapshot, usage);
+    let resident = size(snapshot.bytes(usage.total.resident_pages));
+    if cpu.is_empty() { format!("RES {resident}") } else { format!("CPU {cpu} %, RES {resident}") }
+}
+
+/// A share of one core: `0.3`, `12.0`, `150`.
+fn percent(percent: f64) -> String {
+    if percent < 99.95 { format!("{percent:.1}") } else { format!("{percent:.0}") }
+}
+
+/// A size in units of 1,024 bytes: `0K`, `640K`, `1.5M`, `23M`.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = "K";
+    for larger in ["M", "G", "T"] {
+        if value < 999.5 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    if value < 9.95 && unit != "K" { format!("{value:.1}{unit}") } else { format!("{value:.0}{unit}") }
 }
 
 /// The raw arguments. The first one is omitted if it only repeats the command, with or without its path.

@@ -6,6 +6,7 @@ use crate::model::forest::parents_and_depths::Forest;
 use crate::model::forest::root_kinds::{RootKind, RootKinds};
 use crate::model::process::{Comm, Membership, ProcessKey, ProcessState};
 use crate::model::process_table::ProcessTable;
+use crate::model::usage::Usage;
 
 /// One process of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub struct Process {
     pub state: ProcessState,
     /// 0 for a zombie.
     pub threads: u32,
+    pub usage: Usage,
+    /// CPU time since the previous collection, in clock ticks; `None` in the first collection.
+    pub recent_cpu_ticks: Option<u32>,
     /// `None` for processes that are not a root of a container.
     pub kind: Option<RootKind>,
     /// A root of kind `exec` with a controlling terminal.
@@ -61,7 +65,39 @@ pub struct Tree {
     pub processes: Vec<Process>,
 }
 
+/// What several processes use together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageSum {
+    /// CPU time since the previous collection, in clock ticks; `None` if it is unknown.
+    pub recent_cpu_ticks: Option<u64>,
+    pub total: Usage,
+}
+
+impl UsageSum {
+    /// Adds a process.
+    pub fn add(&mut self, process: &Process) {
+        self.total += process.usage;
+        if let Some(ticks) = process.recent_cpu_ticks {
+            *self.recent_cpu_ticks.get_or_insert_default() += u64::from(ticks);
+        }
+    }
+
+    /// CPU time since the previous collection; in the first one, since the start of the processes.
+    #[must_use]
+    pub fn cpu_ticks(&self) -> u64 {
+        self.recent_cpu_ticks.unwrap_or(self.total.cpu_ticks)
+    }
+}
+
 impl Tree {
+    /// What all processes use together.
+    #[must_use]
+    pub fn usage(&self) -> UsageSum {
+        let mut sum = UsageSum::default();
+        self.processes.iter().for_each(|process| sum.add(process));
+        sum
+    }
+
     /// The tree of one container or of the host.
     #[must_use]
     pub fn of(table: &ProcessTable, membership: Membership) -> Self {
@@ -111,6 +147,8 @@ fn fill(
             comm: record.comm,
             state: record.state,
             threads: record.threads,
+            usage: record.usage,
+            recent_cpu_ticks: table.recent_cpu_ticks.get(index).copied(),
             kind,
             is_terminal_session: record.has_terminal && kind == Some(RootKind::Exec),
             user: None,

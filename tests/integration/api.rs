@@ -85,11 +85,11 @@ fn a_tree_as_json() {
     let start = 1_700_000_003.0;
     let child = |pid, host_pid, command, state, threads| {
         json!({"pid": pid, "host_pid": host_pid, "command": command, "state": state, "threads": threads,
-               "start_time": start, "children": []})
+               "cpu_seconds": 0.03, "resident_bytes": 819_200, "start_time": start, "children": []})
     };
     let root = |pid, host_pid, command, kind, children| {
         json!({"pid": pid, "host_pid": host_pid, "command": command, "state": "sleeping", "threads": 1,
-               "start_time": start, "kind": kind, "children": [children]})
+               "cpu_seconds": 0.03, "resident_bytes": 819_200, "start_time": start, "kind": kind, "children": [children]})
     };
     let mut expected = json!([
         root(1, 100, "nginx", "init", child(7, 101, "nginx", "running", 4)),

@@ -9,6 +9,7 @@ use pstree_exporter::model::process::{
     Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState, SkipReason,
 };
 use pstree_exporter::model::process_table::ProcessTable;
+use pstree_exporter::model::usage::Usage;
 use pstree_exporter::resolve::cgroup_owners::Owner;
 use pstree_exporter::resolve::process_files::{KernelFields, ProcessFiles};
 use pstree_exporter::resolve::resolver::ContainerResolver;
@@ -80,6 +81,7 @@ impl Machine {
                 leader_exited: false,
                 has_terminal: false,
                 ns_pid: 1,
+                usage: Usage::default(),
             };
             let ns_pids = NsPids { pid: 1, level: 1, below: Some(1) };
             let fields = KernelFields { cgroup_id, ns_pids, pid_namespace: 7 };

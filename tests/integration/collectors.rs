@@ -103,7 +103,8 @@ fn a_collector_that_cannot_be_selected_is_an_error() {
         ("collect[]=cpu", ["unknown collector", "processes, states, depth"]),
         ("collect[]=states&collect[]=", ["unknown collector", "pods"]),
         ("collect[]", ["unknown collector", "pods"]),
-        ("collect[]=depth", ["disabled", "--no-collector.depth"]),
+        ("collect[]=usage", ["disabled", "--collector.usage"]),
+        ("collect[]=depth", ["disabled", "--collector.depth"]),
     ] {
         let response = exporter.get(&format!("/metrics?{query}"), &[]);
         assert_eq!(response.status, 400, "{query}");

@@ -26,6 +26,7 @@ mod security;
 mod systemd_units;
 mod tree_command;
 mod trees;
+mod usage;
 mod user_names;
 mod version;
 mod web;

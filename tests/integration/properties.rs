@@ -14,6 +14,7 @@ use pstree_exporter::model::process::{
     Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState, SkipReason,
 };
 use pstree_exporter::model::text::{MAX_LABEL_CHARS, label_value};
+use pstree_exporter::model::usage::Usage;
 use pstree_exporter::observe::bpf::task_record;
 use pstree_exporter::observe::procfs::parse;
 use pstree_exporter::resolve::cgroup_file::parse_cgroup_file;
@@ -53,6 +54,7 @@ fn record(made: &Made) -> ProcessRecord {
         leader_exited: false,
         has_terminal: false,
         ns_pid: 0,
+        usage: Usage::default(),
     }
 }
 
@@ -112,7 +114,7 @@ impl Engine {
         self.roots.classify(records, &self.forest, containers.slots(), |index| {
             resolver.origin(index, records[index].key.pid, &mut files)
         });
-        self.nodes.rebuild(records, &self.forest, containers.slots(), &self.comms);
+        self.nodes.rebuild((records, &[]), &self.forest, containers.slots(), &self.comms);
         let slots = containers.slots();
         self.stats_by_slot.rebuild(
             records,

@@ -57,7 +57,7 @@ fn machine() -> Fixture {
         arguments: b"make\0check\0",
         ..web(113, 110, b"make", 700_300, "113\t23")
     });
-    fixture.process(&web(114, 113, b"cc1", 749_900, "114\t24"));
+    fixture.process(&Process { resident_pages: 30_000, ..web(114, 113, b"cc1", 749_900, "114\t24") });
 
     let database = |pid, parent, comm, start| Process {
         pid,
@@ -72,7 +72,7 @@ fn machine() -> Fixture {
     for pid in 201..204 {
         fixture.process(&database(pid, 200, b"postgres", 410));
     }
-    fixture.process(&Process { state: 'D', ..database(204, 200, b"postgres", 410) });
+    fixture.process(&Process { state: 'D', resident_pages: 400_000, ..database(204, 200, b"postgres", 410) });
     for pid in [1, 100, 200] {
         fixture.passwd(pid, "root:x:0:0:root:/root:/bin/sh\n");
     }
@@ -127,6 +127,8 @@ fn the_output_of_each_option() {
     check("zombies.txt", &fixture, &["tree", "--zombies"]);
     check("sort-age.txt", &fixture, &["tree", "web", "--sort=age", "--no-fold"]);
     check("sort-children.txt", &fixture, &["tree", "web", "--sort=children"]);
+    check("usage.txt", &fixture, &["tree", "web", "--usage"]);
+    check("sort-memory.txt", &fixture, &["tree", "--sort=memory"]);
     check("color.txt", &fixture, &["tree", "web", "--color=always"]);
     check("host.txt", &fixture, &["tree", "web", "--host"]);
     check("pid.txt", &fixture, &["tree", "112"]);
@@ -150,7 +152,7 @@ fn json_has_every_process_in_the_list_of_its_parent() {
     let compiler = &roots[1]["children"][2]["children"][0];
     let expected = serde_json::json!({
         "pid": 24, "host_pid": 114, "command": "cc1", "state": "sleeping", "threads": 1,
-        "start_time": 1_700_007_499.0, "children": [],
+        "cpu_seconds": 0.03, "resident_bytes": 122_880_000, "start_time": 1_700_007_499.0, "children": [],
     });
     assert_eq!(*compiler, expected);
     let with_host: Value = serde_json::from_str(&printed(&machine(), &["tree", "--host", "--json"])).unwrap();

@@ -1,16 +1,19 @@
 //! Invariants of trees of generated forests: no process is lost or shown twice, and no line is wider than the terminal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use pstree_exporter::model::clock::BootClock;
+use pstree_exporter::model::forest::stats::ForestStats;
 use pstree_exporter::model::process::{Comm, ProcessKey, ProcessState};
 use pstree_exporter::model::snapshot::{NamedSnapshot, Snapshot};
+use pstree_exporter::model::usage::Usage;
 use pstree_exporter::view::diff::diff;
 use pstree_exporter::view::json;
 use pstree_exporter::view::rows::{Row, RowOptions, Sort, arrange};
-use pstree_exporter::view::text::{Line, Section, Style, TextRole, TreeView};
-use pstree_exporter::view::tree::{Highlight, Process, Tree};
+use pstree_exporter::view::text::{Section, Style, Title, TreeView};
+use pstree_exporter::view::tree::{Highlight, Process, Tree, UsageSum};
 use unicode_width::UnicodeWidthStr as _;
 
 /// The parent of each process is an earlier process or none.
@@ -27,6 +30,8 @@ fn trees() -> impl Strategy<Value = Tree> {
                 comm: Comm::new(names[name]),
                 state: ProcessState::ALL[state + 2],
                 threads: 1 + state as u32,
+                usage: Usage { cpu_ticks: 1 << (index % 40), resident_pages: 7 * index as u64 },
+                recent_cpu_ticks: Some(1 << (index % 20)),
                 kind: None,
                 is_terminal_session: false,
                 user: Some(name as u32),
@@ -109,6 +114,37 @@ proptest! {
     }
 
     #[test]
+    fn the_usage_of_all_rows_is_that_of_all_processes(tree in trees(), fold: bool) {
+        let mut sum = UsageSum::default();
+        for row in arrange(&tree, &layout(fold)) {
+            sum.total += row.usage.total;
+            *sum.recent_cpu_ticks.get_or_insert_default() += row.usage.recent_cpu_ticks.unwrap_or_default();
+        }
+        let ticks = tree.processes.iter().map(|process| process.usage.cpu_ticks).sum::<u64>();
+        let pages = tree.processes.iter().map(|process| process.usage.resident_pages).sum::<u64>();
+        let recent = tree.processes.iter().map(|process| u64::from(process.recent_cpu_ticks.unwrap_or_default())).sum::<u64>();
+        prop_assert_eq!(sum.total, Usage { cpu_ticks: ticks, resident_pages: pages });
+        prop_assert_eq!(sum.recent_cpu_ticks.unwrap_or_default(), recent);
+    }
+
+    #[test]
+    fn branches_are_sorted_by_what_they_use(tree in trees(), fold: bool, by_memory: bool) {
+        let sort = if by_memory { Sort::Memory } else { Sort::Cpu };
+        let rows = arrange(&tree, &RowOptions { sort, ..layout(fold) });
+        let branch = |start: usize| -> u64 {
+            let below = rows[start + 1..].iter().take_while(|row| row.depth > rows[start].depth);
+            std::iter::once(&rows[start]).chain(below).filter_map(|row| sort.usage(&row.usage)).sum()
+        };
+        for (number, row) in rows.iter().enumerate() {
+            let mut later = (number + 1..rows.len()).take_while(|&next| rows[next].depth >= row.depth);
+            if let Some(next) = later.find(|&next| rows[next].depth == row.depth) {
+                prop_assert!(branch(number) >= branch(next), "rows {} and {}", number, next);
+            }
+        }
+        prop_assert_eq!(represented_processes(&rows), tree.processes.len() as u64);
+    }
+
+    #[test]
     fn only_branches_with_zombies(tree in trees()) {
         let rows = arrange(&tree, &RowOptions { zombies_only: true, ..layout(false) });
         let zombies = |rows: &[Row]| {
@@ -128,13 +164,16 @@ proptest! {
     ) {
         let sections = trees.into_iter().map(|tree| {
             let rows = arrange(&tree, &layout(true));
-            Section { heading: Some(Line::of("heading", TextRole::Title)), tree, rows, users: Arc::default() }
+            Section { title: Title::Host, hides_heading: false, tree, rows, users: Arc::default() }
         });
         let picture = TreeView(sections.collect());
-        let style = Style { unicode, color: false, width: Some(width), host_pids: true, highlight_column: false };
+        let style = Style { unicode, color: false, width: Some(width), host_pids: true, usage: true, highlight_column: false };
         let snapshot = Snapshot {
             clock: BootClock { boot_time: None, ticks_per_second: 100 },
             collected_at_ticks: Some(5000),
+            since_previous: Some(Duration::from_secs(1)),
+            page_bytes: 4096,
+            host: Some(ForestStats::default()),
             ..Snapshot::default()
         };
         let snapshot = NamedSnapshot { snapshot: Arc::new(snapshot), containers: Vec::new() };

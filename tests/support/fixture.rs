@@ -42,6 +42,8 @@ pub struct Process<'a> {
     /// Clock ticks since boot.
     pub start: u64,
     pub flags: u64,
+    pub cpu_ticks: u64,
+    pub resident_pages: u64,
     /// The content of `cgroup`.
     pub cgroup: &'a str,
     /// The values of `NSpid`; only the pid if empty.
@@ -62,6 +64,8 @@ impl Default for Process<'_> {
             threads: 1,
             start: 100,
             flags: 0x0040_0000,
+            cpu_ticks: 3,
+            resident_pages: 200,
             cgroup: "0::/init.scope\n",
             inner_pids: "",
             user: 0,
@@ -72,11 +76,15 @@ impl Default for Process<'_> {
 
 impl Process<'_> {
     pub fn stat(&self) -> Vec<u8> {
-        let Self { pid, parent, state, threads, start, flags, .. } = self;
+        let Self { pid, parent, state, threads, start, flags, cpu_ticks, resident_pages, .. } = self;
+        // In user mode, all but one tick.
+        let user_ticks = cpu_ticks.saturating_sub(1);
+        let system_ticks = cpu_ticks - user_ticks;
         let mut stat = format!("{pid} (").into_bytes();
         stat.extend_from_slice(self.comm);
         let tail = format!(
-            ") {state} {parent} {pid} {pid} 0 -1 {flags} 100 0 0 0 1 2 0 0 20 0 {threads} 0 {start} 1000000 200 \
+            ") {state} {parent} {pid} {pid} 0 -1 {flags} 100 0 0 0 {user_ticks} {system_ticks} 0 0 20 0 {threads} 0 {start} 1000000 \
+             {resident_pages} \
              18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
         );
         stat.extend_from_slice(tail.as_bytes());

@@ -39,3 +39,4 @@ mod terminals;
 mod time;
 mod tls;
 mod trees;
+mod usage;

@@ -24,6 +24,7 @@ fn pipeline(source: SourceFlag) -> Pipeline {
         interval: Duration::from_secs(5),
         source,
         bounds: Bounds::default(),
+        usage: false,
         units: false,
         container_name: None,
     };
@@ -75,6 +76,7 @@ fn assert_same(before: &Records, between: &Records, after: &Records) -> usize {
         if after.get(key).is_some_and(|after| comparable(after) == expected) {
             let found = between.get(key).unwrap_or_else(|| panic!("the kernel's list lacks {seen:?}"));
             assert_eq!(comparable(found), expected, "{key:?}");
+            assert_same_usage(&seen.1, &found.1, &after[key].1);
             compared += 1;
         }
     }
@@ -83,6 +85,17 @@ fn assert_same(before: &Records, between: &Records, after: &Records) -> usize {
         assert!(is_new || before.contains_key(key), "only the kernel's list has {:?}", between[key]);
     }
     compared
+}
+
+/// CPU time agrees within a tick: procfs rounds user and kernel time down, each on its own.
+fn assert_same_usage(before: &ProcessRecord, between: &ProcessRecord, after: &ProcessRecord) {
+    let ticks = between.usage.cpu_ticks;
+    assert!(before.usage.cpu_ticks <= ticks && ticks <= after.usage.cpu_ticks + 1, "{before:?} {between:?}");
+    // A workload does not change its memory between two collections in which it is the same.
+    let is_steady = before.usage.resident_pages == after.usage.resident_pages;
+    if is_steady && before.comm.as_bytes() == b"workload" && before.membership != Membership::HOST {
+        assert_eq!(between.usage.resident_pages, before.usage.resident_pages, "{before:?}");
+    }
 }
 
 /// Short-lived processes on the host.

@@ -17,6 +17,7 @@
  *   workload groups N M         N children that end by exit_group(2) with M threads running, and N whose M
  *                               threads end by exit(2) side by side; reaps them all, then says ready
  *   workload thread-execs N     N children whose second thread executes a program; reaps them, then says ready
+ *   workload burn MS N          one process whose N threads each use MS milliseconds of CPU time; half of them exit
  *   workload script             a child with a terminal of its own, as script(1) starts it
  *   workload quit               exits at once
  *   workload once ...           the same, but exits when it is ready
@@ -27,6 +28,7 @@
 #include <pthread.h>
 #include <pty.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +36,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void fail(const char *what) {
@@ -288,6 +291,29 @@ static void thread_execs(long count) {
     }
 }
 
+static long burn_milliseconds;
+static atomic_long burning;
+
+/* An even thread exits, an odd one stays. */
+static void *burn_thread(void *number) {
+    struct timespec used;
+    do clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    while (used.tv_sec * 1000 + used.tv_nsec / 1000000 < burn_milliseconds);
+    burning--;
+    if ((long)number % 2) wait_for_ever();
+    return NULL;
+}
+
+static void burn(long milliseconds, long threads) {
+    burn_milliseconds = milliseconds;
+    burning = threads;
+    for (long number = 0; number < threads; number++) {
+        pthread_t id;
+        if ((errno = pthread_create(&id, NULL, burn_thread, (void *)number)) != 0) fail("pthread_create");
+    }
+    while (burning > 0) usleep(10000);
+}
+
 static void script(void) {
     int terminal;
     pid_t pid = forkpty(&terminal, NULL, NULL, NULL);
@@ -331,6 +357,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(mode, "renames")) renames(count);
     else if (!strcmp(mode, "groups") && argc > 3) groups(count, atol(argv[3]));
     else if (!strcmp(mode, "thread-execs")) thread_execs(count);
+    else if (!strcmp(mode, "burn") && argc > 3) burn(count, atol(argv[3]));
     else if (!strcmp(mode, "script")) script();
     else if (!strcmp(mode, "quit")) return 0;
     else {

@@ -11,10 +11,18 @@ use crate::model::container_table::membership;
 use crate::model::event_counts::EventCounts;
 use crate::model::forest::merged_nodes::{ExportedNode, OTHER};
 use crate::model::forest::node_share::max_min_cap;
+use crate::model::path_usage::PathUsageCounters;
 use crate::model::pids::PidsReading;
 use crate::model::pod::PodState;
 use crate::model::rates::CountedStarts;
 use crate::model::snapshot::{ContainerNumbers, ContainerState};
+
+/// Counters of all containers above the limit, over all collections.
+#[derive(Default)]
+pub(super) struct OverflowCounters {
+    starts: u64,
+    events: EventCounts,
+}
 
 impl Pipeline {
     /// The slots of the containers that are exported individually, sorted by path, and of the containers above the
@@ -163,6 +171,10 @@ impl Pipeline {
         let events = entry.events.filter(|_| is_counted);
         let max_commands = self.bounds.commands_per_container as usize;
         entry.commands.choose(max_commands, now);
+        let usage = self.exports_usage.then(|| {
+            let counters = entry.usage.get_or_insert_with(|| Box::new(PathUsageCounters::new(now)));
+            Box::new(counters.update(&self.nodes, slot, &self.comms, now))
+        });
         let counted = CountedStarts {
             at: now,
             forks: events.map(|events| events.forks),
@@ -178,6 +190,7 @@ impl Pipeline {
                 observed_starts: entry.observed_starts,
                 events,
                 commands: events.filter(|_| max_commands > 0).map(|_| entry.commands.named().to_vec()),
+                usage,
                 starts: before.and_then(|before| counted.rate_since(&before)),
                 pids_current: reading.current,
                 pids_limit: reading.limit,

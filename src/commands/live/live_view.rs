@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use crate::cli::config::TreeConfig;
 use crate::collect::pipeline::Pipeline;
 use crate::commands::live::viewport::{Scroll, Viewport};
-use crate::commands::tree::{ARGUMENT_THREADS, runtime, style, trees_of};
+use crate::commands::tree::{ARGUMENT_THREADS, runtime, sort_by_usage, style, trees_of};
 use crate::commands::user_names::UserNameCache;
 use crate::model::process::{Comm, ProcessKey};
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
@@ -15,7 +15,7 @@ use crate::observe::procfs::reader_pool::ReadTimeouts;
 use crate::view::diff::diff;
 use crate::view::rows::arrange;
 use crate::view::select::{self, NotFound};
-use crate::view::text::{Line, Section, Style, TextRole, TreeView, heading};
+use crate::view::text::{Line, Section, Style, TextRole, Title, TreeView, heading};
 use crate::view::tree::{Highlight, Tree};
 
 /// Younger processes are read again in each collection: a process that changes its user usually does so shortly after
@@ -43,7 +43,8 @@ pub(crate) struct LiveView<'a> {
     /// The trees of the previous collection by container path. The path of the host is empty.
     previous: FxHashMap<Box<str>, Tree>,
     snapshot: Option<NamedSnapshot>,
-    heading: Line,
+    /// `None` if it is that of the only tree.
+    heading: Option<Line>,
     tree_view: TreeView,
     viewport: Viewport,
     /// Why a selected container is not shown.
@@ -68,7 +69,7 @@ impl<'a> LiveView<'a> {
             details: FxHashMap::default(),
             previous: FxHashMap::default(),
             snapshot: None,
-            heading: Line::default(),
+            heading: None,
             tree_view: TreeView::default(),
             viewport: Viewport::default(),
             selection_error: None,
@@ -81,13 +82,16 @@ impl<'a> LiveView<'a> {
     pub(crate) fn update(&mut self, snapshot: NamedSnapshot, pipeline: &mut Pipeline) {
         let Selection { containers, pids, error } = select_containers(&snapshot, self.config);
         self.selection_error = error.map(|error| format!("{error}; waiting for it"));
-        let trees = trees_of(&snapshot, &containers, self.config.with_host);
+        let mut trees = trees_of(&snapshot, &containers, self.config.with_host);
+        if self.config.wanted.is_empty() {
+            sort_by_usage(&mut trees, self.config.layout.sort);
+        }
         self.read_details(&snapshot, &trees, pipeline);
         let users = self.users.of(&snapshot.processes, &trees, &self.runtime);
         self.heading = match containers[..] {
-            [summary] if trees.len() == 1 => heading::container(summary),
-            _ if containers.is_empty() => Line::of("no containers to show", TextRole::Warn),
-            _ => heading::totals(&containers),
+            [_] if trees.len() == 1 => None,
+            _ if containers.is_empty() => Some(Line::of("no containers to show", TextRole::Warn)),
+            _ => Some(heading::totals(&containers)),
         };
         let is_single = trees.len() == 1;
         let mut previous = std::mem::take(&mut self.previous);
@@ -107,12 +111,8 @@ impl<'a> LiveView<'a> {
                 Some(previous) => diff(&current, &previous),
                 None => current.clone(),
             };
-            let heading = match summary {
-                Some(summary) => Some(heading::container(summary)),
-                None => snapshot.host.as_ref().map(|host| heading::host(host, snapshot.host_kernel_threads)),
-            };
             let rows = arrange(&tree, &self.config.layout);
-            sections.push(Section { heading: heading.filter(|_| !is_single), tree, rows, users });
+            sections.push(Section { title: Title::of(summary), hides_heading: is_single, tree, rows, users });
             self.previous.insert(path, current);
         }
         self.tree_view = TreeView(sections);
@@ -153,6 +153,11 @@ impl<'a> LiveView<'a> {
         self.viewport.scroll(scroll, self.tree_view.len(), lines.saturating_sub(FIXED_LINES));
     }
 
+    /// Shows or hides CPU and memory.
+    pub(crate) fn toggle_usage(&mut self) {
+        self.style.usage = !self.style.usage;
+    }
+
     /// The lines of a screen of this size.
     pub(crate) fn draw(&mut self, columns: usize, lines: usize) -> Vec<String> {
         let Some(snapshot) = &self.snapshot else { return Vec::new() };
@@ -167,12 +172,14 @@ impl<'a> LiveView<'a> {
         if visible.len() < total {
             status.push(&format!("  lines {from} to {to} of {total}, arrows scroll"), TextRole::Dim);
         }
-        status.push("  q quits", TextRole::Dim);
+        status.push("  u usage  q quits", TextRole::Dim);
         for error in self.selection_error.iter().chain(&self.status_error) {
             status.push("  ", TextRole::Plain);
             status.push(&sanitize(error.as_bytes()), TextRole::Bad);
         }
-        let mut screen = vec![self.heading.render(&style), status.render(&style)];
+        let of_only_tree = || self.tree_view.0.first()?.heading(snapshot, &style);
+        let heading = self.heading.clone().or_else(of_only_tree).unwrap_or_default();
+        let mut screen = vec![heading.render(&style), status.render(&style)];
         screen.extend(self.tree_view.draw(visible, snapshot, &style));
         screen
     }

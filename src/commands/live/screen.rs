@@ -24,6 +24,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub enum UiEvent {
     Quit,
     Scroll(Scroll),
+    /// Show or hide CPU and memory.
+    ToggleUsage,
     /// The size or the content of the terminal changed.
     Redraw,
     /// The deadline was reached.
@@ -183,6 +185,7 @@ fn event_of(key: KeyEvent) -> Option<UiEvent> {
     }
     Some(match key.code {
         KeyCode::Char('q') | KeyCode::Esc => UiEvent::Quit,
+        KeyCode::Char('u') => UiEvent::ToggleUsage,
         KeyCode::Up | KeyCode::Char('k') => UiEvent::Scroll(Scroll::Up),
         KeyCode::Down | KeyCode::Char('j') => UiEvent::Scroll(Scroll::Down),
         KeyCode::PageUp | KeyCode::Char('b') => UiEvent::Scroll(Scroll::PageUp),

@@ -71,6 +71,7 @@ fn show_until(next: Instant, screen: &Screen, view: &mut LiveView<'_>) -> io::Re
             UiEvent::Quit => return Ok(false),
             UiEvent::Collect => return Ok(true),
             UiEvent::Redraw => {}
+            UiEvent::ToggleUsage => view.toggle_usage(),
             UiEvent::Scroll(scroll) => view.scroll(scroll, lines),
         }
     }

@@ -9,6 +9,7 @@ use super::parents_and_depths::Forest;
 use crate::model::comm_interner::{CommId, CommInterner};
 use crate::model::process::{ProcessRecord, ProcessState};
 use crate::model::text::MAX_LABEL_CHARS;
+use crate::model::usage::Usage;
 
 /// The command of the node that aggregates the nodes that are not exported.
 pub const OTHER: &str = "other";
@@ -26,6 +27,8 @@ struct Node {
     depth: u32,
     processes: u64,
     zombies: u64,
+    /// CPU time since the previous collection, and memory.
+    usage: Usage,
     /// Number of processes in this node and below.
     subtree: u64,
     has_children: bool,
@@ -114,10 +117,11 @@ fn key(slot: usize, parent: u32, comm: CommId) -> u64 {
 }
 
 impl MergedNodes {
-    /// Merges the processes of all containers. `slots` is the number of container slots.
+    /// Merges the processes of all containers. `recent_cpu_ticks` is parallel to the records, or empty. `slots` is the
+    /// number of container slots.
     pub fn rebuild(
         &mut self,
-        records: &[ProcessRecord],
+        (records, recent_cpu_ticks): (&[ProcessRecord], &[u32]),
         forest: &Forest,
         slots: usize,
         comms: &CommInterner,
@@ -154,6 +158,10 @@ impl MergedNodes {
             node.processes += 1;
             node.subtree += 1;
             node.zombies += u64::from(record.state == ProcessState::Zombie);
+            node.usage += Usage {
+                cpu_ticks: recent_cpu_ticks.get(index).copied().map_or(0, u64::from),
+                resident_pages: record.usage.resident_pages,
+            };
         }
         // Children come after their parents, so in reverse order each subtree is complete when it is added.
         for index in (0..self.nodes.len()).rev() {
@@ -168,6 +176,45 @@ impl MergedNodes {
     #[must_use]
     pub fn count(&self, slot: usize) -> usize {
         self.of_slot[slot].len()
+    }
+
+    /// What the processes of a container use together. The CPU time is that since the previous collection.
+    #[must_use]
+    pub fn usage(&self, slot: usize) -> Usage {
+        let mut sum = Usage::default();
+        self.of_slot[slot].iter().for_each(|&node| sum += self.nodes[node as usize].usage);
+        sum
+    }
+
+    /// The nodes of a container that use anything, most first, with what they use.
+    pub fn biggest(&self, slot: usize, amount: impl Fn(Usage) -> u64) -> impl Iterator<Item = (u32, u64)> {
+        let amounts = self.of_slot[slot].iter().map(|&node| (node, amount(self.nodes[node as usize].usage)));
+        let mut sorted: Vec<(u32, u64)> = amounts.filter(|&(_, amount)| amount > 0).collect();
+        sorted.sort_unstable_by_key(|&(node, amount)| {
+            (std::cmp::Reverse(amount), self.nodes[node as usize].name_hash)
+        });
+        sorted.into_iter()
+    }
+
+    /// The path of a node; `None` if it does not fit in a label.
+    #[must_use]
+    pub fn path(&self, node: u32, comms: &CommInterner) -> Option<String> {
+        let last = &self.nodes[node as usize];
+        if last.path_chars > MAX_PATH_CHARS {
+            return None;
+        }
+        let mut commands: Vec<&str> =
+            std::iter::successors(Some(last), |node| self.nodes.get(node.parent as usize))
+                .map(|node| comms.text(node.comm))
+                .collect();
+        commands.reverse();
+        Some(commands.join(SEPARATOR.encode_utf8(&mut [0; 4])))
+    }
+
+    /// A hash of the path of a node, the same in every collection.
+    #[must_use]
+    pub fn name_hash(&self, node: u32) -> u64 {
+        self.nodes[node as usize].name_hash
     }
 
     /// Chooses at most `cap` nodes of a container, the largest subtrees first, each with all its ancestors. `admit` can
@@ -286,6 +333,7 @@ fn new_node(nodes: &mut [Node], parent: u32, comm: CommId, text: &str) -> Node {
         depth,
         processes: 0,
         zombies: 0,
+        usage: Usage::default(),
         subtree: 0,
         has_children: false,
         unexported_children: 0,

@@ -5,11 +5,12 @@
 //! the current work.
 
 use crate::model::process::{Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState};
+use crate::model::usage::Usage;
 use crate::observe::procfs::parse::KERNEL_THREAD_FLAG;
 use crate::resolve::process_files::KernelFields;
 
 /// Size of `struct process` of the BPF program.
-pub const RECORD_BYTES: usize = 72;
+pub const RECORD_BYTES: usize = 88;
 
 /// The bit of `nesting` for a process with a controlling terminal.
 const HAS_TERMINAL: u32 = 1 << 31;
@@ -38,6 +39,8 @@ mod bits {
 pub fn parse_process(bytes: &[u8]) -> Option<(ProcessRecord, KernelFields)> {
     let (start_boottime, rest) = split_u64(bytes)?;
     let (cgroup_id, rest) = split_u64(rest)?;
+    let (cpu_nanoseconds, rest) = split_u64(rest)?;
+    let (resident_pages, rest) = split_u64(rest)?;
     let (words, comm) = rest.split_first_chunk::<40>()?;
     let comm = comm.get(..Comm::CAPACITY + 1)?;
     let [pid, parent_pid, task_state, exit_state, flags, threads, nesting, ns_pids, ns_pid, pid_namespace] =
@@ -58,6 +61,7 @@ pub fn parse_process(bytes: &[u8]) -> Option<(ProcessRecord, KernelFields)> {
         leader_exited,
         has_terminal: nesting & HAS_TERMINAL != 0,
         ns_pid,
+        usage: Usage { cpu_ticks: cpu_nanoseconds / NANOSECONDS_PER_TICK, resident_pages },
     };
     let ns_pids = NsPids { pid: ns_pids, level: level as usize, below: (ns_pid > 0).then_some(ns_pid) };
     Some((record, KernelFields { cgroup_id, ns_pids, pid_namespace: u64::from(pid_namespace) }))
@@ -113,7 +117,7 @@ mod tests {
     const KTHREAD: u32 = 0x0020_0000;
 
     fn bytes(words: [u32; 10], comm: &[u8; 16]) -> Vec<u8> {
-        let mut bytes = [123_456_789_012_u64, 4711].map(u64::to_ne_bytes).concat();
+        let mut bytes = [123_456_789_012_u64, 4711, 1_239_999_999, 77].map(u64::to_ne_bytes).concat();
         bytes.extend(words.into_iter().flat_map(u32::to_ne_bytes));
         bytes.extend(comm);
         bytes
@@ -146,7 +150,7 @@ mod tests {
             ('S', 0x2001, 0, 1),
         ] {
             let stat = format!(
-                "42 () R 1 1\n) {letter} 7 42 42 0 -1 {KTHREAD} 0 0 0 0 0 0 0 0 20 0 {threads} 0 12345 0 0 0\n"
+                "42 () R 1 1\n) {letter} 7 42 42 0 -1 {KTHREAD} 0 0 0 0 100 23 0 0 20 0 {threads} 0 12345 0 77 0\n"
             );
             let expected = parse_stat(42, stat.as_bytes()).expect("a whole line");
             let words = words(task_state, exit_state, KTHREAD, threads);

@@ -2,11 +2,13 @@
 //! change while it is read.
 
 use crate::model::process::{Comm, Membership, NsPids, ProcessKey, ProcessRecord, ProcessState};
+use crate::model::usage::Usage;
 
 /// `PF_KTHREAD` (include/linux/sched.h), in the flags of `proc_pid_stat(5)`, field 9.
 pub(crate) const KERNEL_THREAD_FLAG: u64 = 0x0020_0000;
 
-/// Parses `/proc/PID/stat` (`proc_pid_stat(5)`): `pid (comm) state ppid … num_threads … starttime …`.
+/// Parses `/proc/PID/stat` (`proc_pid_stat(5)`): `pid (comm) state ppid … utime stime … num_threads …
+/// starttime vsize rss …`.
 ///
 /// `pid` is the number of the directory. `comm` is raw and may contain any bytes, including parentheses, spaces and
 /// newlines, so the fields begin after the *last* closing parenthesis. `None` if a required field is missing, not a
@@ -25,11 +27,16 @@ pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<ProcessRecord> {
     let has_terminal = fields.nth(2)? != b"0";
     // tpgid (8), then flags (9).
     let flags = parse_number(fields.nth(1)?)?;
-    // minflt (10) … nice (19), then num_threads (20).
-    let num_threads = u32::try_from(parse_number(fields.nth(10)?)?).unwrap_or(u32::MAX);
+    // minflt (10) … cmajflt (13), then utime (14) and stime (15).
+    let user_ticks = parse_number(fields.nth(4)?)?;
+    let cpu_ticks = user_ticks.saturating_add(parse_number(fields.next()?)?);
+    // cutime (16) … nice (19), then num_threads (20).
+    let num_threads = u32::try_from(parse_number(fields.nth(4)?)?).unwrap_or(u32::MAX);
     // itrealvalue (21), then starttime (22).
     let start_time = parse_number(fields.nth(1)?)?;
-    // Another field must follow, otherwise starttime may be truncated.
+    // vsize (23), then rss (24).
+    let resident_pages = parse_number(fields.nth(1)?)?;
+    // Another field must follow, otherwise rss may be truncated.
     fields.next()?;
 
     // The kernel counts a zombie leader in num_threads until it is reaped.
@@ -46,6 +53,7 @@ pub fn parse_stat(pid: u32, bytes: &[u8]) -> Option<ProcessRecord> {
         leader_exited,
         has_terminal,
         ns_pid: 0,
+        usage: Usage { cpu_ticks, resident_pages },
     })
 }
 
@@ -139,6 +147,8 @@ mod tests {
         assert_eq!(stat.state, ProcessState::Sleeping);
         assert_eq!(stat.comm.as_bytes(), b"nginx");
         assert!(!stat.kernel_thread && !stat.leader_exited);
+        // utime 1, stime 2 and rss 10.
+        assert_eq!(stat.usage, Usage { cpu_ticks: 3, resident_pages: 10 });
     }
 
     #[test]
@@ -156,8 +166,8 @@ mod tests {
             assert_eq!(parse_stat(1, garbage.as_bytes()), None, "{garbage:?}");
         }
         let whole = stat_of(b"nginx", "S 7");
-        let after_start_time = whole.len() - " 1000 10 18446744073709551615 0\n".len();
-        for end in 0..=after_start_time {
+        let after_rss = whole.len() - " 18446744073709551615 0\n".len();
+        for end in 0..=after_rss {
             assert_eq!(parse_stat(42, &whole[..end]), None, "truncated to {end} bytes");
         }
     }
@@ -165,7 +175,7 @@ mod tests {
     #[test]
     fn numbers_at_the_integer_limits() {
         let with = |ppid: &str, threads: &str, start: &str| {
-            let line = format!("1 (a) S {ppid} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 {start} 0 0");
+            let line = format!("1 (a) S {ppid} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 {start} 0 0 0");
             parse_stat(1, line.as_bytes())
         };
         let most = with("4294967295", "18446744073709551615", "18446744073709551615").unwrap();
@@ -179,9 +189,9 @@ mod tests {
 
     #[test]
     fn a_zombie_leader_with_live_threads_is_not_a_zombie() {
-        let lone = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0").unwrap();
+        let lone = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0 0").unwrap();
         assert_eq!((lone.state, lone.threads), (ProcessState::Zombie, 0));
-        let leader = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0 5 0 0").unwrap();
+        let leader = parse_stat(1, b"1 (a) Z 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0 5 0 0 0").unwrap();
         assert_eq!((leader.state, leader.threads), (ProcessState::Sleeping, 2));
         assert!(leader.leader_exited);
     }
@@ -190,7 +200,7 @@ mod tests {
     fn a_controlling_terminal_has_a_device_number() {
         // tty_nr is a signed number; 34816 is the first pseudo terminal.
         for (tty, has_terminal) in [("0", false), ("34816", true), ("-1", true)] {
-            let line = format!("1 (a) S 0 1 1 {tty} -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0");
+            let line = format!("1 (a) S 0 1 1 {tty} -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0 0");
             assert_eq!(parse_stat(1, line.as_bytes()).unwrap().has_terminal, has_terminal, "{tty}");
         }
     }

@@ -18,25 +18,41 @@ const MAX_ROWS: usize = 2_000;
 /// Once a page has this size, further arguments are omitted. Rows without arguments add less than 1 MiB.
 const MAX_BYTES_WITH_ARGUMENTS: usize = 4 << 20;
 
+/// The orders of siblings, each with the value of `sort` in a query and the text of its link.
+const SORTS: [(Sort, &str, &str); 4] = [
+    (Sort::Pid, "pid", "Sort by pid"),
+    (Sort::Age, "age", "Sort by age"),
+    (Sort::Cpu, "cpu", "Sort by CPU"),
+    (Sort::Memory, "memory", "Sort by memory"),
+];
+
 /// What the page shows of the forest, and in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ViewOptions {
     pub fold: bool,
     pub zombies_only: bool,
-    pub by_age: bool,
+    pub sort: Sort,
 }
 
 impl ViewOptions {
-    /// Parses the query of a request: `fold=0`, `zombies=1`, `sort=age`.
+    /// Parses the query of a request: `fold=0`, `zombies=1`, `sort=age`, `sort=cpu` or
+    /// `sort=memory`.
     #[must_use]
     pub fn parse(query: &str) -> Self {
         let has = |option: &str| query.split('&').any(|pair| pair == option);
-        Self { fold: !has("fold=0"), zombies_only: has("zombies=1"), by_age: has("sort=age") }
+        let wanted = query.split('&').find_map(|pair| pair.strip_prefix("sort="));
+        let sort = SORTS.into_iter().find(|(_, name, _)| Some(*name) == wanted).map_or(Sort::Pid, |it| it.0);
+        Self { fold: !has("fold=0"), zombies_only: has("zombies=1"), sort }
     }
 
     fn query(self) -> String {
-        let parts = [(!self.fold, "fold=0"), (self.zombies_only, "zombies=1"), (self.by_age, "sort=age")];
-        let set: Vec<&str> = parts.into_iter().filter(|(is_set, _)| *is_set).map(|(_, part)| part).collect();
+        let order = SORTS.into_iter().find(|(sort, ..)| *sort == self.sort && *sort != Sort::Pid);
+        let parts = [
+            (!self.fold).then(|| "fold=0".to_owned()),
+            self.zombies_only.then(|| "zombies=1".to_owned()),
+            order.map(|(_, name, _)| format!("sort={name}")),
+        ];
+        let set: Vec<String> = parts.into_iter().flatten().collect();
         if set.is_empty() { String::new() } else { format!("?{}", set.join("&amp;")) }
     }
 }
@@ -51,7 +67,7 @@ pub fn render(
     context: &PageContext<'_>,
 ) -> String {
     let row_options = RowOptions {
-        sort: if options.by_age { Sort::Age } else { Sort::Pid },
+        sort: options.sort,
         fold: options.fold,
         max_depth: None,
         zombies_only: options.zombies_only,
@@ -124,14 +140,11 @@ fn push_option_links(main: &mut String, path: &str, options: ViewOptions) {
             if options.zombies_only { "All processes" } else { "Zombies only" },
             ViewOptions { zombies_only: !options.zombies_only, ..options },
         ),
-        (
-            "order",
-            if options.by_age { "Sort by pid" } else { "Sort by age" },
-            ViewOptions { by_age: !options.by_age, ..options },
-        ),
     ];
+    let orders = SORTS.into_iter().filter(|(sort, ..)| *sort != options.sort);
+    let orders = orders.map(|(sort, id, text)| (id, text, ViewOptions { sort, ..options }));
     main.push_str("<p class=\"choices\">");
-    for (id, text, changed) in links {
+    for (id, text, changed) in links.into_iter().chain(orders) {
         let _ = write!(main, "<a id=\"{id}\" href=\"{path}{}\">{text}</a> ", changed.query());
     }
     main.push_str("</p>\n");
@@ -140,10 +153,20 @@ fn push_option_links(main: &mut String, path: &str, options: ViewOptions) {
 fn push_rows(main: &mut String, snapshot: &NamedSnapshot, tree: &Tree, rows: &[Row]) {
     main.push_str(
         "<div class=\"wide\"><table class=\"forest\">\n<thead><tr><th scope=\"col\" class=\"n\">Pid</th>\
-         <th scope=\"col\" class=\"n\">Host</th><th scope=\"col\" class=\"n\">Age</th><th scope=\"col\">Root</th>\
+         <th scope=\"col\" class=\"n\">Host</th><th scope=\"col\" class=\"n\">Age</th>\
+         <th scope=\"col\" class=\"n\">CPU%</th>\
+         <th scope=\"col\" class=\"n\">RES</th>\
+         <th scope=\"col\">Root</th>\
          <th scope=\"col\">State</th><th scope=\"col\">Command</th></tr></thead>\n<tbody>\n",
     );
-    let style = Style { unicode: true, color: false, width: None, host_pids: true, highlight_column: false };
+    let style = Style {
+        unicode: true,
+        color: false,
+        width: None,
+        host_pids: true,
+        usage: true,
+        highlight_column: false,
+    };
     let mut branches = BranchGlyphs::new(&style);
     for row in rows.iter().take(MAX_ROWS) {
         branches.advance(row);
@@ -151,7 +174,7 @@ fn push_rows(main: &mut String, snapshot: &NamedSnapshot, tree: &Tree, rows: &[R
     }
     if main.len() >= MAX_BYTES_WITH_ARGUMENTS {
         main.push_str(
-            "<tr><td colspan=\"6\">Arguments are missing from here on: the page reached its size limit.</td></tr>\n",
+            "<tr><td colspan=\"8\">Arguments are missing from here on: the page reached its size limit.</td></tr>\n",
         );
     }
     main.push_str("</tbody></table></div>\n");
@@ -173,11 +196,13 @@ fn push_row(main: &mut String, snapshot: &NamedSnapshot, process: &Process, row:
     let _ = write!(
         main,
         "<tr id=\"p{host}-{start}\"{class}><td class=\"n\">{pid}{plus}</td><td class=\"n\">{host}{plus}</td><td class=\"n\">{age}</td>\
-         <td class=\"{kind_class}\">{kind}</td><td>{state}</td><td class=\"command\"><span class=\"branches\">{branches}</span>",
+         <td class=\"n\">{cpu}</td><td class=\"n\">{resident}</td><td class=\"{kind_class}\">{kind}</td><td>{state}</td><td class=\"command\"><span class=\"branches\">{branches}</span>",
         host = process.key.pid,
         start = process.key.start_time,
         pid = process.pid,
         age = snapshot.age(process.key).map(process_text::age).unwrap_or_default(),
+        cpu = process_text::cpu(snapshot, &row.usage),
+        resident = process_text::size(snapshot.bytes(row.usage.total.resident_pages)),
     );
     let _ = match row.count {
         1 => write!(main, "<b>{}</b>", escape(&command)),

@@ -7,14 +7,16 @@ use crate::view::pids_text::pids_of_limit;
 use crate::view::text::line::{Line, TextRole};
 
 /// The heading of a container. The most important parts come first, because a narrow terminal cuts off the end.
+/// `usage` is the text about CPU and memory.
 #[must_use]
-pub fn container(summary: &ContainerSummary) -> Line {
+pub fn container(summary: &ContainerSummary, usage: Option<&str>) -> Line {
     let mut line = Line::default();
     line.push(&summary.name, TextRole::Title);
     if summary.paused == Some(true) {
         line.push(" paused", TextRole::Warn);
     }
     push_stats(&mut line, &summary.stats);
+    push_usage(&mut line, usage);
     if let Some(rate) = summary.starts {
         push_rate(&mut line, rate);
     }
@@ -33,10 +35,11 @@ pub fn container(summary: &ContainerSummary) -> Line {
 
 /// The heading of the host: all processes that are in no container.
 #[must_use]
-pub fn host(stats: &ForestStats, kernel_threads: u64) -> Line {
+pub fn host(stats: &ForestStats, kernel_threads: u64, usage: Option<&str>) -> Line {
     let mut line = Line::default();
     line.push("host", TextRole::Title);
     push_stats(&mut line, stats);
+    push_usage(&mut line, usage);
     if kernel_threads > 0 {
         let plural = if kernel_threads == 1 { "" } else { "s" };
         line.push(&format!(", {kernel_threads} kernel thread{plural} not shown"), TextRole::Dim);
@@ -81,6 +84,12 @@ fn push_stats(line: &mut Line, stats: &ForestStats) {
     let role = if zombies > 0 { TextRole::Bad } else { TextRole::Plain };
     line.push(", ", TextRole::Plain);
     line.push(&format!("{zombies} {}", if zombies == 1 { "zombie" } else { "zombies" }), role);
+}
+
+fn push_usage(line: &mut Line, usage: Option<&str>) {
+    for text in usage.into_iter().filter(|text| !text.is_empty()) {
+        line.push(&format!(", {text}"), TextRole::Count);
+    }
 }
 
 /// Only kernel counters are exact; other rates are lower bounds.

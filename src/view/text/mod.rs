@@ -20,4 +20,4 @@ pub(crate) use branch_glyphs::BranchGlyphs;
 
 pub use line::{Line, TextRole};
 pub use style::Style;
-pub use tree_view::{Section, TreeView};
+pub use tree_view::{Section, Title, TreeView};

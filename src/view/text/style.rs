@@ -10,6 +10,8 @@ pub struct Style {
     pub width: Option<usize>,
     /// Show pids on the host in addition to those in the container.
     pub host_pids: bool,
+    /// Show CPU and memory.
+    pub usage: bool,
     /// Always show the column with `+` and `-`. Otherwise it is shown only if a row needs it.
     pub highlight_column: bool,
 }

@@ -27,6 +27,8 @@ struct Cells {
     host_pid: String,
     user: String,
     age: String,
+    cpu: String,
+    resident: String,
     root: &'static str,
     state: ProcessState,
     command: Line,
@@ -70,6 +72,8 @@ fn cells_of(
         host_pid: pid_text(process.key.pid),
         user: process.user.map(|id| truncate(&users.name(id), MAX_USER_CHARS)).unwrap_or_default(),
         age: snapshot.age(process.key).map(process_text::age).unwrap_or_default(),
+        cpu: process_text::cpu(snapshot, &row.usage),
+        resident: process_text::size(snapshot.bytes(row.usage.total.resident_pages)),
         root: process_text::root(process),
         state: process.state,
         command: command(process, row, branches),
@@ -115,6 +119,8 @@ struct ColumnWidths {
     host_pid: usize,
     user: usize,
     age: usize,
+    cpu: usize,
+    resident: usize,
     root: usize,
     state: usize,
 }
@@ -133,6 +139,8 @@ impl ColumnWidths {
             host_pid: if style.host_pids { widest("HOST", |cells| cells.host_pid.len()) } else { 0 },
             user: widest("USER", |cells| line::width(&cells.user)),
             age: widest("AGE", |cells| cells.age.len()),
+            cpu: if style.usage { widest("CPU%", |cells| cells.cpu.len()) } else { 0 },
+            resident: if style.usage { widest("RES", |cells| cells.resident.len()) } else { 0 },
             root: widest("ROOT", |cells| cells.root.len()),
             state: widest("STATE", |cells| process_text::state(cells.state).len()),
         }
@@ -145,6 +153,8 @@ impl ColumnWidths {
         line.push_right("HOST", self.host_pid, TextRole::Dim);
         line.push_left("USER", self.user, TextRole::Dim);
         line.push_right("AGE", self.age, TextRole::Dim);
+        line.push_right("CPU%", self.cpu, TextRole::Dim);
+        line.push_right("RES", self.resident, TextRole::Dim);
         line.push_left("ROOT", self.root, TextRole::Dim);
         line.push_left("STATE", self.state, TextRole::Dim);
         line.push("COMMAND", TextRole::Dim);
@@ -164,6 +174,8 @@ impl ColumnWidths {
         line.push_right(&cells.host_pid, self.host_pid, TextRole::Plain);
         line.push_left(&cells.user, self.user, TextRole::Plain);
         line.push_right(&cells.age, self.age, TextRole::Plain);
+        line.push_right(&cells.cpu, self.cpu, TextRole::Plain);
+        line.push_right(&cells.resident, self.resident, TextRole::Plain);
         line.push_left(cells.root, self.root, root_role(cells.root));
         line.push_left(process_text::state(cells.state), self.state, state_role(cells.state));
         line.append(cells.command);

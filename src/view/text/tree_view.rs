@@ -3,19 +3,37 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::model::snapshot::NamedSnapshot;
+use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
 use crate::model::user_names::UserNames;
+use crate::view::process_text;
 use crate::view::rows::Row;
+use crate::view::text::heading;
 use crate::view::text::line::Line;
 use crate::view::text::style::Style;
 use crate::view::text::table;
 use crate::view::tree::Tree;
 
+/// What the heading of a tree describes.
+#[derive(Debug)]
+pub enum Title {
+    Container(Box<ContainerSummary>),
+    Host,
+}
+
+impl Title {
+    /// The title of a container, or of the host without one.
+    #[must_use]
+    pub fn of(summary: Option<&ContainerSummary>) -> Self {
+        summary.map_or(Self::Host, |summary| Self::Container(Box::new(summary.clone())))
+    }
+}
+
 /// The tree of one container or of the host.
 #[derive(Debug)]
 pub struct Section {
-    /// `None` if the heading is shown elsewhere.
-    pub heading: Option<Line>,
+    pub title: Title,
+    /// The heading is shown elsewhere.
+    pub hides_heading: bool,
     pub tree: Tree,
     pub rows: Vec<Row>,
     pub users: Arc<UserNames>,
@@ -25,16 +43,29 @@ impl Section {
     /// Number of lines: heading, column titles and rows.
     fn len(&self) -> usize {
         let titles = usize::from(!self.rows.is_empty());
-        usize::from(self.heading.is_some()) + titles + self.rows.len()
+        usize::from(!self.hides_heading) + titles + self.rows.len()
+    }
+
+    /// The heading; `None` if the snapshot has no host.
+    #[must_use]
+    pub fn heading(&self, snapshot: &NamedSnapshot, style: &Style) -> Option<Line> {
+        let usage = style.usage.then(|| process_text::usage(snapshot, &self.tree.usage()));
+        match &self.title {
+            Title::Container(summary) => Some(heading::container(summary, usage.as_deref())),
+            Title::Host => {
+                let host = snapshot.host.as_ref()?;
+                Some(heading::host(host, snapshot.host_kernel_threads, usage.as_deref()))
+            }
+        }
     }
 
     /// Draws the lines in `range`.
     fn draw(&self, range: Range<usize>, snapshot: &NamedSnapshot, style: &Style, out: &mut Vec<String>) {
         let mut header_line = 0;
-        if let Some(heading) = &self.heading {
+        if !self.hides_heading {
             header_line = 1;
             if range.start == 0 {
-                out.push(heading.render(style));
+                out.push(self.heading(snapshot, style).unwrap_or_default().render(style));
             }
         }
         if self.rows.is_empty() || range.end <= header_line {

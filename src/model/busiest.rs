@@ -1,56 +1,77 @@
-//! The busiest commands of a container, which have their own series. All others are summed.
+//! The busiest names of a container, which have their own series: commands by events, paths by CPU time. All others are
+//! summed.
 //!
-//! The series of all commands sum up to the totals of the container, and none of them decreases:
+//! The series of all names sum up to the totals of the container, and none of them decreases:
 //!
-//! * A command that becomes one of the busiest starts with its own events. Those of earlier collections are already in the
-//!   sum of the others, from where only as many can be taken back as the command that it replaces adds to that sum.
-//! * A command that is replaced adds its events to the sum of the others.
+//! * A name that becomes one of the busiest starts with its own count. That of earlier collections is already in the sum of
+//!   the others, from where only as much can be taken back as the name that it replaces adds to that sum.
+//! * A name that is replaced adds its count to the sum of the others.
 //!
-//! A command that comes back continues from its earlier value if the command that it replaces has at least that value.
-//! Otherwise it starts with a lower value, which Prometheus treats as a reset of the counter.
+//! A name that comes back continues from its earlier value if the name that it replaces has at least that value. Otherwise
+//! it starts with a lower value, which Prometheus treats as a reset of the counter.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, BuildHasherDefault};
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHasher;
 
-use super::command_counts::CommandCounts;
 use super::forest::merged_nodes::OTHER;
 use super::name_budget::NameBudget;
 
-/// A command with its own series.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandSeries {
-    pub command: Arc<str>,
-    pub counts: CommandCounts,
+/// What is counted by name.
+pub trait Count: Copy + Default + AddAssign {
+    /// What makes a name busy.
+    fn total(self) -> u64;
+
+    /// The smaller one, for each kind of event.
+    #[must_use]
+    fn min(self, other: Self) -> Self;
 }
 
-/// A command that is or was among the busiest, or may become one of them.
+impl Count for u64 {
+    fn total(self) -> u64 {
+        self
+    }
+
+    fn min(self, other: Self) -> Self {
+        Ord::min(self, other)
+    }
+}
+
+/// A name with its own series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedSeries<C> {
+    pub name: Arc<str>,
+    pub count: C,
+}
+
+/// A name that is or was among the busiest, or may become one of them.
 #[derive(Debug)]
-struct Candidate {
-    /// Since the command was first counted.
-    total: CommandCounts,
+struct Candidate<C> {
+    /// Since the name was first counted.
+    total: C,
     /// Since the last choice.
-    fresh: CommandCounts,
-    /// Number of recent events: older ones count less.
+    fresh: C,
+    /// The recent count: older ones count less.
     activity: f64,
 }
 
-/// The commands of one container. All times are monotonic.
+/// The names of one container. All times are monotonic.
 #[derive(Debug)]
-pub struct BusiestCommands {
+pub struct Busiest<C> {
     /// Uses a seeded hasher, because containers choose the names.
-    candidates: HashMap<Arc<str>, Candidate>,
-    named: Vec<CommandSeries>,
+    candidates: HashMap<Arc<str>, Candidate<C>>,
+    named: Vec<NamedSeries<C>>,
     budget: NameBudget,
     chosen_at: Duration,
     /// Whether events were added since the last choice.
     has_fresh: bool,
 }
 
-impl BusiestCommands {
+impl<C: Count> Busiest<C> {
     /// New names of one container that get a series within an hour.
     const NEW_NAMES_PER_HOUR: u32 = 50;
     /// Names between two choices. More are not distinguished.
@@ -59,7 +80,7 @@ impl BusiestCommands {
     const MAX_KEPT: usize = 16;
     /// Time after which an event counts half.
     const HALF_LIFE: Duration = Duration::from_secs(60);
-    /// How many times busier a command must be than the one that it replaces.
+    /// How many times busier a name must be than the one that it replaces.
     const HYSTERESIS: f64 = 2.0;
 
     #[must_use]
@@ -73,28 +94,27 @@ impl BusiestCommands {
         }
     }
 
-    /// Adds new events of a command.
-    pub fn add(&mut self, command: &str, counts: CommandCounts) {
-        // A command with the name of the sum belongs to it.
-        if command == OTHER {
+    /// Adds new events of a name.
+    pub fn add(&mut self, name: &str, count: C) {
+        // A name with the name of the sum belongs to it.
+        if name == OTHER {
             return;
         }
-        if !self.candidates.contains_key(command) {
+        if !self.candidates.contains_key(name) {
             if self.candidates.len() >= Self::MAX_CANDIDATES {
                 return;
             }
-            let new =
-                Candidate { total: CommandCounts::default(), fresh: CommandCounts::default(), activity: 0.0 };
-            self.candidates.insert(command.into(), new);
+            let new = Candidate { total: C::default(), fresh: C::default(), activity: 0.0 };
+            self.candidates.insert(name.into(), new);
         }
-        if let Some(candidate) = self.candidates.get_mut(command) {
+        if let Some(candidate) = self.candidates.get_mut(name) {
             self.has_fresh = true;
-            candidate.total += counts;
-            candidate.fresh += counts;
+            candidate.total += count;
+            candidate.fresh += count;
         }
     }
 
-    /// Chooses at most `limit` commands, from the events that were added.
+    /// Chooses at most `limit` names, from the events that were added.
     pub fn choose(&mut self, limit: usize, now: Duration) {
         if !self.has_fresh {
             return;
@@ -107,14 +127,14 @@ impl BusiestCommands {
             candidate.activity = candidate.activity * decay + candidate.fresh.total() as f64;
         }
         for series in &mut self.named {
-            if let Some(candidate) = self.candidates.get(&series.command) {
-                series.counts += candidate.fresh;
+            if let Some(candidate) = self.candidates.get(&series.name) {
+                series.count += candidate.fresh;
             }
         }
         self.budget.refill(Self::NEW_NAMES_PER_HOUR, now);
-        for command in self.by_activity() {
-            let candidate = &self.candidates[&command];
-            if candidate.fresh.total() == 0 || self.named.iter().any(|series| series.command == command) {
+        for name in self.by_activity() {
+            let candidate = &self.candidates[&name];
+            if candidate.fresh.total() == 0 || self.named.iter().any(|series| series.name == name) {
                 continue;
             }
             let replaced = if self.named.len() < limit {
@@ -127,12 +147,12 @@ impl BusiestCommands {
                     None => break,
                 }
             };
-            if !self.budget.admit(hash(&command), now) {
+            if !self.budget.admit(hash(&name), now) {
                 continue;
             }
-            let mut available = replaced.map_or(CommandCounts::default(), |index| self.named[index].counts);
+            let mut available = replaced.map_or(C::default(), |index| self.named[index].count);
             available += candidate.fresh;
-            let series = CommandSeries { counts: candidate.total.min(available), command };
+            let series = NamedSeries { count: candidate.total.min(available), name };
             match replaced {
                 Some(index) => self.named[index] = series,
                 None => self.named.push(series),
@@ -141,29 +161,29 @@ impl BusiestCommands {
         self.end_choice();
     }
 
-    /// The commands with their own series.
+    /// The names with their own series.
     #[must_use]
-    pub fn named(&self) -> &[CommandSeries] {
+    pub fn named(&self) -> &[NamedSeries<C>] {
         &self.named
     }
 
     /// All candidates, the most active one first.
     fn by_activity(&self) -> Vec<Arc<str>> {
         let mut sorted: Vec<(&Arc<str>, f64)> =
-            self.candidates.iter().map(|(command, candidate)| (command, candidate.activity)).collect();
+            self.candidates.iter().map(|(name, candidate)| (name, candidate.activity)).collect();
         sorted.sort_unstable_by(|(a, a_activity), (b, b_activity)| {
             b_activity.total_cmp(a_activity).then_with(|| a.cmp(b))
         });
-        sorted.into_iter().map(|(command, _)| Arc::clone(command)).collect()
+        sorted.into_iter().map(|(name, _)| Arc::clone(name)).collect()
     }
 
-    /// The index and the activity of the named command that is the least active, and among those the one with the fewest
+    /// The index and the activity of the named name that is the least active, and among those the one with the fewest
     /// events.
     fn least_active(&self) -> Option<(usize, f64)> {
-        let activity = |series: &CommandSeries| {
-            self.candidates.get(&series.command).map_or(0.0, |candidate| candidate.activity)
+        let activity = |series: &NamedSeries<C>| {
+            self.candidates.get(&series.name).map_or(0.0, |candidate| candidate.activity)
         };
-        let rank = |series: &CommandSeries| (activity(series), series.counts.total());
+        let rank = |series: &NamedSeries<C>| (activity(series), series.count.total());
         let least = self.named.iter().enumerate().min_by(|(_, a), (_, b)| {
             let (a, b) = (rank(a), rank(b));
             a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
@@ -174,27 +194,28 @@ impl BusiestCommands {
     /// Drops the candidates that are the least active.
     fn end_choice(&mut self) {
         for candidate in self.candidates.values_mut() {
-            candidate.fresh = CommandCounts::default();
+            candidate.fresh = C::default();
         }
         if self.candidates.len() <= Self::MAX_KEPT {
             return;
         }
         let named = &self.named;
-        let is_named = |command: &Arc<str>| named.iter().any(|series| series.command == *command);
+        let is_named = |name: &Arc<str>| named.iter().any(|series| series.name == *name);
         let kept: Vec<Arc<str>> = self.by_activity().into_iter().filter(|it| !is_named(it)).collect();
-        for command in kept.iter().skip(Self::MAX_KEPT) {
-            self.candidates.remove(command);
+        for name in kept.iter().skip(Self::MAX_KEPT) {
+            self.candidates.remove(name);
         }
     }
 }
 
-fn hash(command: &str) -> u64 {
-    BuildHasherDefault::<FxHasher>::default().hash_one(command)
+fn hash(name: &str) -> u64 {
+    BuildHasherDefault::<FxHasher>::default().hash_one(name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::command_counts::CommandCounts;
 
     fn forks(forks: u64) -> CommandCounts {
         CommandCounts { forks, ..CommandCounts::default() }
@@ -202,14 +223,14 @@ mod tests {
 
     /// A container, with the sum of all events.
     struct Container {
-        commands: BusiestCommands,
+        commands: Busiest<CommandCounts>,
         total: u64,
         seconds: u64,
     }
 
     impl Container {
         fn new() -> Self {
-            Self { commands: BusiestCommands::new(Duration::ZERO), total: 0, seconds: 0 }
+            Self { commands: Busiest::new(Duration::ZERO), total: 0, seconds: 0 }
         }
 
         /// Five seconds in which these commands fork.
@@ -223,12 +244,12 @@ mod tests {
         }
 
         fn of(&self, command: &str) -> Option<u64> {
-            self.commands.named().iter().find(|it| &*it.command == command).map(|it| it.counts.forks)
+            self.commands.named().iter().find(|it| &*it.name == command).map(|it| it.count.forks)
         }
 
         /// What the series of all other commands shows.
         fn others(&self) -> u64 {
-            let named: u64 = self.commands.named().iter().map(|it| it.counts.forks).sum();
+            let named: u64 = self.commands.named().iter().map(|it| it.count.forks).sum();
             self.total.checked_sub(named).expect("the named commands have no more events than all")
         }
     }
@@ -305,12 +326,8 @@ mod tests {
             assert!(container.commands.named().len() <= 5);
             assert!(container.others() >= last_others);
             last_others = container.others();
-            let now: HashMap<Arc<str>, u64> = container
-                .commands
-                .named()
-                .iter()
-                .map(|it| (Arc::clone(&it.command), it.counts.forks))
-                .collect();
+            let now: HashMap<Arc<str>, u64> =
+                container.commands.named().iter().map(|it| (Arc::clone(&it.name), it.count.forks)).collect();
             for (command, &count) in &now {
                 assert!(last.get(command).is_none_or(|&before| before <= count), "{command}");
             }
@@ -326,15 +343,15 @@ mod tests {
             let names: Vec<String> = (0..100).map(|number| format!("n{collection}-{number}")).collect();
             let events: Vec<(&str, u64)> = names.iter().map(|name| (&**name, 1 + collection)).collect();
             container.collect(&events);
-            seen.extend(container.commands.named().iter().map(|it| Arc::clone(&it.command)));
+            seen.extend(container.commands.named().iter().map(|it| Arc::clone(&it.name)));
             let kept = container.commands.candidates.len();
-            assert!(kept <= BusiestCommands::MAX_KEPT + 5, "{kept} candidates");
+            assert!(kept <= Busiest::<CommandCounts>::MAX_KEPT + 5, "{kept} candidates");
         }
         // The budget of the first hour, and what it gained meanwhile.
         assert!(seen.len() <= 100, "{} names in an hour", seen.len());
         assert_eq!(
             container.total,
-            container.others() + container.commands.named().iter().map(|it| it.counts.forks).sum::<u64>()
+            container.others() + container.commands.named().iter().map(|it| it.count.forks).sum::<u64>()
         );
     }
 
