@@ -33,6 +33,8 @@ pub struct TreeConfig {
     pub json: bool,
     pub ascii: bool,
     pub color: ColorFlag,
+    /// Show the busiest commands, measured for this time.
+    pub busy: Option<Duration>,
     /// Time between two collections; `None` to collect once.
     pub watch: Option<Duration>,
     /// Every timeout is multiplied by it.

@@ -7,10 +7,12 @@ use crate::cli::config::{ColorFlag, RootsConfig, TreeConfig};
 use crate::cli::flag_error::FlagError;
 use crate::cli::flag_values::parse_watch_period;
 use crate::cli::input_flags::InputFlags;
-use crate::collect::config::{CollectorConfig, SourceFlag};
+use crate::collect::config::{Bounds, CollectorConfig, SourceFlag};
 use crate::view::rows::{RowOptions, Sort};
 
 const DEFAULT_WATCH_SECONDS: &str = "2";
+/// Commands of a container that a tree shows.
+const MAX_BUSY_COMMANDS: u32 = 10;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -50,6 +52,19 @@ pub(crate) struct TreeFlags {
     #[arg(long, help_heading = "Display")]
     usage: bool,
 
+    /// Show the busiest commands, measured for SECONDS (default: 2): forks, execs, failures and kills per second; requires CAP_BPF and CAP_PERFMON
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = DEFAULT_WATCH_SECONDS,
+        value_parser = parse_watch_period,
+        conflicts_with = "json",
+        help_heading = "Display"
+    )]
+    busy: Option<Duration>,
+
     /// Order of siblings: lowest pid, oldest, most children, or most CPU or memory first; the last two imply --usage
     #[arg(long, value_name = "BY", default_value = "pid", value_enum, help_heading = "Display")]
     sort: Sort,
@@ -82,16 +97,9 @@ pub(crate) struct TreeFlags {
     )]
     watch: Option<Duration>,
 
-    /// Source of the live view; bpf also shows forks, and requires CAP_BPF and CAP_PERFMON
-    #[arg(
-        long = "collection.source",
-        value_name = "SOURCE",
-        default_value = "proc",
-        value_enum,
-        requires = "watch",
-        help_heading = "Collection"
-    )]
-    source: SourceFlag,
+    /// Source of processes; bpf also counts forks, and requires CAP_BPF and CAP_PERFMON [default: auto with --busy, otherwise proc]
+    #[arg(long = "collection.source", value_name = "SOURCE", value_enum, help_heading = "Collection")]
+    source: Option<SourceFlag>,
 
     #[command(flatten)]
     input: InputFlags,
@@ -118,7 +126,11 @@ impl TreeFlags {
             names: self.input.names(docker_host_variable, Vec::new())?,
             collector: CollectorConfig {
                 interval: self.watch.unwrap_or_default(),
-                source: self.source,
+                source: self.source.unwrap_or(match self.busy {
+                    Some(_) => SourceFlag::Auto,
+                    None => SourceFlag::Proc,
+                }),
+                bounds: Bounds { commands_per_container: MAX_BUSY_COMMANDS, ..Bounds::default() },
                 ..self.input.collector()
             },
             wanted: self.containers,
@@ -135,6 +147,7 @@ impl TreeFlags {
             json: self.json,
             ascii: self.ascii,
             color: self.color,
+            busy: self.busy,
             watch: self.watch,
         })
     }

@@ -32,6 +32,8 @@ pub(super) struct Extent {
     pub with_host: bool,
     /// Time between two collections, which measures CPU time; `None` to collect once.
     pub period: Option<Duration>,
+    /// Whether to report that the kernel does not count by command.
+    pub counts_commands: bool,
 }
 
 /// Collects once, or twice with a pause in between.
@@ -53,7 +55,7 @@ pub(super) async fn collect(
     config: &CollectorConfig,
     config_of_names: &NamesConfig,
     wanted: &[String],
-    Extent { with_host, period }: Extent,
+    Extent { with_host, period, counts_commands }: Extent,
 ) -> anyhow::Result<Selected> {
     if System::new(&config.procfs).hides_other_users() {
         eprintln!("pstree-exporter: {HIDEPID_ADVICE}");
@@ -66,6 +68,9 @@ pub(super) async fn collect(
     };
     let needs_all = with_host || wanted.is_empty() || !wanted.iter().all(is_found);
     let mut pipeline = Pipeline::new(config)?;
+    if counts_commands && !pipeline.counts_events() {
+        eprintln!("pstree-exporter: no rates by command: {}", pipeline.source_reason());
+    }
     if let Some(mut inside) = inside.filter(|_| !needs_all) {
         inside.extend(pids);
         let snapshot = collect_over(&mut pipeline, Some(&inside), with_host, period).await?;

@@ -18,7 +18,7 @@ use crate::observe::procfs::cmdline::{ArgumentReaders, ArgumentsByPid};
 use crate::observe::procfs::reader_pool::ReadTimeouts;
 use crate::view::json;
 use crate::view::rows::{Sort, arrange};
-use crate::view::text::{Section, Style, Title, TreeView, heading};
+use crate::view::text::{Line, Section, Style, Title, TreeView, busy_commands, heading};
 use crate::view::tree::{Highlight, Tree};
 
 /// A process whose command line cannot be read blocks one of these threads.
@@ -37,7 +37,11 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
         &config.collector,
         &config.names,
         &config.wanted,
-        Extent { with_host: config.with_host, period: config.usage.then_some(USAGE_PERIOD) },
+        Extent {
+            with_host: config.with_host,
+            period: config.busy.or(config.usage.then_some(USAGE_PERIOD)),
+            counts_commands: config.busy.is_some(),
+        },
     ))?;
     let containers: Vec<&ContainerSummary> =
         containers.into_iter().map(|index| &snapshot.containers[index]).collect();
@@ -81,6 +85,16 @@ pub(super) fn trees_of<'s>(
     let memberships: Vec<Membership> = all.iter().map(|(_, membership)| *membership).collect();
     let trees = Tree::of_each(&snapshot.processes, &memberships);
     all.into_iter().map(|(container, _)| container).zip(trees).collect()
+}
+
+/// The table of the busiest commands of a container, if it is wanted.
+pub(super) fn commands_of(
+    config: &TreeConfig,
+    snapshot: &NamedSnapshot,
+    container: Option<&ContainerSummary>,
+) -> Vec<Line> {
+    let wanted = container.filter(|_| config.busy.is_some());
+    wanted.map(|container| busy_commands::lines(snapshot, &container.numbers)).unwrap_or_default()
 }
 
 /// Sorts trees by what they use, most first, if branches are sorted so.
@@ -128,6 +142,7 @@ fn as_text(
         (!has_nothing_to_show).then(|| Section {
             title: Title::of(container),
             hides_heading: false,
+            commands: commands_of(config, snapshot, container),
             tree,
             rows,
             users,

@@ -46,6 +46,8 @@ impl Count for u64 {
 pub struct NamedSeries<C> {
     pub name: Arc<str>,
     pub count: C,
+    /// Since the previous choice.
+    pub recent: C,
 }
 
 /// A name that is or was among the busiest, or may become one of them.
@@ -116,6 +118,9 @@ impl<C: Count> Busiest<C> {
 
     /// Chooses at most `limit` names, from the events that were added.
     pub fn choose(&mut self, limit: usize, now: Duration) {
+        for series in &mut self.named {
+            series.recent = C::default();
+        }
         if !self.has_fresh {
             return;
         }
@@ -129,6 +134,7 @@ impl<C: Count> Busiest<C> {
         for series in &mut self.named {
             if let Some(candidate) = self.candidates.get(&series.name) {
                 series.count += candidate.fresh;
+                series.recent = candidate.fresh;
             }
         }
         self.budget.refill(Self::NEW_NAMES_PER_HOUR, now);
@@ -152,7 +158,7 @@ impl<C: Count> Busiest<C> {
             }
             let mut available = replaced.map_or(C::default(), |index| self.named[index].count);
             available += candidate.fresh;
-            let series = NamedSeries { count: candidate.total.min(available), name };
+            let series = NamedSeries { count: candidate.total.min(available), recent: candidate.fresh, name };
             match replaced {
                 Some(index) => self.named[index] = series,
                 None => self.named.push(series),

@@ -27,6 +27,12 @@ impl CommandCounts {
         Self { forks: events.forks, execs: events.execs, exits }
     }
 
+    /// Number of events of all kinds.
+    #[must_use]
+    pub fn events(self) -> u64 {
+        self.forks + self.execs + self.exits.iter().sum::<u64>()
+    }
+
     /// The same events without their command.
     #[must_use]
     pub fn to_events(self) -> EventCounts {
@@ -50,9 +56,8 @@ impl CommandCounts {
 }
 
 impl Count for CommandCounts {
-    /// Number of events of all kinds.
     fn total(self) -> u64 {
-        self.forks + self.execs + self.exits.iter().sum::<u64>()
+        self.events()
     }
 
     fn min(self, other: Self) -> Self {

@@ -80,7 +80,7 @@ impl PathUsageCounters {
             }
             let path = nodes.path(node, comms).filter(|path| path != OTHER);
             if let Some(path) = path.filter(|_| self.names.admit(nodes.name_hash(node), now)) {
-                series.push(NamedSeries { name: Arc::from(path), count: pages });
+                series.push(NamedSeries { name: Arc::from(path), count: pages, recent: 0 });
                 others = others.saturating_sub(pages);
             }
         }

@@ -113,6 +113,8 @@ pub struct ContainerNumbers {
     /// Estimated number of processes started.
     pub observed_starts: u64,
     pub events: Option<EventCounts>,
+    /// Those of `events` since the previous collection.
+    pub recent_events: Option<EventCounts>,
     /// The busiest commands, whose events are part of `events`; `None` if the kernel does not count by command.
     pub commands: Option<Vec<NamedSeries<CommandCounts>>>,
     /// `None` unless CPU and memory are exported.

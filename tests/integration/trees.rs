@@ -12,7 +12,7 @@ use pstree_exporter::model::usage::Usage;
 use pstree_exporter::view::diff::diff;
 use pstree_exporter::view::json;
 use pstree_exporter::view::rows::{Row, RowOptions, Sort, arrange};
-use pstree_exporter::view::text::{Section, Style, Title, TreeView};
+use pstree_exporter::view::text::{Line, Section, Style, TextRole, Title, TreeView};
 use pstree_exporter::view::tree::{Highlight, Process, Tree, UsageSum};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -164,7 +164,7 @@ proptest! {
     ) {
         let sections = trees.into_iter().map(|tree| {
             let rows = arrange(&tree, &layout(true));
-            Section { title: Title::Host, hides_heading: false, tree, rows, users: Arc::default() }
+            Section { title: Title::Host, hides_heading: false, commands: vec![Line::of("commands", TextRole::Dim); 3], tree, rows, users: Arc::default() }
         });
         let picture = TreeView(sections.collect());
         let style = Style { unicode, color: false, width: Some(width), host_pids: true, usage: true, highlight_column: false };

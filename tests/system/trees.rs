@@ -279,3 +279,43 @@ fn a_tree_is_printed_without_names_when_docker_hangs() {
     assert!(output.status.success() && stderr.lines().count() == 1 && stderr.contains("Docker"), "{stderr}");
     assert!(String::from_utf8_lossy(&output.stdout).starts_with(&format!("{}: 3 processes", &id[..12])));
 }
+
+#[test]
+fn the_busiest_commands_are_shown_beside_the_tree() {
+    let engine = Engine::shared();
+    // For each `date`, the shell forks once and also runs a failing `false`.
+    let storm = "while :; do /bin/date; /bin/false; done >/dev/null";
+    engine.run("storm", &["--", "/bin/sh", "-c", storm]);
+    engine.run_workload("calm", &[], &["fan", "2"]);
+    let text = printed(&engine, &["tree", "storm", "--busy=1", "--no-fold"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("storm: ") && lines[0].contains(" forks/s"), "{text}");
+    assert_eq!(lines[1].split_whitespace().last(), Some("COMMAND"), "{text}");
+    let end = lines.iter().position(|line| line.is_empty()).expect("an empty line");
+    let rows: Vec<&str> = lines[2..end].iter().map(|line| line.split_whitespace().last().unwrap()).collect();
+    let row = |command: &str| {
+        let position = rows.iter().position(|&row| row == command).unwrap_or_else(|| panic!("{text}"));
+        // A column without a number is blank, so the cell ends where its title ends.
+        let cell = |title: &str| {
+            let line = lines[2 + position];
+            let end = lines[1].find(title).expect("a column") + title.len();
+            line[..end].rsplit(' ').next().and_then(|cell| cell.parse::<f64>().ok()).unwrap_or_default()
+        };
+        ["FORKS/s", "EXECS/s", "FAILED/s", "KILLED/s"].map(cell)
+    };
+    let [sh, date, no] = ["sh", "date", "false"].map(row);
+    assert!(sh[0] > 0.0 && sh[1] == 0.0, "{text}");
+    assert!(date[0] == 0.0 && date[1] > 0.0 && date[2] == 0.0, "{text}");
+    assert!(no[1] > 0.0 && no[2] > 0.0 && no[3] == 0.0, "{text}");
+    assert!(lines[end + 1].ends_with("COMMAND") && lines[end + 2].ends_with("sh"), "{text}");
+
+    let calm = printed(&engine, &["tree", "calm", "--busy=0.3"]);
+    let note = calm.lines().nth(1).expect("a line");
+    assert!(note.starts_with("no command forked, executed or failed in 0."), "{calm}");
+    // Without kernel counters, the tree is printed, and the reason.
+    let output = command(&engine, &["tree", "storm", "--busy=0.2", "--collection.source=proc"]).output();
+    let output = output.expect("it runs");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stdout.contains("COMMAND") && !stdout.contains("EXECS/s"), "{stdout}");
+    assert!(stderr.contains("no rates by command") && stderr.lines().count() == 1, "{stderr}");
+}

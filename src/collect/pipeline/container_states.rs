@@ -189,6 +189,7 @@ impl Pipeline {
                 nodes,
                 observed_starts: entry.observed_starts,
                 events,
+                recent_events: events.map(|_| entry.new_events),
                 commands: events.filter(|_| max_commands > 0).map(|_| entry.commands.named().to_vec()),
                 usage,
                 starts: before.and_then(|before| counted.rate_since(&before)),

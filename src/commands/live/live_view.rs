@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use crate::cli::config::TreeConfig;
 use crate::collect::pipeline::Pipeline;
 use crate::commands::live::viewport::{Scroll, Viewport};
-use crate::commands::tree::{ARGUMENT_THREADS, runtime, sort_by_usage, style, trees_of};
+use crate::commands::tree::{ARGUMENT_THREADS, commands_of, runtime, sort_by_usage, style, trees_of};
 use crate::commands::user_names::UserNameCache;
 use crate::model::process::{Comm, ProcessKey};
 use crate::model::snapshot::{ContainerSummary, NamedSnapshot};
@@ -112,7 +112,14 @@ impl<'a> LiveView<'a> {
                 None => current.clone(),
             };
             let rows = arrange(&tree, &self.config.layout);
-            sections.push(Section { title: Title::of(summary), hides_heading: is_single, tree, rows, users });
+            sections.push(Section {
+                title: Title::of(summary),
+                hides_heading: is_single,
+                commands: commands_of(self.config, &snapshot, summary),
+                tree,
+                rows,
+                users,
+            });
             self.previous.insert(path, current);
         }
         self.tree_view = TreeView(sections);

@@ -10,6 +10,7 @@
 //! | `style` | what the terminal supports and which columns are shown |
 
 mod branch_glyphs;
+pub mod busy_commands;
 pub mod heading;
 mod line;
 mod style;

@@ -34,6 +34,8 @@ pub struct Section {
     pub title: Title,
     /// The heading is shown elsewhere.
     pub hides_heading: bool,
+    /// The lines of the table of commands.
+    pub commands: Vec<Line>,
     pub tree: Tree,
     pub rows: Vec<Row>,
     pub users: Arc<UserNames>,
@@ -43,7 +45,13 @@ impl Section {
     /// Number of lines: heading, column titles and rows.
     fn len(&self) -> usize {
         let titles = usize::from(!self.rows.is_empty());
-        usize::from(!self.hides_heading) + titles + self.rows.len()
+        usize::from(!self.hides_heading) + self.commands_len() + titles + self.rows.len()
+    }
+
+    /// Number of lines of the table of commands, with the empty line below it.
+    fn commands_len(&self) -> usize {
+        let gap = usize::from(!self.commands.is_empty() && !self.rows.is_empty());
+        self.commands.len() + gap
     }
 
     /// The heading; `None` if the snapshot has no host.
@@ -67,6 +75,13 @@ impl Section {
             if range.start == 0 {
                 out.push(self.heading(snapshot, style).unwrap_or_default().render(style));
             }
+        }
+        let commands = self.commands.iter().map(|line| line.render(style)).chain([String::new()]);
+        for line in commands.take(self.commands_len()) {
+            if range.contains(&header_line) {
+                out.push(line);
+            }
+            header_line += 1;
         }
         if self.rows.is_empty() || range.end <= header_line {
             return;
