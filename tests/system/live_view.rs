@@ -201,3 +201,29 @@ fn every_way_to_quit_restores_the_terminal() {
         matches!(state, None | Some('Z')).then_some(())
     });
 }
+
+#[test]
+fn a_key_shows_and_hides_cpu_and_memory() {
+    let engine = Engine::shared();
+    // One process that is busy all the time.
+    engine.run("burn", &["--", "/bin/sh", "-c", "while :; do :; done"]);
+    let terminal = Terminal::open();
+    terminal.watch(&engine, "--watch 0.5 burn");
+    assert!(!terminal.screen().contains("CPU%"));
+    terminal.keys(&["u"]);
+    let share = |screen: &str| {
+        let row = screen.lines().find(|line| line.ends_with(" sh"))?;
+        let mut cells = row.split_whitespace();
+        let memory = cells.clone().find(|cell| cell.ends_with(['K', 'M']))?;
+        cells
+            .find_map(|cell| cell.parse::<f64>().ok().filter(|_| cell.contains('.')))
+            .map(|it| (it, memory.len()))
+    };
+    terminal.wait_for("the share of a core", |screen| {
+        screen.contains("CPU%") && screen.contains(" RES ") && share(screen).is_some_and(|(cpu, _)| cpu > 1.0)
+    });
+    terminal.keys(&["u"]);
+    terminal.wait_for("no columns", |screen| !screen.contains("CPU%"));
+    terminal.keys(&["q"]);
+    terminal.assert_restored("0");
+}
