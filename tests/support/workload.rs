@@ -8,23 +8,31 @@ use std::sync::OnceLock;
 /// `tests/workload/workload.c`: forests of a known shape.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| compile("workload"))
+    BINARY.get_or_init(|| compile("workload", &[]))
 }
 
 /// `tests/workload/loads.c`: loads that continue until they are stopped.
 pub fn loads() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| compile("loads"))
+    BINARY.get_or_init(|| compile("loads", &[]))
+}
+
+/// `tests/workload/quit.c`: exits at once.
+pub fn quit() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| compile("quit", &["-nostdlib"]))
 }
 
 /// Compiles a static binary into cargo's scratch directory.
-fn compile(name: &str) -> PathBuf {
+fn compile(name: &str, flags: &[&str]) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/workload/{name}.c"));
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     // Test binaries run in parallel, so each one compiles its own copy and then renames it atomically.
     let own = scratch.join(format!("{name}.{}", std::process::id()));
     let status = Command::new("cc")
-        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o"])
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"])
+        .args(flags)
+        .arg("-o")
         .args([&own, &source])
         .arg("-lm")
         .status()

@@ -204,7 +204,8 @@ impl Engine {
         fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static is installed");
         fs::copy(workload::binary(), root.join("bin/workload")).expect("the workload is compiled");
         fs::copy(workload::loads(), root.join("bin/loads")).expect("the loads are compiled");
-        for applet in ["sh", "sleep", "true", "false", "cat", "chroot", "date", "dd", "ln"] {
+        fs::copy(workload::quit(), root.join("bin/quit")).expect("the program is compiled");
+        for applet in ["sh", "sleep", "true", "false", "cat", "chroot", "date", "dd"] {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
         }
         // A shell that reads from it waits without a fork until the test opens it.

@@ -14,6 +14,8 @@
  *   workload orphan             a child whose parent exits when it gets SIGUSR1
  *   workload forks N            forks N children that exit at once, reaps them all, then says ready
  *   workload renames N          forks N children, each time under another name, reaps them all, then says ready
+ *   workload execs N PROGRAM    N children that execute this program, each by another name, one at a time; reaps them
+ *                               all, then says ready
  *   workload groups N M         N children that end by exit_group(2) with M threads running, and N whose M
  *                               threads end by exit(2) side by side; reaps them all, then says ready
  *   workload thread-execs N     N children whose second thread executes a program; reaps them, then says ready
@@ -28,6 +30,7 @@
 #include <pthread.h>
 #include <pty.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -241,6 +244,21 @@ static void reap(pid_t pid) {
     if (waitpid(pid, &status, 0) != pid || status != 0) fail("waitpid");
 }
 
+/* The links are in memory. */
+static void execs(long count, const char *program) {
+    char link[40];
+    for (long i = 0; i < count; i++) {
+        snprintf(link, sizeof link, "/dev/shm/x%lx", i);
+        unlink(link); /* of a process that was killed */
+        if (symlink(program, link) != 0) fail(link);
+        char *arguments[] = {link, NULL};
+        pid_t pid;
+        if ((errno = posix_spawn(&pid, link, NULL, NULL, arguments, NULL)) != 0) fail("posix_spawn");
+        reap(pid);
+        if (unlink(link) != 0) fail(link);
+    }
+}
+
 static void start_thread(void *(*body)(void *), void *argument) {
     pthread_t thread;
     errno = pthread_create(&thread, NULL, body, argument);
@@ -355,6 +373,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(mode, "orphan")) orphan();
     else if (!strcmp(mode, "forks")) forks(count);
     else if (!strcmp(mode, "renames")) renames(count);
+    else if (!strcmp(mode, "execs") && argc > 3) execs(count, argv[3]);
     else if (!strcmp(mode, "groups") && argc > 3) groups(count, atol(argv[3]));
     else if (!strcmp(mode, "thread-execs")) thread_execs(count);
     else if (!strcmp(mode, "burn") && argc > 3) burn(count, atol(argv[3]));
