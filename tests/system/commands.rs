@@ -1,10 +1,18 @@
 //! The events by command are exact: every number is known from what the container runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+
+use pstree_exporter::model::command_counts::CommandCounts;
+use pstree_exporter::model::process::Comm;
+use pstree_exporter::observe::bpf::load::load;
 
 use crate::event_counts::run_gated;
-use crate::support::Exporter;
 use crate::support::exposition::Exposition;
+use crate::support::{Exporter, workload};
+use crate::testkit::cgroups::ContainerCgroup;
 use crate::testkit::engine::Engine;
 
 const FORKS: &str = "pstree_container_command_forks_total";
@@ -138,6 +146,40 @@ fn random_names_are_bounded_and_the_sums_stay_exact() {
         }
     }
     assert_eq!(metrics.1.value("pstree_events_lost_total", &[]), Some(0.0));
+}
+
+#[test]
+fn the_kernel_distinguishes_64_names_of_a_cgroup_between_two_readings() {
+    let group = ContainerCgroup::new("f1");
+    let directory = &group.directories()[0];
+    let id = fs::metadata(directory).expect("it was just made").ino();
+    // On a separate thread, because it drops the thread's capabilities.
+    let thread = std::thread::Builder::new().spawn(|| load(16_384, true)).expect("a thread can be made");
+    let mut loaded = thread.join().expect("no panic").expect("BPF works here: run as root");
+    let run = |arguments: &str| {
+        let procs = directory.join("cgroup.procs");
+        let script =
+            format!("echo $$ >{} && exec {} once {arguments}", procs.display(), workload::binary().display());
+        assert!(Command::new("sh").args(["-c", &script]).status().expect("sh runs").success());
+    };
+    let execs = format!("execs 20000 {}", workload::quit().display());
+    // The workload itself is executed, too. The limit counts from 0 after each reading.
+    for (arguments, all_execs) in [(execs.as_str(), 20_001), ("renames 20000", 1)] {
+        run(arguments);
+        loaded.commands.begin_generation().expect("the map can be written");
+        let (mut names, mut sum) = (BTreeSet::new(), CommandCounts::default());
+        let drained = loaded.commands.drain(|cgroup_id, comm, counts| {
+            if cgroup_id == id {
+                sum += counts;
+                assert!(names.insert(comm), "{comm:?} twice");
+            }
+        });
+        drained.expect("the map can be read");
+        // One more, which is empty, for all others.
+        assert_eq!(names.len(), 65, "{arguments}");
+        assert!(names.contains(&Comm::default()), "{arguments}");
+        assert_eq!((sum.forks, sum.execs), (20_000, all_execs), "{arguments}");
+    }
 }
 
 #[test]
