@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
+use std::time::Instant;
 
 use pstree_exporter::model::command_counts::CommandCounts;
 use pstree_exporter::model::process::Comm;
@@ -103,23 +104,30 @@ fn the_oom_killer_is_distinguished_from_other_signals() {
         &["--memory=24m", "--memory-swap=24m"],
         "small",
         "",
-        "/bin/sh -c '/bin/dd if=/dev/zero of=/dev/null bs=200M count=1; true'; /bin/sh -c 'kill -KILL $$'; true",
+        "/bin/sh -c '/bin/sh -c \"/bin/sleep 1.1; exec /bin/dd if=/dev/zero of=/dev/null bs=200M count=1\"; true'; \
+         /bin/sh -c 'kill -KILL $$'; true",
     );
     let before = exporter.scrape_until("the container", |metrics| {
         (metrics.container_names() == ["small"]).then(|| metrics.clone())
     });
     assert_eq!(before.value("pstree_container_oom_kills_total", &[("name", "small")]), Some(0.0));
+    let opened = Instant::now();
     engine.open_gate("small");
     engine.wait_for_done("small");
+    let longest = opened.elapsed().as_secs();
     let metrics = (before, exporter.fresh_scrape());
     assert_eq!(metrics.1.value("pstree_container_oom_kills_total", &[("name", "small")]), Some(1.0));
     assert_eq!(difference(&metrics, EXITS, "small", Some("oom_kill")), expected([("dd", 1)]));
     assert_eq!(difference(&metrics, EXITS, "small", Some("signal")), expected([("sh", 1)]));
     assert_sums(&metrics.1, "small");
     let line = exporter.log_line("victim=");
-    for part in ["level=warn", "id=/docker/", "victim=dd", "path=sh;sh;dd", "age=0s"] {
+    for part in ["level=warn", "id=/docker/", "victim=dd", "path=sh;sh;dd"] {
         assert!(line.contains(part), "{line}");
     }
+    // It slept before it became dd.
+    let age =
+        line.split_whitespace().find_map(|part| part.strip_prefix("age=")?.strip_suffix('s')?.parse().ok());
+    assert!(age.is_some_and(|age| (1..=longest).contains(&age)), "at most {longest} s: {line}");
 }
 
 #[test]
