@@ -51,8 +51,9 @@ function(config)
         growing: of(lib.piece(30)),
       },
       'Processes that were started by exec accumulate in a container.',
-      '%s has {{ $value }} more processes than usual that were started by exec and do not exit.%s%s' % [
+      '%s has {{ $value }} more processes than usual that were started by exec and do not exit.%s%s%s' % [
         lib.who,
+        lib.rootCommands,
         lib.terminals,
         lib.oldest('pstree_container_oldest_root_start_time_seconds', ",kind='exec'"),
       ],
@@ -73,8 +74,9 @@ function(config)
       config.execs.terminalForgottenAfter,
     ],
     'A process that was started by exec has run for hours.',
-    'The oldest process that was started by exec in %s has run for {{ $value | humanizeDuration }}.%s' % [
+    'The oldest process that was started by exec in %s has run for {{ $value | humanizeDuration }}.%s%s' % [
       lib.who,
+      lib.rootCommands,
       lib.terminals,
     ],
     { 'for': '5m' },

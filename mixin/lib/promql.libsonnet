@@ -174,6 +174,11 @@ function(config)
       query('pstree_container_terminal_sessions{$own} > 0') +
       ' With a terminal, as docker exec -it starts shells: {{ . | first | value }}.{{ end }}',
 
+    // The commands of root processes: that of the container itself, and those that were started by exec.
+    rootCommands::
+      query('pstree_container_tree_node_processes{$own}', ",depth='1'") +
+      ' Its root processes are {{ range $index, $root := sortByLabel "comm" . }}{{ if $index }}, {{ end }}{{ $root | label "comm" }}{{ end }}.{{ end }}',
+
     oldestZombie:: lib.oldest('pstree_container_oldest_zombie_timestamp_seconds'),
 
     // The command whose count grew most in ten minutes.
