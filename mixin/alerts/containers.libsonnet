@@ -159,9 +159,10 @@ function(config)
       exits('failure', 'pstree_failures', config.respawns.failures) + 'or\n' +
       exits('signal', 'pstree_signals', config.respawns.signals),
       'Processes in a container fail again and again.',
-      '{{ $value | humanize }} processes of %s failed or were killed in the last ten minutes.%s' % [
+      '{{ $value | humanize }} processes of %s failed or were killed in the last ten minutes.%s%s' % [
         lib.who,
         lib.endingCommand('failure|signal|oom_kill'),
+        lib.forkingCommand,
       ],
       { 'for': '2m', keep_firing_for: '5m' },
     );
@@ -178,9 +179,10 @@ function(config)
         (%(kills)s > 0 unless %(kills)s offset 10m unless increase(%(kills)s[10m]) > 0)
       ||| % { kills: kills },
       'Processes in a container exceed the memory limit.',
-      'Processes of %s that the OOM killer ended in the last ten minutes: {{ printf "%%.0f" $value }}.%s' % [
+      'Processes of %s that the OOM killer ended in the last ten minutes: {{ printf "%%.0f" $value }}.%s%s' % [
         lib.who,
         lib.endingCommand('oom_kill'),
+        lib.forkingCommand,
       ],
     );
 

@@ -201,6 +201,11 @@ function(config)
       ) +
       ' A process lives {{ . | first | value | humanizeDuration }} on average.{{ end }}',
 
+    // The command that started most processes in ten minutes: the parent of those that end.
+    forkingCommand::
+      query('topk(1, sum by (command) (increase(pstree_container_command_forks_total{$own}[10m])) > 0)') +
+      ' Most processes are started by {{ . | first | label "command" }}.{{ end }}',
+
     // The command that ended most often with one of these outcomes in ten minutes.
     endingCommand(outcomes)::
       query(

@@ -1,12 +1,14 @@
 //! Names and series while containers change, and while Docker restarts or hangs.
 
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
 use crate::support::exposition::Exposition;
 use crate::support::{Exporter, wait_for};
-use crate::testkit::engine::Engine;
+use crate::testkit::child::KillOnDrop;
+use crate::testkit::engine::{Engine, IMAGE};
 use crate::testkit::prometheus::free_address;
 
 fn names(exporter: &Exporter) -> BTreeSet<String> {
@@ -136,4 +138,40 @@ fn names_stay_while_the_daemon_restarts() {
     wait_for_docker(1.0);
     engine.docker(&["rename", "second", "third"]);
     wait_for("the new name", || (names(&exporter) == set(&["first", "third"])).then_some(()));
+}
+
+/// BuildKit's client ends the build when it is killed. Debian's client has BuildKit built in.
+#[test]
+fn a_build_step_of_buildkit_is_a_container_of_its_own() {
+    let engine = Engine::shared();
+    let exporter = engine.exporter();
+    let directory = std::env::temp_dir().join(format!("pstree-build-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a scratch directory");
+    let dockerfile = format!("FROM {IMAGE}\nRUN /bin/sleep 1001 & /bin/sleep 1002; true\n");
+    std::fs::write(directory.join("Dockerfile"), dockerfile).expect("a scratch file");
+    let build = Command::new("/usr/bin/docker")
+        .arg("--host")
+        .arg(engine.address())
+        .args(["build", "--network=none", "--no-cache"])
+        .arg(&directory)
+        .env("DOCKER_BUILDKIT", "1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map(KillOnDrop)
+        .expect("docker is installed");
+    let step = |metrics: &Exposition| {
+        let (labels, _) = metrics.select("pstree_container_info", &[("runtime", "buildkit")]).next()?;
+        Some(labels["id"].clone())
+    };
+    let id = exporter.scrape_until("the step and its processes", |metrics| {
+        let id = step(metrics)?;
+        // The shell and two programs.
+        (metrics.value("pstree_container_processes", &[("id", &id)]) == Some(3.0)).then_some(id)
+    });
+    assert!(id.starts_with("/docker/buildkit/") || id.contains(":docker:"), "{id}");
+    assert_eq!(exporter.scrape().container_names().len(), 1, "nothing else is a container");
+    drop(build);
+    exporter.scrape_until("the end of the step", |metrics| step(metrics).is_none().then_some(()));
+    let _ = std::fs::remove_dir_all(&directory);
 }
