@@ -43,7 +43,11 @@ fn main() {
         on / off
     );
     let in_programs = time_in_programs(fork) / forks;
-    println!("The programs run for {:.2} µs of it, ratio {:.4}.", in_programs * 1e6, in_programs * forks / off);
+    println!(
+        "The programs run for {:.2} µs of it, ratio {:.4}.",
+        in_programs * 1e6,
+        in_programs * forks / off
+    );
 }
 
 /// The seconds that all programs run during `work`.

@@ -74,7 +74,7 @@ typedef struct {
 	__s64 counter;
 } atomic_long_t;
 
-/* Until Linux 6.1. */
+/* Until Linux 6.1: mm_rss_stat, and its place in mm_struct. */
 struct mm_rss_stat {
 	atomic_long_t count[4];
 };

@@ -401,7 +401,11 @@ struct thread_list {
 	__u64 cpu_time;
 };
 
-/* The program runs in an RCU read section, so a thread that exits meanwhile stays readable. */
+/*
+ * The program runs in an RCU read section, so a thread that exits meanwhile stays readable. Its time can be
+ * missing from the sum, or be in it twice, because the kernel moves it to the sum of exited threads; user
+ * space keeps the highest sum.
+ */
 static long add_thread(__u32 index, struct thread_list *threads)
 {
 	__u64 thread = threads->next - bpf_core_field_offset(struct task_struct, thread_node);
@@ -432,6 +436,9 @@ static __always_inline __u64 cpu_time(struct task_struct *leader, struct signal_
 }
 
 /* File, anonymous and shared pages; the third counter is that of swapped pages (include/linux/mm_types_task.h). */
+/* The kernel has these counters elsewhere. */
+#define UNKNOWN (~0ULL)
+
 #define RESIDENT_PAGES(count_of) (positive(count_of(0)) + positive(count_of(1)) + positive(count_of(3)))
 
 static __always_inline __u64 positive(__s64 count)
@@ -452,7 +459,7 @@ static __always_inline __u64 resident_pages(struct task_struct *leader)
 #define COUNT_BEFORE_6_2(index) BPF_CORE_READ(before_6_2, rss_stat.count[index].counter)
 	if (bpf_core_field_exists(before_6_2->rss_stat.count))
 		return RESIDENT_PAGES(COUNT_BEFORE_6_2);
-	return 0;
+	return UNKNOWN;
 }
 
 SEC("iter/task")

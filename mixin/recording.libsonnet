@@ -61,10 +61,22 @@ function(config)
           'container:pstree_processes:calm',
           'min_over_time(%s[%s]) and container:pstree_starts:rate < 5' % [m('pstree_container_processes'), window],
         ),
-        // The start of the container that has this name now.
+        // The start of the container that has this name now. A change of less than five seconds is that of the wall clock,
+        // and is no start.
         record(
           'name:pstree_start_time:max',
-          'max without (id) (%s)' % m('pstree_container_oldest_root_start_time_seconds', 'kind="init"'),
+          |||
+            (
+              last_over_time(%(name)s[15m])
+                and
+              abs(max without (id) (%(start)s) - last_over_time(%(name)s[15m])) < 5
+            )
+            or
+            max without (id) (%(start)s)
+          ||| % {
+            name: m('name:pstree_start_time:max'),
+            start: m('pstree_container_oldest_root_start_time_seconds', 'kind="init"'),
+          },
         ),
       ],
     },

@@ -114,7 +114,11 @@ function(config)
     'PstreeRestartLoop',
     'warning',
     |||
-      max without (kind) (changes(%(start)s[%(within)s])) >= %(count)d
+      (
+        max without (kind) (changes(%(start)s[%(within)s])) >= %(count)d
+          and on (job, instance, name)
+        changes(name:pstree_start_time:max[%(within)s]) >= %(count)d
+      )
         or
       topk by (job, instance, name) (1, max without (kind) (last_over_time(%(start)s[%(within)s]))) * 0
         + on (job, instance, name) group_left ()

@@ -177,7 +177,7 @@ function(config)
     // The commands of root processes: that of the container itself, and those that were started by exec.
     rootCommands::
       query('pstree_container_tree_node_processes{$own}', ",depth='1'") +
-      ' Its root processes are {{ range $index, $root := sortByLabel "comm" . }}{{ if $index }}, {{ end }}{{ $root | label "comm" }}{{ end }}.{{ end }}',
+      ' The root processes of the container are {{ range $index, $root := sortByLabel "comm" . }}{{ if $index }}, {{ end }}{{ $root | label "comm" }}{{ end }}.{{ end }}',
 
     oldestZombie:: lib.oldest('pstree_container_oldest_zombie_timestamp_seconds'),
 
@@ -203,8 +203,8 @@ function(config)
 
     // The command that started most processes in ten minutes: the parent of those that end.
     forkingCommand::
-      query('topk(1, sum by (command) (increase(pstree_container_command_forks_total{$own}[10m])) > 0)') +
-      ' Most processes are started by {{ . | first | label "command" }}.{{ end }}',
+      query('topk(1, sum by (command) (increase(pstree_container_command_forks_total{$own}[10m])) > 0)', ",command!='other'") +
+      ' The command that starts most processes is {{ . | first | label "command" }}.{{ end }}',
 
     // The command that ended most often with one of these outcomes in ten minutes.
     endingCommand(outcomes)::

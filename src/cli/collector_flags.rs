@@ -8,7 +8,7 @@ use crate::export::collectors::{Collector, Collectors};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CollectorFlags(pub(crate) Collectors);
 
-/// The flag that enables a collector, the flag that disables it, and what that one does which changes the default.
+/// The flag that enables a collector, the one that disables it, and the help of the one that changes the default.
 fn flags(collector: Collector) -> (&'static str, &'static str, &'static str) {
     match collector {
         Collector::Processes => ("collector.processes", "no-collector.processes", ""),

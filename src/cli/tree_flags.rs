@@ -48,11 +48,11 @@ pub(crate) struct TreeFlags {
     #[arg(long, help_heading = "Display")]
     host_pids: bool,
 
-    /// Show CPU, measured for one second, and memory
+    /// Show CPU, measured for one second or between two updates, and memory
     #[arg(long, help_heading = "Display")]
     usage: bool,
 
-    /// Show the busiest commands, measured for SECONDS (default: 2): forks, execs, failures and kills per second; requires CAP_BPF and CAP_PERFMON
+    /// Show the busiest commands, measured for SECONDS (default: 2) or between two updates: forks, execs, failures and kills per second; requires CAP_BPF and CAP_PERFMON
     #[arg(
         long,
         value_name = "SECONDS",

@@ -71,7 +71,7 @@ pub struct Pipeline {
     /// Start of the last collection.
     last_begun: Option<Instant>,
     /// Start of the last successful collection.
-    last_success: Option<Instant>,
+    last_success: Option<Begun>,
 
     resolver: ContainerResolver,
     containers: ContainerTable,
@@ -251,7 +251,7 @@ impl Pipeline {
         };
         let (readings, pods) = self.read_pids(&exported, begun.unix);
         let foreign = foreign_processes::count(&self.table, &mut self.resolver, self.source.files());
-        let overflow = self.sum_up_overflow(&beyond);
+        let overflow = self.sum_up_overflow(&beyond, begun.monotonic);
         let mut states = Vec::with_capacity(exported.len());
         for ((slot, nodes), reading) in exported.into_iter().zip(nodes).zip(readings) {
             let foreign_processes = foreign.get(&slot).copied();
@@ -259,7 +259,7 @@ impl Pipeline {
         }
         self.status.collections += 1;
         let snapshot = self.snapshot(begun, (states, pods), overflow, users);
-        self.last_success = Some(begun.at);
+        self.last_success = Some(begun);
         self.resolver.end(Arc::clone(&snapshot.processes));
         Ok(Arc::new(snapshot))
     }
@@ -335,8 +335,8 @@ impl Pipeline {
             resolver.origin(index, records[index].key.pid, source.files())
         });
         recent_cpu_ticks.clear();
-        if self.last_success.is_some() {
-            recent_cpu_ticks.extend(resolver.cache().recent_cpu_ticks(records));
+        if let Some(last) = self.last_success {
+            recent_cpu_ticks.extend(resolver.cache().recent_cpu_ticks(records, last.ticks));
         }
         member_pids.clear();
         member_pids.resize(containers.slots(), MemberPids::default());
@@ -383,7 +383,7 @@ impl Pipeline {
             collected_at: begun.unix,
             collected_at_ticks: begun.ticks,
             collected_at_monotonic: begun.monotonic,
-            since_previous: self.last_success.map(|last| begun.at.duration_since(last)),
+            since_previous: self.last_success.map(|last| begun.at.duration_since(last.at)),
             page_bytes: rustix::param::page_size() as u64,
             users,
         }

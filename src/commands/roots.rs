@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::selected_containers::{Extent, Selected, collect};
+use super::selected_containers::{CollectOptions, Selected, collect};
 use super::tree::{print, runtime};
 use crate::cli::config::RootsConfig;
 use crate::view::tree::Tree;
@@ -14,7 +14,7 @@ use crate::view::tree::Tree;
 pub fn roots(config: &RootsConfig) -> anyhow::Result<()> {
     let wanted = std::slice::from_ref(&config.wanted);
     let Selected { snapshot, containers, .. } =
-        runtime()?.block_on(collect(&config.collector, &config.names, wanted, Extent::default()))?;
+        runtime()?.block_on(collect(&config.collector, &config.names, wanted, CollectOptions::default()))?;
     let mut out = String::new();
     for index in containers {
         let mut tree = Tree::of(&snapshot.processes, snapshot.containers[index].membership);

@@ -26,14 +26,14 @@ pub(super) struct Selected {
     pub pids: Vec<u32>,
 }
 
-/// What is collected besides containers, and for how long.
+/// How to collect.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Extent {
+pub(super) struct CollectOptions {
     pub with_host: bool,
     /// Time between two collections, which measures CPU time; `None` to collect once.
-    pub period: Option<Duration>,
-    /// Whether to report that the kernel does not count by command.
-    pub counts_commands: bool,
+    pub measured_for: Option<Duration>,
+    /// Whether to print why the kernel does not count by command.
+    pub warns_without_counters: bool,
 }
 
 /// Collects once, or twice with a pause in between.
@@ -55,7 +55,7 @@ pub(super) async fn collect(
     config: &CollectorConfig,
     config_of_names: &NamesConfig,
     wanted: &[String],
-    Extent { with_host, period, counts_commands }: Extent,
+    CollectOptions { with_host, measured_for, warns_without_counters }: CollectOptions,
 ) -> anyhow::Result<Selected> {
     if System::new(&config.procfs).hides_other_users() {
         eprintln!("pstree-exporter: {HIDEPID_ADVICE}");
@@ -68,19 +68,19 @@ pub(super) async fn collect(
     };
     let needs_all = with_host || wanted.is_empty() || !wanted.iter().all(is_found);
     let mut pipeline = Pipeline::new(config)?;
-    if counts_commands && !pipeline.counts_events() {
+    if warns_without_counters && !pipeline.counts_events() {
         eprintln!("pstree-exporter: no rates by command: {}", pipeline.source_reason());
     }
     if let Some(mut inside) = inside.filter(|_| !needs_all) {
         inside.extend(pids);
-        let snapshot = collect_over(&mut pipeline, Some(&inside), with_host, period).await?;
+        let snapshot = collect_over(&mut pipeline, Some(&inside), with_host, measured_for).await?;
         let snapshot = join(config_of_names, &snapshot, &mut names).await;
         // If a container has been removed, or is not where Docker says, the search continues among all containers.
         if let Ok((containers, pids)) = select(&snapshot, wanted, false) {
             return Ok(Selected { snapshot, containers, pids });
         }
     }
-    let snapshot = collect_over(&mut pipeline, None, with_host, period).await?;
+    let snapshot = collect_over(&mut pipeline, None, with_host, measured_for).await?;
     let snapshot = join(config_of_names, &snapshot, &mut names).await;
     let (containers, pids) = select(&snapshot, wanted, with_host)?;
     Ok(Selected { snapshot, containers, pids })

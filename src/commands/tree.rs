@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::selected_containers::{Extent, Selected, collect};
+use super::selected_containers::{CollectOptions, Selected, collect};
 use super::user_names::UserNameCache;
 use crate::cli::config::{ColorFlag, TreeConfig};
 use crate::model::process::Membership;
@@ -37,10 +37,10 @@ pub fn tree(config: &TreeConfig) -> anyhow::Result<()> {
         &config.collector,
         &config.names,
         &config.wanted,
-        Extent {
+        CollectOptions {
             with_host: config.with_host,
-            period: config.busy.or(config.usage.then_some(USAGE_PERIOD)),
-            counts_commands: config.busy.is_some(),
+            measured_for: config.busy.or((config.usage && !config.json).then_some(USAGE_PERIOD)),
+            warns_without_counters: config.busy.is_some(),
         },
     ))?;
     let containers: Vec<&ContainerSummary> =
@@ -79,7 +79,8 @@ pub(super) fn trees_of<'s>(
     containers: &[&'s ContainerSummary],
     with_host: bool,
 ) -> Vec<(Option<&'s ContainerSummary>, Tree)> {
-    let host = with_host.then_some((None, Membership::HOST));
+    // In a container, the host is not visible.
+    let host = (with_host && snapshot.host.is_some()).then_some((None, Membership::HOST));
     let all: Vec<(Option<&ContainerSummary>, Membership)> =
         containers.iter().map(|&container| (Some(container), container.membership)).chain(host).collect();
     let memberships: Vec<Membership> = all.iter().map(|(_, membership)| *membership).collect();

@@ -11,12 +11,10 @@
 //! it starts with a lower value, which Prometheus treats as a reset of the counter.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, BuildHasherDefault};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
-
-use rustc_hash::FxHasher;
 
 use super::forest::merged_nodes::OTHER;
 use super::name_budget::NameBudget;
@@ -214,8 +212,9 @@ impl<C: Count> Busiest<C> {
     }
 }
 
+/// SipHash: names that collide are expensive to find.
 fn hash(name: &str) -> u64 {
-    BuildHasherDefault::<FxHasher>::default().hash_one(name)
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(name)
 }
 
 #[cfg(test)]

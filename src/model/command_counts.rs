@@ -27,12 +27,6 @@ impl CommandCounts {
         Self { forks: events.forks, execs: events.execs, exits }
     }
 
-    /// Number of events of all kinds.
-    #[must_use]
-    pub fn events(self) -> u64 {
-        self.forks + self.execs + self.exits.iter().sum::<u64>()
-    }
-
     /// The same events without their command.
     #[must_use]
     pub fn to_events(self) -> EventCounts {
@@ -57,7 +51,7 @@ impl CommandCounts {
 
 impl Count for CommandCounts {
     fn total(self) -> u64 {
-        self.events()
+        self.forks + self.execs + self.exits.iter().sum::<u64>()
     }
 
     fn min(self, other: Self) -> Self {

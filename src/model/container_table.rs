@@ -67,6 +67,11 @@ pub struct TrackedContainer {
 }
 
 impl TrackedContainer {
+    /// The counters of CPU time and memory.
+    pub fn usage_counters(&mut self, now: Duration) -> &mut PathUsageCounters {
+        self.usage.get_or_insert_with(|| Box::new(PathUsageCounters::new(now)))
+    }
+
     /// Counts one process of this collection.
     pub fn add_member(&mut self, record: &ProcessRecord) {
         self.members += 1;

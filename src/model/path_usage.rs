@@ -1,4 +1,4 @@
-//! CPU time and memory of a container by path of commands: the biggest paths have their own series, all others are summed.
+//! CPU time and memory of a container by path of commands: the paths that use most have their own series, all others are summed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,11 @@ impl PathUsageCounters {
         Self { cpu: Busiest::new(now), cpu_ticks: 0, names: NameBudget::new(NEW_PATHS_PER_HOUR, now) }
     }
 
+    /// Adds the CPU time of a collection in which the container is not exported on its own.
+    pub fn add_unnamed(&mut self, cpu_ticks: u64) {
+        self.cpu_ticks = self.cpu_ticks.saturating_add(cpu_ticks);
+    }
+
     /// Adds the nodes of a collection. Their CPU time is that since the previous one.
     pub fn update(
         &mut self,
@@ -47,20 +52,23 @@ impl PathUsageCounters {
         comms: &CommInterner,
         now: Duration,
     ) -> PathUsage {
-        self.cpu_ticks = self.cpu_ticks.saturating_add(nodes.usage(slot).cpu_ticks);
+        let usage = nodes.usage(slot);
+        self.add_unnamed(usage.cpu_ticks);
         for (node, ticks) in nodes.biggest(slot, |usage| usage.cpu_ticks).take(MAX_CANDIDATES) {
             if let Some(path) = nodes.path(node, comms) {
                 self.cpu.add(&path, ticks);
             }
         }
         self.cpu.choose(MAX_PATHS, now);
-        let (resident_pages, other_resident_pages) = self.biggest_in_memory(nodes, slot, comms, now);
-        let named: u64 = self.cpu.named().iter().map(|series| series.count).sum();
+        let resident_pages = self.biggest_in_memory(nodes, slot, comms, now);
+        let sum = |series: &[NamedSeries<u64>]| {
+            series.iter().fold(0, |sum: u64, series| sum.saturating_add(series.count))
+        };
         PathUsage {
             cpu_ticks: self.cpu.named().to_vec(),
-            other_cpu_ticks: self.cpu_ticks.saturating_sub(named),
+            other_cpu_ticks: self.cpu_ticks.saturating_sub(sum(self.cpu.named())),
+            other_resident_pages: usage.resident_pages.saturating_sub(sum(&resident_pages)),
             resident_pages,
-            other_resident_pages,
         }
     }
 
@@ -70,10 +78,9 @@ impl PathUsageCounters {
         slot: usize,
         comms: &CommInterner,
         now: Duration,
-    ) -> (Vec<NamedSeries<u64>>, u64) {
+    ) -> Vec<NamedSeries<u64>> {
         self.names.refill(NEW_PATHS_PER_HOUR, now);
         let mut series: Vec<NamedSeries<u64>> = Vec::with_capacity(MAX_PATHS);
-        let mut others = nodes.usage(slot).resident_pages;
         for (node, pages) in nodes.biggest(slot, |usage| usage.resident_pages).take(MAX_CANDIDATES) {
             if series.len() == MAX_PATHS {
                 break;
@@ -81,10 +88,9 @@ impl PathUsageCounters {
             let path = nodes.path(node, comms).filter(|path| path != OTHER);
             if let Some(path) = path.filter(|_| self.names.admit(nodes.name_hash(node), now)) {
                 series.push(NamedSeries { name: Arc::from(path), count: pages, recent: 0 });
-                others = others.saturating_sub(pages);
             }
         }
-        (series, others)
+        series
     }
 }
 

@@ -8,9 +8,16 @@ pub struct Usage {
     /// Time in user and kernel mode since its start, in clock ticks (`proc_pid_stat(5)`, fields 14 and 15).
     pub cpu_ticks: u64,
     /// Pages in memory (field 24). Pages that several processes share count for each of them. Since Linux 6.2, the kernel
-    /// keeps a part of each count by CPU and leaves it out here: up to 32 pages, or twice the number of CPUs, for each CPU
-    /// that the process ran on.
+    /// keeps a part of three counts (file, anonymous, shared) by CPU and can leave it out here: up to 32 pages, or twice the
+    /// number of CPUs, of each count for each CPU that the process ran on.
     pub resident_pages: u64,
+}
+
+impl Usage {
+    /// Keeps the CPU time of an earlier reading if this one is lower: it lacks a thread that exited while it was taken.
+    pub fn never_less_than(&mut self, earlier: Self) {
+        self.cpu_ticks = self.cpu_ticks.max(earlier.cpu_ticks);
+    }
 }
 
 impl AddAssign for Usage {

@@ -118,7 +118,8 @@ impl Engine {
     /// Follows the engine until something fails.
     async fn follow(&mut self) -> Ended {
         let timeouts = self.timeouts;
-        let docker = match connect(&self.endpoint, timeouts.ping, timeouts.list).await {
+        // Podman asks the package manager for versions, which takes seconds on a slow disk.
+        let docker = match connect(&self.endpoint, timeouts.list, timeouts.list).await {
             Ok(docker) => docker,
             Err(error) => return Ended::Daemon(error),
         };

@@ -146,12 +146,22 @@ impl ProcessCache {
         &self.previous_table.records
     }
 
-    /// CPU time of each process since the last collection, in clock ticks; since its start if it is new.
-    pub fn recent_cpu_ticks(&self, records: &[ProcessRecord]) -> impl Iterator<Item = u32> {
-        records.iter().enumerate().map(|(index, record)| {
-            let previous = self.previous_index(index).map(|previous| &self.previous_table.records[previous]);
-            let before = previous.map_or(0, |previous| previous.usage.cpu_ticks);
-            u32::try_from(record.usage.cpu_ticks.saturating_sub(before)).unwrap_or(u32::MAX)
+    /// CPU time of each process since the last collection, which began at `last` ticks since boot; since its start if it
+    /// started later; 0 if it is older, but the last collection did not find it.
+    pub fn recent_cpu_ticks(
+        &self,
+        records: &[ProcessRecord],
+        last: Option<u64>,
+    ) -> impl Iterator<Item = u32> {
+        records.iter().enumerate().map(move |(index, record)| {
+            let now = record.usage.cpu_ticks;
+            let before = match self.previous_index(index) {
+                Some(previous) => self.previous_table.records[previous].usage.cpu_ticks,
+                // Sources can round a start time differently.
+                None if last.is_some_and(|last| record.key.start_time + 1 < last) => now,
+                None => 0,
+            };
+            u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX)
         })
     }
 
@@ -260,6 +270,28 @@ mod tests {
         assert!(cache.known(ProcessKey { start_time: 1, pid: 5 }).is_some());
         cache.push(CachedProcess::new());
         assert_eq!(collect(&mut cache, &[(5, 1), (7, 1)]), [true; 2]);
+    }
+
+    #[test]
+    fn cpu_time_is_new_only_if_it_was_used_since_the_last_collection() {
+        let with_ticks = |pid, start_time, cpu_ticks| ProcessRecord {
+            usage: Usage { cpu_ticks, resident_pages: 0 },
+            ..record(pid, start_time)
+        };
+        let mut cache = ProcessCache::default();
+        let before = vec![with_ticks(5, 10, 100)];
+        cache.begin();
+        cache.push(CachedProcess::new());
+        cache.end(Arc::new(ProcessTable { records: before, ..ProcessTable::default() }));
+        // The second was missed by the last collection, at 500; the third started after it.
+        let now = [with_ticks(5, 10, 130), with_ticks(6, 20, 9_000), with_ticks(7, 510, 40)];
+        cache.begin();
+        for record in &now {
+            let known = cache.known(record.key);
+            cache.push(known.map_or_else(CachedProcess::new, |found| found.process));
+        }
+        assert_eq!(cache.recent_cpu_ticks(&now, Some(500)).collect::<Vec<_>>(), [30, 0, 40]);
+        assert_eq!(cache.recent_cpu_ticks(&now, None).collect::<Vec<_>>(), [30, 9_000, 40], "unknown times");
     }
 
     #[test]

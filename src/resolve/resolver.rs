@@ -132,6 +132,9 @@ impl ContainerResolver {
         records: &mut Vec<ProcessRecord>,
     ) -> Result<(), SkipReason> {
         let known = self.cache.known(record.key);
+        if let Some(known) = &known {
+            record.usage.never_less_than(known.record.usage);
+        }
         let mut process = known.as_ref().map_or_else(CachedProcess::new, |known| known.process);
         record.membership = if record.kernel_thread {
             Membership::HOST

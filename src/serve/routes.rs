@@ -1,7 +1,7 @@
 //! | path | response |
 //! |---|---|
 //! | `/` | all containers; `?sort=` selects the order |
-//! | `/containers/{name-or-id}` | a container and its forest; `?fold=0`, `?zombies=1`, `?sort=age` |
+//! | `/containers/{name-or-id}` | a container and its forest; `?fold=0`, `?zombies=1`, `?sort=age`, `cpu` or `memory` |
 //! | `/api/v1/containers` | all containers as JSON |
 //! | `/api/v1/containers/{name-or-id}/tree` | a container and its forest as JSON |
 //! | `/assets/…` | style, script and icon of the pages |

@@ -62,7 +62,7 @@ pub struct Row {
     pub is_last: bool,
     /// Number of descendants that `max_depth` hides, for each process of the row.
     pub hidden: u64,
-    /// Of all processes that the row stands for, also below folded rows.
+    /// CPU and memory of all processes of this row, in all branches that are folded into it.
     pub usage: UsageSum,
 }
 
@@ -141,8 +141,10 @@ impl Siblings<'_> {
             members.iter().for_each(|&member| row.usage.add(&self.tree.processes[member]));
         }
         if self.sort.is_by_usage() {
-            let usage =
-                |group: &Group| group.members.iter().map(|&member| self.branch_usage[member]).sum::<u64>();
+            let usage = |group: &Group| {
+                let usages = group.members.iter().map(|&member| self.branch_usage[member]);
+                usages.fold(0, u64::saturating_add)
+            };
             groups.sort_by_cached_key(|group| Reverse(usage(group)));
         }
         if let Some(last) = groups.last_mut() {
@@ -177,7 +179,7 @@ fn branch_usage(tree: &Tree, sort: Sort, is_included: impl Fn(usize) -> bool) ->
     let mut usage: Vec<u64> = tree.processes.iter().map(own).collect();
     for (index, process) in tree.processes.iter().enumerate().rev() {
         if let Some(parent) = process.parent.filter(|_| is_included(index)) {
-            usage[parent] += usage[index];
+            usage[parent] = usage[parent].saturating_add(usage[index]);
         }
     }
     usage

@@ -88,7 +88,7 @@ fn names_are_read_over_tcp_and_from_the_address_in_docker_host() {
         exporter.scrape_until("the name", |metrics| (metrics.container_names() == ["web"]).then_some(()));
     };
     wait_for_name(Exporter::start(&[&format!("--docker.host={address}")]));
-    let mut command = std::process::Command::new(crate::support::BINARY);
+    let mut command = Command::new(crate::support::BINARY);
     command.env("DOCKER_HOST", &address);
     wait_for_name(Exporter::spawn(command));
 }

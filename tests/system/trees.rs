@@ -303,10 +303,10 @@ fn the_busiest_commands_are_shown_beside_the_tree() {
         };
         ["FORKS/s", "EXECS/s", "FAILED/s", "KILLED/s"].map(cell)
     };
-    let [sh, date, no] = ["sh", "date", "false"].map(row);
+    let [sh, date, failing] = ["sh", "date", "false"].map(row);
     assert!(sh[0] > 0.0 && sh[1] == 0.0, "{text}");
     assert!(date[0] == 0.0 && date[1] > 0.0 && date[2] == 0.0, "{text}");
-    assert!(no[1] > 0.0 && no[2] > 0.0 && no[3] == 0.0, "{text}");
+    assert!(failing[1] > 0.0 && failing[2] > 0.0 && failing[3] == 0.0, "{text}");
     assert!(lines[end + 1].ends_with("COMMAND") && lines[end + 2].ends_with("sh"), "{text}");
 
     let calm = printed(&engine, &["tree", "calm", "--busy=0.3"]);

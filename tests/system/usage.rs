@@ -64,6 +64,7 @@ fn compares_with_the_kernel(source: &str) {
     let cpus = std::thread::available_parallelism().expect("known").get() as f64;
     let left_out = 3.0 * cpus * f64::max(32.0, 2.0 * cpus);
     let exact = field(pid, "statm", 1);
+    assert!(pages * page >= f64::from(64 << 20) - left_out * page, "{pages} pages");
     assert!((pages - exact).abs() <= left_out, "{pages} pages, {exact} in statm");
 
     let tree: Value =

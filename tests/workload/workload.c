@@ -19,7 +19,8 @@
  *   workload groups N M         N children that end by exit_group(2) with M threads running, and N whose M
  *                               threads end by exit(2) side by side; reaps them all, then says ready
  *   workload thread-execs N     N children whose second thread executes a program; reaps them, then says ready
- *   workload burn MS N          one process whose N threads each use MS milliseconds of CPU time; half of them exit
+ *   workload burn MS N          one process whose N threads each use MS milliseconds of CPU time; half of them exit;
+ *                               it has 64 MiB of memory
  *   workload script             a child with a terminal of its own, as script(1) starts it
  *   workload quit               exits at once
  *   workload once ...           the same, but exits when it is ready
@@ -309,6 +310,8 @@ static void thread_execs(long count) {
     }
 }
 
+/* Memory of which it uses every page. */
+static char burn_memory[64 << 20];
 static long burn_milliseconds;
 static atomic_long burning;
 
@@ -324,6 +327,7 @@ static void *burn_thread(void *number) {
 
 static void burn(long milliseconds, long threads) {
     burn_milliseconds = milliseconds;
+    memset(burn_memory, 1, sizeof burn_memory);
     burning = threads;
     for (long number = 0; number < threads; number++) {
         pthread_t id;

@@ -11,7 +11,6 @@ use crate::model::container_table::membership;
 use crate::model::event_counts::EventCounts;
 use crate::model::forest::merged_nodes::{ExportedNode, OTHER};
 use crate::model::forest::node_share::max_min_cap;
-use crate::model::path_usage::PathUsageCounters;
 use crate::model::pids::PidsReading;
 use crate::model::pod::PodState;
 use crate::model::rates::CountedStarts;
@@ -171,10 +170,9 @@ impl Pipeline {
         let events = entry.events.filter(|_| is_counted);
         let max_commands = self.bounds.commands_per_container as usize;
         entry.commands.choose(max_commands, now);
-        let usage = self.exports_usage.then(|| {
-            let counters = entry.usage.get_or_insert_with(|| Box::new(PathUsageCounters::new(now)));
-            Box::new(counters.update(&self.nodes, slot, &self.comms, now))
-        });
+        let usage = self
+            .exports_usage
+            .then(|| Box::new(entry.usage_counters(now).update(&self.nodes, slot, &self.comms, now)));
         let counted = CountedStarts {
             at: now,
             forks: events.map(|events| events.forks),
@@ -206,7 +204,7 @@ impl Pipeline {
     }
 
     /// The sum of all containers above the limit; `None` if there are none.
-    pub(super) fn sum_up_overflow(&mut self, beyond: &[usize]) -> Option<ContainerNumbers> {
+    pub(super) fn sum_up_overflow(&mut self, beyond: &[usize], now: Duration) -> Option<ContainerNumbers> {
         if beyond.is_empty() {
             return None;
         }
@@ -218,6 +216,9 @@ impl Pipeline {
             if let Some(entry) = self.containers.get_mut(slot) {
                 entry.is_in_overflow = true;
                 self.overflow.events += entry.new_events;
+                if self.exports_usage {
+                    entry.usage_counters(now).add_unnamed(self.nodes.usage(slot).cpu_ticks);
+                }
             }
         }
         overflow.observed_starts = self.overflow.starts;

@@ -27,8 +27,11 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
     let registry: Arc<Registry> = Arc::default();
     let mut collector = Collector::new(Pipeline::new(&config.collector)?, Arc::clone(&registry));
     let hidden = System::new(&config.collector.procfs).hides_other_users().then_some(HIDEPID_ADVICE);
+    let no_rates = (config.busy.is_some() && !collector.pipeline.counts_events())
+        .then(|| format!("no rates by command: {}", collector.pipeline.source_reason()));
+    let remark = hidden.map(str::to_owned).or(no_rates);
     let mut view = LiveView::new(config)?;
-    view.status_error = hidden.map(str::to_owned);
+    view.status_error.clone_from(&remark);
     start_background(config.names.clone(), &registry, Arc::clone(&is_stopping))?;
     // Later collections do not wait for names.
     registry.wait_for_first_answer(config.names.timeouts.first_answer);
@@ -54,7 +57,7 @@ pub fn watch(config: &TreeConfig, period: Duration) -> anyhow::Result<()> {
             Ok(()) if is_docker_down => {
                 Some("Docker does not respond; container names may be outdated".to_owned())
             }
-            Ok(()) => hidden.map(str::to_owned),
+            Ok(()) => remark.clone(),
         };
         // If the collection failed, the last snapshot is kept.
         view.update(collector.named().unwrap_or_default(), &mut collector.pipeline);

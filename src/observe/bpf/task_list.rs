@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use crate::model::process::{ProcessRecord, SkipReason, Skipped};
 use crate::observe::bpf::task_iterator::TaskIterator;
-use crate::observe::bpf::task_record::{RECORD_BYTES, parse_process};
+use crate::observe::bpf::task_record::{RECORD_BYTES, UNKNOWN_PAGES, parse_process};
 use crate::observe::procfs::walk::{ProcFiles, ProcSource};
 use crate::observe::source::SourceError;
 use crate::resolve::process_files::KernelFields;
@@ -22,6 +24,8 @@ pub struct BpfSource {
     buffer: Box<[u8]>,
     procfs: PathBuf,
     proc: ProcSource,
+    /// Whether it was logged that memory is read from `/proc`.
+    has_warned: bool,
 }
 
 impl BpfSource {
@@ -29,7 +33,7 @@ impl BpfSource {
     #[must_use]
     pub fn new(iterator: TaskIterator, proc: ProcSource, procfs: &Path) -> Self {
         let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
-        Self { iterator, buffer, procfs: procfs.to_owned(), proc }
+        Self { iterator, buffer, procfs: procfs.to_owned(), proc, has_warned: false }
     }
 
     pub(crate) fn reopen_proc(&mut self) -> Result<ProcSource, SourceError> {
@@ -48,6 +52,7 @@ impl BpfSource {
     ) -> Result<Skipped, SourceError> {
         let mut skipped = Skipped::default();
         let mut has_init = false;
+        let mut reads_memory_from_proc = false;
         let mut list = self.iterator.open().map_err(SourceError::Iterator)?;
         // Number of bytes of an incomplete record, which the next read completes.
         let mut filled = 0;
@@ -66,6 +71,11 @@ impl BpfSource {
                 {
                     record.state = state;
                 }
+                if record.usage.resident_pages == UNKNOWN_PAGES {
+                    record.usage.resident_pages =
+                        files.stat(record.key.pid).map_or(0, |stat| stat.usage.resident_pages);
+                    reads_memory_from_proc = true;
+                }
                 let outcome = visit(record, Some(&fields), files);
                 files.check_exhaustion().map_err(|errno| SourceError::Iterator(errno.into()))?;
                 if let Err(reason) = outcome {
@@ -75,6 +85,11 @@ impl BpfSource {
             let rest = records.remainder().len();
             self.buffer.copy_within(filled - rest..filled, 0);
             filled = rest;
+        }
+        if reads_memory_from_proc && !std::mem::replace(&mut self.has_warned, true) {
+            warn!(
+                "BPF cannot read the memory of processes on this kernel; /proc/PID/stat is read for each of them"
+            );
         }
         if !has_init && let Ok(record) = self.proc.files().stat(INIT) {
             visit(record, None, self.proc.files()).unwrap_or_else(|reason| skipped.count(reason));

@@ -12,6 +12,9 @@ use crate::resolve::process_files::KernelFields;
 /// Size of `struct process` of the BPF program.
 pub const RECORD_BYTES: usize = 88;
 
+/// The number of resident pages if the kernel has its counters where the program does not know them.
+pub const UNKNOWN_PAGES: u64 = u64::MAX;
+
 /// The bit of `nesting` for a process with a controlling terminal.
 const HAS_TERMINAL: u32 = 1 << 31;
 

@@ -1,6 +1,7 @@
 //! The busiest commands of a container, with their events per second, as a table. The command is the last column: a
 //! container chooses its name.
 
+use crate::model::busiest::Count as _;
 use crate::model::command_counts::CommandCounts;
 use crate::model::forest::merged_nodes::OTHER;
 use crate::model::snapshot::{ContainerNumbers, Snapshot};
@@ -25,9 +26,9 @@ pub fn lines(snapshot: &Snapshot, numbers: &ContainerNumbers) -> Vec<Line> {
         others = others - series.recent;
         rows.push((&series.name, series.recent));
     }
-    rows.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.events()));
+    rows.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.total()));
     rows.push((OTHER, others));
-    rows.retain(|(_, counts)| counts.events() > 0);
+    rows.retain(|(_, counts)| counts.total() > 0);
     if rows.is_empty() {
         return vec![Line::of(
             &format!("no command forked, executed or failed in {seconds:.1} s"),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `tree_view` | several trees below one another, each with its heading |
 //! | [`heading`] | the line above a tree: name and numbers |
+//! | [`busy_commands`] | the busiest commands of a container, with their events per second |
 //! | `table` | the rows of a tree as a table with aligned columns |
 //! | `branch_glyphs` | the lines that connect a process with its parent |
 //! | `line` | one line: colour, width, ASCII |
