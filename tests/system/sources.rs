@@ -93,7 +93,7 @@ fn assert_same_usage(before: &ProcessRecord, between: &ProcessRecord, after: &Pr
     // While a thread exits, its time can be missing.
     let has_threads = [before, between, after].iter().any(|record| record.threads > 1);
     assert!(
-        has_threads || before.usage.cpu_ticks <= ticks && (has_threads || ticks <= after.usage.cpu_ticks + 1),
+        has_threads || before.usage.cpu_ticks <= ticks && ticks <= after.usage.cpu_ticks + 1,
         "{before:?} {between:?}"
     );
     // A workload does not change its memory between two collections in which it is the same.
