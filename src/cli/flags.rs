@@ -315,6 +315,23 @@ mod tests {
     }
 
     #[test]
+    fn busy_accepts_an_optional_number_and_reads_kernel_counters_by_default() {
+        let of = |arguments: &[&str]| {
+            let config = parse_tree(arguments).unwrap();
+            (config.busy.map(|it| it.as_secs_f64()), config.collector.source, config.wanted.join(" "))
+        };
+        assert_eq!(of(&["--busy", "web"]), (Some(2.0), SourceFlag::Auto, "web".into()));
+        assert_eq!(of(&["--busy", "5", "web"]), (Some(5.0), SourceFlag::Auto, "web".into()));
+        assert_eq!(
+            of(&["--busy=0.5", "--collection.source=proc"]),
+            (Some(0.5), SourceFlag::Proc, String::new())
+        );
+        assert_eq!(of(&["web"]), (None, SourceFlag::Proc, "web".into()));
+        let line = parse_tree(&["--busy=0"]).expect_err("too short").to_string();
+        assert!(line.contains("--busy") && !line.contains("--watch"), "{line}");
+    }
+
+    #[test]
     fn commands_reject_flags_of_the_exporter() {
         for arguments in [&["tree", "--web.listen-address=:1"][..], &["--once", "tree"]] {
             let line = parse_task(arguments).expect_err("rejected").to_string();

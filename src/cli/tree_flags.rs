@@ -164,8 +164,8 @@ impl RootsFlags {
     }
 }
 
-/// Accepts both `--watch 0.3 NAME` and `--watch NAME`: joins a following number to `--watch`. A number above 60 is
-/// treated as a pid.
+/// Accepts both `--watch 0.3 NAME` and `--watch NAME`, and the same for `--busy`: joins a following number to the flag. A
+/// number above 60 is treated as a pid.
 pub(crate) fn with_joined_watch(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     for argument in arguments {
@@ -173,7 +173,7 @@ pub(crate) fn with_joined_watch(arguments: impl IntoIterator<Item = OsString>) -
         let number = argument.to_str().filter(is_plain).and_then(|text| text.parse::<f64>().ok());
         let is_number = number.is_some_and(|number| number <= 60.0);
         match joined.last_mut() {
-            Some(last) if is_number && last == "--watch" => {
+            Some(last) if is_number && (last == "--watch" || last == "--busy") => {
                 last.push("=");
                 last.push(&argument);
             }
