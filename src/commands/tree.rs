@@ -88,14 +88,14 @@ pub(super) fn trees_of<'s>(
     all.into_iter().map(|(container, _)| container).zip(trees).collect()
 }
 
-/// The table of the busiest commands of a container, if it is wanted.
+/// The table of the busiest commands of a container; empty without `--busy`.
 pub(super) fn commands_of(
     config: &TreeConfig,
     snapshot: &NamedSnapshot,
     container: Option<&ContainerSummary>,
 ) -> Vec<Line> {
-    let wanted = container.filter(|_| config.busy.is_some());
-    wanted.map(|container| busy_commands::lines(snapshot, &container.numbers)).unwrap_or_default()
+    let shown = container.filter(|_| config.busy.is_some());
+    shown.map(|container| busy_commands::lines(snapshot, &container.numbers)).unwrap_or_default()
 }
 
 /// Sorts trees by what they use, most first, if branches are sorted so.

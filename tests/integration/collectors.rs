@@ -22,7 +22,8 @@ fn machine() -> Fixture {
     fixture
 }
 
-fn start(fixture: &Fixture, more: &[&str]) -> Exporter {
+/// An exporter that collects often and has found the container.
+pub(crate) fn start(fixture: &Fixture, more: &[&str]) -> Exporter {
     let flags = ["--no-docker", "--collection.interval=100ms", "--debug.timeout-scale=0.1"];
     let exporter = fixture.exporter(&[&flags, more].concat());
     exporter.scrape_until("the container", |metrics| (!metrics.container_names().is_empty()).then_some(()));

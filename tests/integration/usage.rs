@@ -1,6 +1,6 @@
 //! CPU time and memory: `--collector.usage`, pages and JSON.
 
-use crate::support::Exporter;
+use crate::collectors::start;
 use crate::support::exposition::Exposition;
 use crate::support::fixture::{Fixture, Process, container_cgroup};
 
@@ -21,13 +21,6 @@ fn machine() -> Fixture {
     process(&fixture, 10, 1, "sh", 100, 50);
     process(&fixture, 11, 10, "burn", 5_000, 7_000);
     fixture
-}
-
-fn start(fixture: &Fixture, more: &[&str]) -> Exporter {
-    let flags = ["--no-docker", "--collection.interval=100ms", "--debug.timeout-scale=0.1"];
-    let exporter = fixture.exporter(&[&flags, more].concat());
-    exporter.scrape_until("the container", |metrics| (!metrics.container_names().is_empty()).then_some(()));
-    exporter
 }
 
 fn of(metrics: &Exposition, family: &str, path: &str) -> Option<f64> {
